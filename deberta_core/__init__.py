@@ -1,0 +1,1 @@
+"""The framework-free core: configurations, the executable specification, tokenizers, checkpoint formats, the command."""
