@@ -1,0 +1,1 @@
+"""The cross-framework suite and the weight converters."""

@@ -1,0 +1,1 @@
+"""Checkpoint conversion: the plan, its execution, and the check of the result."""

@@ -1,0 +1,311 @@
+"""Model configurations: frozen, fully declared, validated; config.json both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from deberta_core.config_rules import NOT_SET, violations
+from deberta_core.errors import ConfigError, DebertaWarning, name_list
+from deberta_core.files import read_json, write_text
+
+CONFIG_FILE = "config.json"
+
+_LABEL_FIELDS = ("num_labels", "id2label", "label2id")
+_NOT_WRITTEN = frozenset({"extra", "num_labels"})  # num_labels follows from id2label, as in published files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseConfig:
+    """The fields DeBERTa v1 and v2/v3 share.
+
+    Every switch is declared here or in a subclass and has one default (NUMERICS, decision 6). Sizes are counts,
+    positions are in tokens, dropouts are probabilities in [0, 1). `-1` means "not set" in the two fields that
+    published files write so.
+
+    Raises:
+        ConfigError: all broken rules at once, each with field, value and what is allowed.
+
+    Source:
+        transformers `configuration_deberta.py`, `configuration_deberta_v2.py`, and the keys their models read by
+        `getattr`.
+    """
+
+    model_type: ClassVar[str]
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    embedding_size: int | None = None  # width of the embedding tables; None: hidden_size
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 0  # 0: no token type table
+    initializer_range: float = 0.02  # standard deviation of fresh weights
+    layer_norm_eps: float = 1e-7
+    pad_token_id: int = 0
+    position_biased_input: bool = True  # add absolute positions to the embeddings
+    relative_attention: bool = False
+    max_relative_positions: int = NOT_SET  # below 1: max_position_embeddings
+    pos_att_type: tuple[str, ...] = ()  # of "c2p", "p2c"; "p2c|c2p", lists and None are accepted
+
+    pooler_dropout: float = 0.0
+    pooler_hidden_act: str = "gelu"
+    cls_dropout: float | None = None  # None: hidden_dropout_prob
+    num_labels: int | None = None  # None: as many as id2label names, else 2
+    id2label: dict[int, str] | None = field(default=None, hash=False)
+    label2id: dict[str, int] | None = field(default=None, hash=False)
+    problem_type: str | None = None  # None: decided by num_labels and the labels (NUMERICS 6)
+
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)  # other keys of config.json, kept for writing back
+
+    def __post_init__(self) -> None:
+        self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra))
+        for name in ("max_relative_positions", *(n for n in ("position_buckets",) if hasattr(self, n))):
+            value = getattr(self, name)
+            if isinstance(value, int) and value < 1:
+                self._set(**{name: NOT_SET})
+        for name in ("embedding_size", "attention_head_size"):
+            if getattr(self, name, None) == NOT_SET:
+                self._set(**{name: None})
+        self._set_labels()
+        broken = violations(self)
+        if broken:
+            raise ConfigError(f"{type(self).__name__}: " + " ".join(broken))
+
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
+
+    def _set_labels(self) -> None:
+        names = self.id2label
+        if names is None and isinstance(self.label2id, Mapping):
+            names = {index: label for label, index in self.label2id.items()}
+        if names is None:
+            count = 2 if self.num_labels is None else self.num_labels
+            if isinstance(count, int) and 0 < count <= 1_000_000:
+                names = {index: f"LABEL_{index}" for index in range(count)}
+                self._set(num_labels=count, id2label=names, label2id={name: i for i, name in names.items()})
+            return
+        if not isinstance(names, Mapping):
+            return  # the rules name it
+        try:
+            names = {int(index): str(label) for index, label in names.items()}
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"id2label={names!r} has a key that is no integer. Map numbers to names.") from error
+        label2id = self.label2id if self.label2id is not None else {name: i for i, name in names.items()}
+        count = len(names) if self.num_labels is None else self.num_labels
+        self._set(num_labels=count, id2label=names, label2id=dict(label2id))
+
+    # Derived values
+
+    @property
+    def embedding_width(self) -> int:
+        """E, the width of the embedding tables."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def head_size(self) -> int:
+        """D, the width of one attention head."""
+        return getattr(self, "attention_head_size", None) or self.hidden_size // self.num_attention_heads
+
+    @property
+    def all_heads_size(self) -> int:
+        """H * D, the width of all heads together."""
+        return self.num_attention_heads * self.head_size
+
+    @property
+    def max_distance(self) -> int:
+        """M of NUMERICS 1, in tokens."""
+        return self.max_position_embeddings if self.max_relative_positions < 1 else self.max_relative_positions
+
+    @property
+    def buckets(self) -> int:
+        """K of NUMERICS 1, the number of position buckets; 0 without them."""
+        return max(getattr(self, "position_buckets", NOT_SET), 0)
+
+    @property
+    def span(self) -> int:
+        """S of NUMERICS 1: half the rows of the relative table."""
+        return self.buckets or self.max_distance
+
+    @property
+    def table_rows(self) -> int:
+        """R, the rows of the relative table `encoder.rel_embeddings`."""
+        return 2 * self.span
+
+    @property
+    def position_terms(self) -> tuple[str, ...]:
+        """The position terms the scores have, of "c2p" and "p2c"; none without relative attention."""
+        return self.pos_att_type if self.relative_attention else ()
+
+    @property
+    def normalizes_table(self) -> bool:
+        """Whether the relative table goes through the encoder's LayerNorm."""
+        return self.relative_attention and "layer_norm" in getattr(self, "norm_rel_ebd", "none").split("|")
+
+    @property
+    def shares_position_projections(self) -> bool:
+        """Whether the relative table goes through the content projections."""
+        return getattr(self, "share_att_key", False)
+
+    @property
+    def convolution_kernel(self) -> int:
+        """The kernel size of the convolution after the first layer, in tokens; 0 without it."""
+        return getattr(self, "conv_kernel_size", 0)
+
+    @property
+    def convolution_groups(self) -> int:
+        """The groups of that convolution."""
+        return getattr(self, "conv_groups", 1)
+
+    @property
+    def convolution_act(self) -> str:
+        """The activation of that convolution."""
+        return getattr(self, "conv_act", "tanh")
+
+    @property
+    def classifier_dropout(self) -> float:
+        """The dropout before the classifier."""
+        return self.hidden_dropout_prob if self.cls_dropout is None else self.cls_dropout
+
+    # Dictionaries and files
+
+    @classmethod
+    def field_names(cls) -> tuple[str, ...]:
+        """The declared fields, without `extra`."""
+        return tuple(f.name for f in dataclasses.fields(cls) if f.name != "extra")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Builds a configuration from the content of a config.json.
+
+        Args:
+            values: field names to values; other keys are kept in `extra`.
+
+        Raises:
+            ConfigError: a value is not allowed, or `model_type` is another model's.
+        """
+        values = dict(values)
+        model_type = values.pop("model_type", cls.model_type)
+        if model_type != cls.model_type:
+            raise ConfigError(
+                f"model_type={model_type!r} is not {cls.model_type!r}, which {cls.__name__} reads. "
+                f"Use the classes of that model."
+            )
+        values.pop("pooler_hidden_size", None)  # always hidden_size (NUMERICS, decision 6)
+        declared = cls.field_names()
+        known = {name: values.pop(name) for name in declared if name in values}
+        for name in values:
+            close = difflib.get_close_matches(name, declared, n=1, cutoff=0.9)
+            if close and not name.startswith("_"):
+                message = f"config has {name!r}, which is not a field and changes nothing; {close[0]!r} is one."
+                warnings.warn(message, DebertaWarning, stacklevel=2)
+        return cls(**known, extra=values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of config.json, in the spelling published files use; `from_dict` gives this object again."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NOT_WRITTEN}
+        fields = {name: value for name, value in fields.items() if value is not None}
+        fields["pos_att_type"] = "|".join(self.pos_att_type) or None
+        assert self.id2label is not None
+        if self.id2label == {0: "LABEL_0", 1: "LABEL_1"}:
+            del fields["id2label"], fields["label2id"]
+        else:
+            fields["id2label"] = {str(index): label for index, label in self.id2label.items()}
+        return self.extra | {"model_type": self.model_type, "pooler_hidden_size": self.hidden_size} | fields
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **overrides: Any) -> Self:
+        """Reads `config.json` of a checkpoint folder (or the file itself) and applies `overrides` by field name.
+
+        Raises:
+            ConfigError: no such file, no JSON object, a value that is not allowed, another model's file, or an
+                override that names no field.
+        """
+        path = Path(path)
+        file = path / CONFIG_FILE if path.is_dir() else path
+        config = cls.from_dict(read_json(file, ConfigError, hint="A checkpoint folder holds a config.json."))
+        return config.replace(**overrides) if overrides else config
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes `config.json` into `folder`, which is made if need be, and returns the file's path."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False)
+        return write_text(folder / CONFIG_FILE, text + "\n")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed; a new number of labels drops the old label names.
+
+        Raises:
+            ConfigError: a name is not a field, or a value is not allowed.
+        """
+        unknown = set(changes) - {*self.field_names(), "extra"}
+        if unknown:
+            raise ConfigError(
+                f"{type(self).__name__} has no field {name_list(unknown)}. It has: {', '.join(self.field_names())}."
+            )
+        if changes.keys() & set(_LABEL_FIELDS):
+            changes = dict.fromkeys(_LABEL_FIELDS) | changes
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebertaV2Config(BaseConfig):
+    """Configuration of DeBERTa v2, v3 and mDeBERTa (`model_type: deberta-v2`).
+
+    The defaults are those of deberta-v2-xlarge's sizes with the switches of NUMERICS decision 6; `preset` has the
+    released models.
+
+    Source:
+        transformers `configuration_deberta_v2.py`.
+    """
+
+    model_type: ClassVar[str] = "deberta-v2"
+
+    vocab_size: int = 128100
+    hidden_size: int = 1536
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 24
+    intermediate_size: int = 6144
+    relative_attention: bool = True
+    attention_head_size: int | None = None  # None: hidden_size / num_attention_heads
+    position_buckets: int = NOT_SET  # K: even and at least 4; below 1: no buckets
+    share_att_key: bool = False  # position tables go through the content projections
+    norm_rel_ebd: str = "none"  # "layer_norm": the relative table is LayerNormed
+    conv_kernel_size: int = 0  # odd; 0: no convolution
+    conv_groups: int = 1
+    conv_act: str = "tanh"
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> DebertaV2Config:
+        """The configuration of a published size, such as `"deberta-v3-base"`, with `changes` applied.
+
+        Raises:
+            ConfigError: no such preset (the message lists them), or a change that is not allowed.
+        """
+        from deberta_core.presets import preset_fields
+
+        return cls(**preset_fields(cls.model_type, name)).replace(**changes)
+
+
+def _attention_types(value: object) -> object:
+    """Brings the spellings of `pos_att_type` into one: a tuple of lower-case names."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        value = [part for part in value.split("|") if part.strip()]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) for part in value):
+        return value  # the rules name it
+    parts = tuple(part.strip().lower() for part in value)
+    return () if parts == ("none",) else parts

@@ -1,0 +1,137 @@
+"""The rules a configuration obeys, as a table: which field, what is allowed, and how to mend it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "relu", "silu", "swish", "tanh", "sigmoid", "mish", "linear")
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+POSITION_TERMS = ("c2p", "p2c")
+NOT_SET = -1
+
+Check = Callable[[Any], bool]
+
+
+def _integer(least: int) -> Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(allowed: Check) -> Check:
+    return lambda value: (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and allowed(value)
+    )
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+_COUNT = (_integer(1), "an integer of at least 1")
+_PROBABILITY = (_number(lambda value: 0 <= value < 1), "a probability in [0, 1)")
+_FLAG = (lambda value: isinstance(value, bool), "true or false")
+_ACTIVATION = (lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
+_POSITION = (lambda value: value == NOT_SET or _integer(1)(value), "an integer of at least 1, or -1 for not set")
+
+# field: (check of its value alone, what is allowed). A field a config class does not have is passed over.
+FIELD_RULES: dict[str, tuple[Check, str]] = {
+    "vocab_size": _COUNT,
+    "hidden_size": _COUNT,
+    "num_hidden_layers": _COUNT,
+    "num_attention_heads": _COUNT,
+    "intermediate_size": _COUNT,
+    "max_position_embeddings": _COUNT,
+    "conv_groups": _COUNT,
+    "num_labels": _COUNT,
+    "embedding_size": (_optional(_integer(1)), "an integer of at least 1, or null for hidden_size"),
+    "attention_head_size": (
+        _optional(_integer(1)),
+        "an integer of at least 1, or null for hidden_size / num_attention_heads",
+    ),
+    "type_vocab_size": (_integer(0), "an integer of at least 0"),
+    "pad_token_id": (_integer(0), "an integer of at least 0"),
+    "conv_kernel_size": (
+        lambda value: _integer(0)(value) and (value == 0 or value % 2 == 1),
+        "an odd integer, or 0 for no convolution",
+    ),
+    "max_relative_positions": _POSITION,
+    "position_buckets": _POSITION,
+    "hidden_dropout_prob": _PROBABILITY,
+    "attention_probs_dropout_prob": _PROBABILITY,
+    "pooler_dropout": _PROBABILITY,
+    "cls_dropout": (_optional(_PROBABILITY[0]), "a probability in [0, 1), or null for hidden_dropout_prob"),
+    "initializer_range": (_number(lambda value: value >= 0), "a number of at least 0"),
+    "layer_norm_eps": (_number(lambda value: value > 0), "a number above 0"),
+    "hidden_act": _ACTIVATION,
+    "pooler_hidden_act": _ACTIVATION,
+    "conv_act": _ACTIVATION,
+    "position_biased_input": _FLAG,
+    "relative_attention": _FLAG,
+    "share_att_key": _FLAG,
+    "pos_att_type": (
+        lambda value: isinstance(value, tuple) and len(set(value)) == len(value) and set(value) <= set(POSITION_TERMS),
+        'each of "c2p" and "p2c" at most once (p2p, position-to-position, was never used by a published model)',
+    ),
+    "norm_rel_ebd": (
+        lambda value: isinstance(value, str) and set(value.split("|")) <= {"none", "layer_norm"},
+        '"none" or "layer_norm"',
+    ),
+    "problem_type": (_optional(lambda value: value in PROBLEM_TYPES), f"null or one of {', '.join(PROBLEM_TYPES)}"),
+    "id2label": (_optional(lambda value: isinstance(value, dict)), "a mapping of label numbers to names"),
+}
+
+# (fields it reads, is it kept, the mend): rules about several fields, checked once each field alone is right.
+JOINT_RULES: tuple[tuple[tuple[str, ...], Check, str], ...] = (
+    (
+        ("hidden_size", "num_attention_heads"),
+        lambda c: getattr(c, "attention_head_size", None) is not None or c.hidden_size % c.num_attention_heads == 0,
+        "hidden_size must be divisible by num_attention_heads: choose a multiple, or set attention_head_size.",
+    ),
+    (
+        ("pad_token_id", "vocab_size"),
+        lambda c: c.pad_token_id < c.vocab_size,
+        "pad_token_id must be below vocab_size.",
+    ),
+    (
+        ("hidden_size", "conv_groups"),
+        lambda c: not c.conv_kernel_size or c.hidden_size % c.conv_groups == 0,
+        "hidden_size must be divisible by conv_groups.",
+    ),
+    (
+        ("position_buckets",),
+        lambda c: not c.relative_attention or not c.buckets or (c.buckets % 2 == 0 and c.buckets >= 4),
+        "position_buckets must be even and at least 4: the logarithmic buckets are not defined otherwise.",
+    ),
+    (
+        ("position_buckets", "max_relative_positions", "max_position_embeddings"),
+        lambda c: not c.relative_attention or not c.buckets or c.max_distance - 1 > c.buckets // 2,
+        "max_relative_positions (or, if not set, max_position_embeddings) minus 1 must exceed position_buckets / 2.",
+    ),
+    (
+        ("num_labels", "id2label"),
+        lambda c: sorted(c.id2label) == list(range(c.num_labels)),
+        "id2label must name the labels 0 to num_labels - 1, each once: give one of the two, or make them agree.",
+    ),
+)
+
+
+def violations(config: Any) -> list[str]:
+    """Every rule a configuration breaks, as sentences; an empty list where all is well."""
+    names = {field.name for field in dataclasses.fields(config)}
+    broken = list(_broken_fields(config, names))
+    return broken or list(_broken_joints(config, names))
+
+
+def _broken_fields(config: Any, names: set[str]) -> Iterator[str]:
+    for name, (check, allowed) in FIELD_RULES.items():
+        if name in names and not check(getattr(config, name)):
+            yield f"{name}={getattr(config, name)!r} is not allowed: it must be {allowed}."
+
+
+def _broken_joints(config: Any, names: set[str]) -> Iterator[str]:
+    for fields, check, mend in JOINT_RULES:
+        if names.issuperset(fields) and not check(config):
+            values = ", ".join(f"{name}={getattr(config, name)!r}" for name in fields)
+            yield f"{values}: {mend}"

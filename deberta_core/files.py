@@ -1,0 +1,96 @@
+"""Reading and writing small files and whole folders so that nothing half-written is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deberta_core.errors import DebertaError
+
+
+def read_json(file: Path, error: type[DebertaError], hint: str) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Args:
+        file: the file.
+        error: the type raised.
+        hint: a sentence saying what should be there.
+
+    Raises:
+        error: the file is missing, unreadable, not JSON or not an object; the message ends with `hint`.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"{file} does not exist. {hint}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
+        raise error(f"{file} cannot be read as JSON: {problem}. {hint}") from problem
+    if not isinstance(content, dict):
+        raise error(f"{file} holds a JSON {type(content).__name__}, not an object. {hint}")
+    return content
+
+
+def write_text(file: Path, text: str) -> Path:
+    """Writes `text` as UTF-8 to a temporary file beside `file` and renames it, so that `file` is whole or untouched."""
+    with atomic_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return file
+
+
+@contextmanager
+def atomic_file(file: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `file`, renamed to it at the end, removed on any error."""
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path, *, force: bool, error: type[DebertaError]) -> Iterator[Path]:
+    """Gives a temporary folder beside `folder`, renamed to it at the end, removed on any error.
+
+    Args:
+        folder: the folder to make.
+        force: whether an existing one is replaced.
+        error: the type raised.
+
+    Raises:
+        error: `folder` exists and `force` is false, or its parent cannot be written.
+    """
+    if folder.exists() and not force:
+        raise error(f"{folder} exists already. Choose another name, or pass --force to replace it.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as problem:
+        raise error(f"{folder} cannot be made: {problem}. Choose a place that can be written.") from problem
+    try:
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+            folder.replace(old / "replaced")
+            temporary.replace(folder)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,143 @@
+"""The inputs of a model: their names and order, and the checks made once, at the boundary, on concrete values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError
+from deberta_core.tasks import TaskSpec, sequence_problem
+
+# The documented order: a list or tuple as the first argument of a Keras model is read in it.
+INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+IGNORED_LABEL = -100
+
+Arrays = Mapping[str, npt.NDArray[Any] | None]
+
+
+def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
+    """Checks everything a forward pass is given except labels.
+
+    Args:
+        config: the model's configuration.
+        inputs: names of `INPUT_NAMES` to arrays; None and absent are the same.
+
+    Returns:
+        B and L.
+
+    Raises:
+        InputError: an input has the wrong shape, type or a value out of range; it names the first offender.
+    """
+    ids, embeds = inputs.get("input_ids"), inputs.get("inputs_embeds")
+    if (ids is None) == (embeds is None):
+        given = "both" if ids is not None else "neither"
+        raise InputError(f"{given} of input_ids and inputs_embeds were given. Give exactly one of them.")
+    if ids is not None:
+        _check_rank("input_ids", ids, "[B, L]", 2)
+        _check_range("input_ids", ids, config.vocab_size, "vocab_size")
+        batch, length = ids.shape
+    else:
+        assert embeds is not None
+        _check_rank("inputs_embeds", embeds, "[B, L, E]", 3)
+        batch, length = embeds.shape[:2]
+        if embeds.shape[2] != config.embedding_width:
+            raise InputError(
+                f"inputs_embeds has shape {tuple(embeds.shape)}: the last axis must be the embedding width "
+                f"{config.embedding_width}."
+            )
+    if length == 0:
+        raise InputError(f"the inputs have shape {(batch, length)}: a text must have at least one token.")
+    _check_mask(inputs.get("attention_mask"), batch, length)
+    _check_positions(config, inputs.get("position_ids"), batch, length)
+    types = inputs.get("token_type_ids")
+    if types is not None and config.type_vocab_size:
+        _check_shape("token_type_ids", types, (batch, length))
+        _check_range("token_type_ids", types, config.type_vocab_size, "type_vocab_size")
+    return batch, length
+
+
+def check_labels(config: BaseConfig, spec: TaskSpec, labels: Arrays, batch: int) -> None:
+    """Checks the labels of a task, where they are given.
+
+    Raises:
+        InputError: wrong shape, or a class number out of range.
+    """
+    values = labels.get("labels")
+    if values is None or spec.name != "sequence_classification":
+        return
+    problem = sequence_problem(config, values.shape)
+    count = config.num_labels
+    allowed: list[tuple[int, ...]] = [(batch, count or 1)]
+    if problem == "single_label_classification" or (problem == "regression" and count == 1):
+        allowed = [(batch,), (batch, 1)]
+    if values.shape not in allowed:
+        raise InputError(
+            f"labels has shape {tuple(values.shape)}, but {problem} with num_labels={count} and {batch} texts takes "
+            f"{' or '.join(map(str, allowed))}. Change the labels, or num_labels and problem_type of the config."
+        )
+    if problem == "single_label_classification" and values.size:
+        ignored = values < 0 if config.problem_type is None else values == IGNORED_LABEL
+        wrong = values[~ignored & ((values < 0) | (values >= (count or 1)))]
+        if wrong.size:
+            raise InputError(
+                f"labels holds {wrong.flat[0]}: a class must be in [0, {count}), or {IGNORED_LABEL} to be ignored. "
+                f"Map the labels to numbers from 0, or set num_labels."
+            )
+
+
+def _check_mask(mask: npt.NDArray[Any] | None, batch: int, length: int) -> None:
+    if mask is None:
+        return
+    allowed = [(batch, length), (batch, length, length), (batch, 1, length, length)]
+    if mask.shape not in allowed:
+        raise InputError(
+            f"attention_mask has shape {tuple(mask.shape)}: it must be {' or '.join(map(str, allowed))} for "
+            f"{batch} texts of {length} tokens."
+        )
+    if mask.dtype != np.bool_:
+        wrong = mask[(mask != 0) & (mask != 1)]
+        if wrong.size:
+            raise InputError(
+                f"attention_mask holds {wrong.flat[0]}: it must hold 1 (keep) and 0 (hide) only. "
+                f"Turn an additive mask into `mask == 0`."
+            )
+
+
+def _check_positions(config: BaseConfig, positions: npt.NDArray[Any] | None, batch: int, length: int) -> None:
+    if not config.position_biased_input:
+        return
+    limit = config.max_position_embeddings
+    if positions is not None:
+        if positions.shape != (1, length):
+            _check_shape("position_ids", positions, (batch, length))
+        _check_range("position_ids", positions, limit, "max_position_embeddings")
+    elif length > limit:
+        raise InputError(
+            f"the text has {length} tokens, but max_position_embeddings={limit} and position_biased_input is on. "
+            f"Truncate the text, or give position_ids below {limit}."
+        )
+
+
+def _check_rank(name: str, value: npt.NDArray[Any], axes: str, rank: int) -> None:
+    if value.ndim != rank:
+        raise InputError(f"{name} has shape {tuple(value.shape)}: it must be {axes}. Add or remove axes.")
+
+
+def _check_shape(name: str, value: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    if value.shape != shape:
+        raise InputError(f"{name} has shape {tuple(value.shape)}: it must be {shape}, as input_ids.")
+
+
+def _check_range(name: str, value: npt.NDArray[Any], limit: int, limit_name: str) -> None:
+    if value.dtype.kind not in "iu":
+        raise InputError(f"{name} has dtype {value.dtype}: it must hold integers. Convert it, for example to int64.")
+    if value.size and (value.min() < 0 or value.max() >= limit):
+        wrong = value[(value < 0) | (value >= limit)].flat[0]
+        raise InputError(
+            f"{name} holds {wrong}: it must be in [0, {limit}), the range of {limit_name}. "
+            f"Does the tokenizer belong to this model?"
+        )

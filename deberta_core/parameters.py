@@ -1,0 +1,239 @@
+"""THE parameter table: every parameter's published name, shape, kind, condition and foreign names.
+
+The canonical name is the published PyTorch one with the backbone's prefix `deberta.`; a bare model has the same names
+without the prefix. Keras and Hugging Face TensorFlow names, and the layout of the arrays there, follow from the row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deberta_core.config import BaseConfig
+from deberta_core.tasks import BACKBONE_PREFIX, task_spec
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a parameter is: its last name in Keras, and whether its axes are reversed there.
+
+    Reversing covers both layouts that differ: dense `[out, in] <-> [in, out]` and convolution
+    `[out, in / groups, k] <-> [k, in / groups, out]`; it is its own inverse.
+    """
+
+    keras_leaf: str
+    reversed_axes: bool = False
+
+    def convert(self, array: Array) -> Array:
+        """The array in the other framework's layout, either way; a view."""
+        return array.transpose() if self.reversed_axes else array
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in the other framework's layout, either way."""
+        return shape[::-1] if self.reversed_axes else shape
+
+
+EMBEDDING = Kind("embeddings")
+DENSE = Kind("kernel", reversed_axes=True)
+CONVOLUTION = Kind("kernel", reversed_axes=True)
+BIAS = Kind("bias")
+NORM_SCALE = Kind("gamma")
+NORM_SHIFT = Kind("beta")
+
+# Named sizes of shapes.
+DIMENSIONS: dict[str, Callable[[BaseConfig], int]] = {
+    "vocabulary": lambda c: c.vocab_size,
+    "embedding": lambda c: c.embedding_width,
+    "hidden": lambda c: c.hidden_size,
+    "all_heads": lambda c: c.all_heads_size,
+    "intermediate": lambda c: c.intermediate_size,
+    "positions": lambda c: c.max_position_embeddings,
+    "types": lambda c: c.type_vocab_size,
+    "table_rows": lambda c: c.table_rows,
+    "kernel": lambda c: c.convolution_kernel,
+    "group_width": lambda c: c.hidden_size // c.convolution_groups,
+    "labels": lambda c: c.num_labels or 2,
+}
+
+# When a row is there. A task's rows are chosen by `Row.task`.
+CONDITIONS: dict[str, Callable[[BaseConfig], bool]] = {
+    "always": lambda c: True,
+    "absolute_positions": lambda c: c.position_biased_input,
+    "token_types": lambda c: c.type_vocab_size > 0,
+    "projected_embeddings": lambda c: c.embedding_width != c.hidden_size,
+    "relative": lambda c: c.relative_attention,
+    "normalized_table": lambda c: c.normalizes_table,
+    "convolution": lambda c: c.convolution_kernel > 0,
+    "own_position_key": lambda c: "c2p" in c.position_terms and not c.shares_position_projections,
+    "own_position_query": lambda c: "p2c" in c.position_terms and not c.shares_position_projections,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One parameter pattern.
+
+    Attributes:
+        name: canonical name, `{i}` for the layer number.
+        kind: what it is.
+        shape: names of `DIMENSIONS`.
+        when: a name of `CONDITIONS`.
+        task: the task whose head it belongs to; None for the backbone.
+        tf: the end of its name in Hugging Face's tf_model.h5 where the rule does not give it.
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[str, ...]
+    when: str = "always"
+    task: str | None = None
+    tf: str | None = None
+
+
+def _dense(name: str, out: str, inner: str, *, bias: bool = True, tf: str | None = None, **where: Any) -> Iterator[Row]:
+    yield Row(f"{name}.weight", DENSE, (out, inner), tf=tf and f"{tf}/kernel", **where)
+    if bias:
+        yield Row(f"{name}.bias", BIAS, (out,), tf=tf and f"{tf}/bias", **where)
+
+
+def _norm(name: str, width: str, **where: Any) -> Iterator[Row]:
+    yield Row(f"{name}.weight", NORM_SCALE, (width,), **where)
+    yield Row(f"{name}.bias", NORM_SHIFT, (width,), **where)
+
+
+_EMBEDDINGS = "deberta.embeddings"
+_LAYER = "deberta.encoder.layer.{i}"
+_SELF = f"{_LAYER}.attention.self"
+_SEQUENCE = "sequence_classification"
+
+ROWS: tuple[Row, ...] = (
+    # Hugging Face's TensorFlow classes made the word table by add_weight(name="weight"), the other two as "embeddings".
+    Row(f"{_EMBEDDINGS}.word_embeddings.weight", EMBEDDING, ("vocabulary", "embedding"), tf="word_embeddings/weight"),
+    Row(f"{_EMBEDDINGS}.position_embeddings.weight", EMBEDDING, ("positions", "embedding"), when="absolute_positions"),
+    Row(f"{_EMBEDDINGS}.token_type_embeddings.weight", EMBEDDING, ("types", "embedding"), when="token_types"),
+    *_dense(f"{_EMBEDDINGS}.embed_proj", "hidden", "embedding", bias=False, when="projected_embeddings"),
+    *_norm(f"{_EMBEDDINGS}.LayerNorm", "hidden"),
+    *_dense(f"{_SELF}.query_proj", "all_heads", "hidden"),
+    *_dense(f"{_SELF}.key_proj", "all_heads", "hidden"),
+    *_dense(f"{_SELF}.value_proj", "all_heads", "hidden"),
+    # There the separate position projections carry v1's names.
+    *_dense(f"{_SELF}.pos_key_proj", "all_heads", "hidden", when="own_position_key", tf="pos_proj"),
+    *_dense(f"{_SELF}.pos_query_proj", "all_heads", "hidden", when="own_position_query", tf="pos_q_proj"),
+    *_dense(f"{_LAYER}.attention.output.dense", "hidden", "all_heads"),
+    *_norm(f"{_LAYER}.attention.output.LayerNorm", "hidden"),
+    *_dense(f"{_LAYER}.intermediate.dense", "intermediate", "hidden"),
+    *_dense(f"{_LAYER}.output.dense", "hidden", "intermediate"),
+    *_norm(f"{_LAYER}.output.LayerNorm", "hidden"),
+    # And a variable there is called "rel_embeddings.weight", with the dot.
+    Row(
+        "deberta.encoder.rel_embeddings.weight",
+        EMBEDDING,
+        ("table_rows", "hidden"),
+        when="relative",
+        tf="rel_embeddings.weight",
+    ),
+    *_norm("deberta.encoder.LayerNorm", "hidden", when="normalized_table"),
+    Row("deberta.encoder.conv.conv.weight", CONVOLUTION, ("hidden", "group_width", "kernel"), when="convolution"),
+    Row("deberta.encoder.conv.conv.bias", BIAS, ("hidden",), when="convolution"),
+    *_norm("deberta.encoder.conv.LayerNorm", "hidden", when="convolution"),
+    *_dense("pooler.dense", "hidden", "hidden", task=_SEQUENCE),
+    *_dense("classifier", "labels", "hidden", task=_SEQUENCE),
+)
+
+# Buffers and parameters that published files hold although a model of that configuration does not use them.
+UNUSED_NAMES = frozenset(
+    {
+        "deberta.embeddings.position_ids",
+        "deberta.embeddings.position_embeddings.weight",
+        "deberta.encoder.LayerNorm.weight",
+        "deberta.encoder.LayerNorm.bias",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One concrete parameter of one model.
+
+    Attributes:
+        name: its PyTorch name in that model (bare models have no `deberta.`).
+        canonical: its name in the table's spelling.
+        kind: what it is, with the layout change.
+        shape: in PyTorch's layout.
+        keras_path: its path in our Keras model, without the model's own name.
+        h5_path: its path in Hugging Face's tf_model.h5, without the model's own name.
+    """
+
+    name: str
+    canonical: str
+    kind: Kind
+    shape: tuple[int, ...]
+    keras_path: str
+    h5_path: str
+
+    @property
+    def keras_shape(self) -> tuple[int, ...]:
+        """The shape in Keras' layout."""
+        return self.kind.shape(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+def expand(config: BaseConfig, task: str | None) -> dict[str, Parameter]:
+    """Every parameter of the model of `config` and `task` (None: the bare backbone), keyed by its name there.
+
+    Backbone first, layers in order, then the head.
+
+    Raises:
+        InputError: no such task.
+    """
+    spec = task_spec(task)
+    chosen = [row for row in ROWS if CONDITIONS[row.when](config) and row.task in (None, spec.name)]
+    parameters: dict[str, Parameter] = {}
+    for rows in _by_layer(chosen, config.num_hidden_layers):
+        for row, canonical in rows:
+            name = canonical if spec.head_modules else canonical.removeprefix(BACKBONE_PREFIX)
+            shape = tuple(DIMENSIONS[size](config) for size in row.shape)
+            parameters[name] = Parameter(
+                name=name,
+                canonical=canonical,
+                kind=row.kind,
+                shape=shape,
+                keras_path=_keras_path(name, row.kind),
+                h5_path=_h5_path(canonical, row),
+            )
+    return parameters
+
+
+def _by_layer(rows: list[Row], layers: int) -> Iterator[list[tuple[Row, str]]]:
+    """Rows with their names: those before the layers, those of each layer, those after."""
+    numbered = [row for row in rows if "{i}" in row.name]
+    first = rows.index(numbered[0])
+    yield [(row, row.name) for row in rows[:first]]
+    for number in range(layers):
+        yield [(row, row.name.replace("{i}", str(number))) for row in numbered]
+    yield [(row, row.name) for row in rows[first:] if "{i}" not in row.name]
+
+
+def _keras_path(name: str, kind: Kind) -> str:
+    parts = re.sub(r"\blayer\.(\d+)", r"layer_\1", name).split(".")
+    return "/".join([*parts[:-1], kind.keras_leaf])
+
+
+def _h5_path(canonical: str, row: Row) -> str:
+    parts = re.sub(r"\blayer\.(\d+)", r"layer_%_\1", canonical).split(".")
+    parts = [part.replace("layer_%_", "layer_._") for part in parts]
+    if row.tf is None:
+        return "/".join([*parts[:-1], row.kind.keras_leaf])
+    depth = len(parts) - 2  # a tf entry stands for the last module and the leaf
+    return "/".join([*parts[:depth], row.tf])

@@ -1,0 +1,57 @@
+"""The executable specification: plain NumPy, slow and obvious, in any float dtype (float64 is the judge).
+
+Axes: B batch, Q query length, K key length, L length where Q = K, H heads, D width of a head, C hidden width,
+E embedding width, F feed-forward width, V vocabulary, R rows of the relative table (2 x span), N labels.
+"""
+
+from deberta_core.positions import (
+    log_bucket_position,
+    position_index_table,
+    position_indices,
+    relative_position,
+)
+from deberta_core.reference.arrays import ACTIVATION_FUNCTIONS, Scope, activation, layer_norm, linear, softmax
+from deberta_core.reference.attention import attention, disentangled_scores, score_components
+from deberta_core.reference.embeddings import embeddings
+from deberta_core.reference.encoder import convolution, encoder, layer, relative_table
+from deberta_core.reference.forward import forward
+from deberta_core.reference.heads import context_pooler, sequence_classification
+from deberta_core.reference.losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    mean_squared_error,
+    sequence_classification_loss,
+    soft_cross_entropy,
+)
+from deberta_core.reference.masks import key_mask, token_mask
+
+__all__ = [
+    "ACTIVATION_FUNCTIONS",
+    "Scope",
+    "activation",
+    "attention",
+    "binary_cross_entropy",
+    "context_pooler",
+    "convolution",
+    "cross_entropy",
+    "disentangled_scores",
+    "embeddings",
+    "encoder",
+    "forward",
+    "key_mask",
+    "layer",
+    "layer_norm",
+    "linear",
+    "log_bucket_position",
+    "mean_squared_error",
+    "position_index_table",
+    "position_indices",
+    "relative_position",
+    "relative_table",
+    "score_components",
+    "sequence_classification",
+    "sequence_classification_loss",
+    "soft_cross_entropy",
+    "softmax",
+    "token_mask",
+]

@@ -1,0 +1,71 @@
+"""The whole forward pass: backbone, head and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deberta_core.config import BaseConfig
+from deberta_core.inputs import check_inputs, check_labels
+from deberta_core.reference.arrays import Array, Scope
+from deberta_core.reference.embeddings import embeddings
+from deberta_core.reference.encoder import encoder
+from deberta_core.reference.heads import sequence_classification
+from deberta_core.reference.losses import sequence_classification_loss
+from deberta_core.reference.masks import key_mask, token_mask
+from deberta_core.tasks import BACKBONE_PREFIX, task_spec
+
+Head = Callable[[BaseConfig, Scope, Array, Array], dict[str, Array]]
+Loss = Callable[[BaseConfig, Mapping[str, Array], Array], Array]
+
+_TASKS: dict[str, tuple[Head, Loss]] = {
+    "sequence_classification": (sequence_classification, sequence_classification_loss),
+}
+
+
+def forward(
+    config: BaseConfig,
+    params: Mapping[str, npt.ArrayLike],
+    inputs: Mapping[str, npt.ArrayLike],
+    task: str | None = None,
+    dtype: npt.DTypeLike = np.float64,
+) -> dict[str, Array]:
+    """Computes everything a model of this configuration returns.
+
+    Args:
+        config: the model's configuration.
+        params: checkpoint names to arrays; backbone names with or without the prefix `deberta.`.
+        inputs: `input_ids [B, L]` or `inputs_embeds [B, L, E]`, and optionally `attention_mask` (`[B, L]`,
+            `[B, L, L]` or `[B, 1, L, L]` of 0 and 1), `token_type_ids`, `position_ids`, and the task's labels.
+        task: a name of `tasks.TASKS`; None computes the backbone.
+        dtype: the float type everything is computed in.
+
+    Returns:
+        named arrays: `last_hidden_state [B, L, C]`, `hidden_states.{k}`, `attentions.{k} [B, H, L, L]`,
+        `scores.{k}.{content,c2p,p2c}`, and for a task `logits`, and `loss` (a scalar) where labels were given.
+
+    Raises:
+        InputError: an unknown task, or inputs and labels that break their rules.
+        KeyError: a parameter is missing.
+    """
+    spec = task_spec(task)
+    arrays = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
+    batch, length = check_inputs(config, arrays)
+    check_labels(config, spec, arrays, batch)
+    cast = {name.removeprefix(BACKBONE_PREFIX): np.asarray(value).astype(dtype) for name, value in params.items()}
+    scope = Scope(cast)
+    attention_mask = arrays.get("attention_mask", np.ones((batch, length)))
+    mask, allowed = token_mask(attention_mask), key_mask(attention_mask)
+
+    embedded = embeddings(config, scope / "embeddings", arrays, mask)
+    outputs: dict[str, Any] = encoder(config, scope / "encoder", embedded, allowed, mask)
+    hidden = outputs["last_hidden_state"] = outputs[f"hidden_states.{config.num_hidden_layers}"]
+    if spec.name in _TASKS:
+        head, loss = _TASKS[spec.name]
+        outputs |= head(config, scope, hidden, mask)
+        if all(name in arrays for name in spec.labels):
+            outputs["loss"] = loss(config, outputs, *(arrays[name] for name in spec.labels))
+    return outputs
