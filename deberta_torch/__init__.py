@@ -1,0 +1,16 @@
+"""DeBERTa in PyTorch; mirrors `deberta_tf` file for file."""
+
+from deberta_core import DebertaV2Config
+from deberta_core.outputs import BaseModelOutput, ModelOutput, SequenceClassifierOutput
+from deberta_torch.models import DebertaPreTrainedModel, DebertaV2Model
+from deberta_torch.tasks import DebertaV2ForSequenceClassification
+
+__all__ = [
+    "BaseModelOutput",
+    "DebertaPreTrainedModel",
+    "DebertaV2Config",
+    "DebertaV2ForSequenceClassification",
+    "DebertaV2Model",
+    "ModelOutput",
+    "SequenceClassifierOutput",
+]

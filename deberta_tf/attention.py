@@ -1,0 +1,126 @@
+"""Disentangled self-attention: the whole forward pass, with three hooks for the projections (NUMERICS 3)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from deberta_core.config import BaseConfig
+from deberta_tf.layers import dropout
+from deberta_tf.masks import Masks
+
+
+class RelativePositions(NamedTuple):
+    """The relative table and which of its rows a forward pass reads.
+
+    Attributes:
+        table: `[R, C]`, LayerNormed where configured.
+        rows: `[Q + K + 1]` integers: the row for key - query = -Q, ..., K. The outermost are never read; with them
+            the products of `skew` reshape for every length, one token included.
+    """
+
+    table: Any
+    rows: Any
+
+
+class DisentangledSelfAttention(keras.layers.Layer):
+    """Content, content-to-position and position-to-content attention over all heads.
+
+    Subclasses own the projections and fill `content`, `position_key` and `position_query`; everything else is the same
+    in every version of DeBERTa.
+
+    Source:
+        arXiv 2006.03654 equations 2-4, with the index of the position-to-content term as trained (NUMERICS 3).
+    """
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.num_heads = config.num_attention_heads
+        self.head_size = config.head_size
+        self.terms = config.position_terms
+        # A Python float, folded into the factors before the products: half precision cannot overflow in the scores.
+        self.scale = 1 / math.sqrt(config.head_size * (1 + len(config.pos_att_type)))
+        self.table_dropout = dropout(config.hidden_dropout_prob, self.dtype_policy, "table_dropout")
+        self.dropout = dropout(config.attention_probs_dropout_prob, self.dtype_policy)
+
+    def content(self, hidden: Any) -> tuple[Any, Any, Any]:
+        """Query, key and value of the tokens; `[B, L, C]` to three of `[B, L, H * D]`."""
+        raise NotImplementedError
+
+    def position_key(self, rows: Any) -> Any:
+        """The key side of relative positions, for content-to-position; `[W, C]` to `[W, H * D]`."""
+        raise NotImplementedError
+
+    def position_query(self, rows: Any) -> Any:
+        """The query side of relative positions, for position-to-content; `[W, C]` to `[W, H * D]`."""
+        raise NotImplementedError
+
+    def call(self, hidden: Any, masks: Masks, positions: RelativePositions | None) -> tuple[Any, Any]:
+        """Attends.
+
+        Shape:
+            hidden: `[B, L, C]`; returns the context `[B, L, H * D]` and the probabilities `[B, H, L, L]`.
+        """
+        query, key, value = (self._split_heads(part) for part in self.content(hidden))  # [B, H, L, D]
+        query = query * self.scale
+        scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [B, H, Q, K]
+        if positions is not None and self.terms:
+            scores = scores + self.position_bias(query, key, positions)
+        scores = ops.where(masks.keys, ops.cast(scores, "float32"), float(np.finfo(np.float32).min))
+        probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype) * ops.cast(masks.queries, value.dtype)
+        context = ops.matmul(self.dropout(probabilities), value)  # [B, H, Q, D]
+        batch, length = ops.shape(hidden)[:2]
+        merged = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, self.num_heads * self.head_size))
+        return merged, probabilities
+
+    def position_bias(self, query: Any, key: Any, positions: RelativePositions) -> Any:
+        """The position terms of the scores, the only place that makes them.
+
+        The index of a row depends on i - j alone: queries and keys meet the distinct rows, ordered by distance, once,
+        and the products are read along their diagonals. Nothing is gathered per pair, nothing repeated over the batch.
+
+        Args:
+            query: `[B, H, Q, D]`, scaled.
+            key: `[B, H, K, D]`.
+            positions: the relative table and its rows.
+
+        Returns:
+            `[B, H, Q, K]`.
+        """
+        rows = ops.take(self.table_dropout(positions.table), positions.rows, axis=0)  # [Q + K + 1, C]
+        bias = None
+        if "c2p" in self.terms:
+            pos_key = self._split_heads(self.position_key(rows[1:]))  # [H, Q + K, D]
+            bias = skew(ops.einsum("bhqd,hwd->bhqw", query, pos_key), ops.shape(key)[2])
+        if "p2c" in self.terms:
+            # From a key's side the order is the reverse: query - key = 1 - K, ..., Q.
+            pos_query = self._split_heads(self.position_query(ops.flip(rows, axis=0)[1:])) * self.scale
+            by_key = skew(ops.einsum("bhkd,hwd->bhkw", key, pos_query), ops.shape(query)[2])  # [B, H, K, Q]
+            by_query = ops.swapaxes(by_key, -1, -2)
+            bias = by_query if bias is None else bias + by_query
+        return bias
+
+    def _split_heads(self, values: Any) -> Any:
+        """`[..., L, H * D] -> [..., H, L, D]`."""
+        shape = (*ops.shape(values)[:-1], self.num_heads, self.head_size)
+        return ops.swapaxes(ops.reshape(values, shape), -2, -3)
+
+
+def skew(products: Any, length: Any) -> Any:
+    """Reads products with rows of relative positions along their diagonals.
+
+    Args:
+        products: `[B, H, M, M + N]`; column w of row m belongs to the position n - m = w - (M - 1).
+        length: N.
+
+    Returns:
+        `[B, H, M, N]`: element (m, n) is column n - m + M - 1. Two reshapes and two slices; nothing is gathered.
+    """
+    batch, heads, rows, columns = ops.shape(products)
+    flat = ops.reshape(products, (batch, heads, rows * columns))[..., rows - 1 : rows - 1 + rows * (columns - 1)]
+    return ops.reshape(flat, (batch, heads, rows, columns - 1))[..., :length]

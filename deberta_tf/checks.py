@@ -1,0 +1,45 @@
+"""The boundary of a call: concrete inputs and labels are checked once, by the core's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from deberta_core.config import BaseConfig
+from deberta_core.inputs import check_inputs, check_labels
+from deberta_core.tasks import TaskSpec
+
+
+def check_call(config: BaseConfig, spec: TaskSpec, inputs: Mapping[str, Any]) -> None:
+    """Checks the arguments of a call.
+
+    Values are looked at where there are any: not while a graph is traced (`fit`, `predict`, the functional API,
+    export), where TensorFlow on a CPU still refuses ids out of range by itself.
+
+    Args:
+        config: the model's configuration.
+        spec: the row of its task.
+        inputs: inputs and labels by name.
+
+    Raises:
+        InputError: what `deberta_core.inputs` refuses.
+    """
+    if not all(_is_concrete(value) for value in inputs.values()):
+        return
+    arrays = {name: _to_numpy(name, value) for name, value in inputs.items()}
+    batch, _ = check_inputs(config, arrays)
+    check_labels(config, spec, arrays, batch)
+
+
+def _is_concrete(value: Any) -> bool:
+    return not keras.backend.is_keras_tensor(value) and hasattr(value, "numpy")
+
+
+def _to_numpy(name: str, value: Any) -> np.ndarray:
+    if name == "inputs_embeds":  # its shape alone is looked at
+        return np.broadcast_to(np.float32(0), tuple(value.shape))
+    array = np.asarray(value)
+    return array if array.dtype.kind in "biuf" else array.astype(np.float32)  # NumPy's own types know all functions

@@ -1,0 +1,81 @@
+"""The embedding layer (NUMERICS 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from deberta_core.config import BaseConfig
+from deberta_tf.layers import NormalExceptRow, dense, dropout, embedding, keep_where, layer_norm
+
+
+class Embeddings(keras.layers.Layer):
+    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        width, dtype = config.embedding_width, self.dtype_policy
+        self.config = config
+        self.word_embeddings = embedding(config, config.vocab_size, width, "word_embeddings", dtype)
+        self.word_embeddings.embeddings_initializer = NormalExceptRow(config.initializer_range, config.pad_token_id)
+        self.position_embeddings = (
+            embedding(config, config.max_position_embeddings, width, "position_embeddings", dtype)
+            if config.position_biased_input
+            else None
+        )
+        self.token_type_embeddings = (
+            embedding(config, config.type_vocab_size, width, "token_type_embeddings", dtype)
+            if config.type_vocab_size
+            else None
+        )
+        self.embed_proj = (
+            dense(config, config.hidden_size, "embed_proj", dtype, use_bias=False)
+            if width != config.hidden_size
+            else None
+        )
+        self.LayerNorm = layer_norm(config, dtype)  # published name
+        self.dropout = dropout(config.hidden_dropout_prob, dtype)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        for table in (self.word_embeddings, self.position_embeddings, self.token_type_embeddings):
+            if table is not None:
+                table.build((None, None))
+        if self.embed_proj is not None:
+            self.embed_proj.build((None, None, self.config.embedding_width))
+        self.LayerNorm.build((None, None, self.config.hidden_size))
+
+    def call(
+        self,
+        token_mask: Any,
+        input_ids: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+    ) -> Any:
+        """Embeds a batch.
+
+        Shape:
+            token_mask: `[B, L]` bool; input_ids, token_type_ids: `[B, L]` integers; position_ids: `[B, L]` or
+            `[1, L]`; inputs_embeds: `[B, L, E]`, instead of input_ids; returns `[B, L, C]`.
+        """
+        if inputs_embeds is None:
+            hidden = self.word_embeddings(input_ids)  # [B, L, E]
+            # The padding row gets no gradient from the lookup.
+            is_padding = ops.equal(input_ids, ops.cast(self.config.pad_token_id, input_ids.dtype))[:, :, None]
+            hidden = ops.where(is_padding, ops.stop_gradient(hidden), hidden)
+        else:
+            hidden = ops.cast(inputs_embeds, self.compute_dtype)
+        if self.position_embeddings is not None:
+            if position_ids is None:
+                position_ids = ops.arange(ops.shape(hidden)[1])[None]
+            hidden = hidden + self.position_embeddings(position_ids)
+        if self.token_type_embeddings is not None:
+            if token_type_ids is None:
+                token_type_ids = ops.zeros(ops.shape(hidden)[:2], dtype="int32")
+            hidden = hidden + self.token_type_embeddings(token_type_ids)
+        if self.embed_proj is not None:
+            hidden = self.embed_proj(hidden)  # [B, L, C]
+        return self.dropout(keep_where(token_mask, self.LayerNorm(hidden)))

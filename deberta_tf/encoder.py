@@ -1,0 +1,196 @@
+"""Layers and encoder (NUMERICS 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from deberta_core.config import BaseConfig
+from deberta_core.positions import position_index_table
+from deberta_tf.activations import ACTIVATION_FUNCTIONS
+from deberta_tf.attention import RelativePositions
+from deberta_tf.layers import dense, dropout, embedding, keep_where, layer_norm, normal
+from deberta_tf.masks import Masks
+from deberta_tf.projections import make_self_attention
+
+
+class ResidualOutput(keras.layers.Layer):
+    """Dense, dropout, residual, LayerNorm: how both blocks of a layer end."""
+
+    def __init__(self, config: BaseConfig, width: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.width = width
+        self.dense = dense(config, config.hidden_size, "dense", self.dtype_policy)
+        self.LayerNorm = layer_norm(config, self.dtype_policy)  # published name
+        self.dropout = dropout(config.hidden_dropout_prob, self.dtype_policy)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.dense.build((None, None, self.width))
+        self.LayerNorm.build((None, None, self.config.hidden_size))
+
+    def call(self, hidden: Any, residual: Any) -> Any:
+        """`[B, L, width]` and `[B, L, C]` to `[B, L, C]`."""
+        return self.LayerNorm(self.dropout(self.dense(hidden)) + residual)
+
+
+class Attention(keras.layers.Layer):
+    """Self-attention and its output projection."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.self = make_self_attention(config, name="self", dtype=self.dtype_policy)  # published name
+        # `output` is a property of Keras layers: the attribute differs, the name does not.
+        self.output_block = ResidualOutput(config, config.all_heads_size, name="output", dtype=self.dtype_policy)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.self.build()
+        self.output_block.build()
+
+    def call(self, hidden: Any, masks: Masks, positions: RelativePositions | None) -> tuple[Any, Any]:
+        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
+        context, probabilities = self.self(hidden, masks, positions)
+        return self.output_block(context, hidden), probabilities
+
+
+class Intermediate(keras.layers.Layer):
+    """The wide half of the feed-forward block."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.dense = dense(config, config.intermediate_size, "dense", self.dtype_policy)
+        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.dense.build((None, None, self.config.hidden_size))
+
+    def call(self, hidden: Any) -> Any:
+        """`[B, L, C]` to `[B, L, F]`."""
+        return self.activation(self.dense(hidden))
+
+
+class Layer(keras.layers.Layer):
+    """One transformer layer."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.attention = Attention(config, name="attention", dtype=self.dtype_policy)
+        self.intermediate = Intermediate(config, name="intermediate", dtype=self.dtype_policy)
+        self.output_block = ResidualOutput(config, config.intermediate_size, name="output", dtype=self.dtype_policy)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.attention.build()
+        self.intermediate.build()
+        self.output_block.build()
+
+    def call(self, hidden: Any, masks: Masks, positions: RelativePositions | None) -> tuple[Any, Any]:
+        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
+        attended, probabilities = self.attention(hidden, masks, positions)
+        return self.output_block(self.intermediate(attended), attended), probabilities
+
+
+class Convolution(keras.layers.Layer):
+    """The n-gram induced convolution of v2 xlarge and xxlarge: it replaces the output of the first layer."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.conv = keras.layers.Conv1D(
+            config.hidden_size,
+            config.convolution_kernel,
+            padding="same",
+            groups=config.convolution_groups,
+            kernel_initializer=normal(config),
+            name="conv",
+            dtype=self.dtype_policy,
+        )
+        self.LayerNorm = layer_norm(config, self.dtype_policy)  # published name
+        self.dropout = dropout(config.hidden_dropout_prob, self.dtype_policy)
+        self.activation = ACTIVATION_FUNCTIONS[config.convolution_act]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.conv.build((None, None, self.config.hidden_size))
+        self.LayerNorm.build((None, None, self.config.hidden_size))
+
+    def call(self, encoder_input: Any, first_output: Any, token_mask: Any) -> Any:
+        """Convolves the encoder's input and adds it to layer 0's output; all `[B, L, C]`, mask bool `[B, L]`."""
+        convolved = keep_where(token_mask, self.conv(encoder_input))
+        convolved = self.activation(self.dropout(convolved))
+        return keep_where(token_mask, self.LayerNorm(first_output + convolved))
+
+
+class Encoder(keras.layers.Layer):
+    """All layers, the relative table, and the convolution where configured."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        dtype = self.dtype_policy
+        self.config = config
+        self.layer = [Layer(config, name=f"layer_{i}", dtype=dtype) for i in range(config.num_hidden_layers)]
+        self.rel_embeddings = (
+            embedding(config, config.table_rows, config.hidden_size, "rel_embeddings", dtype)
+            if config.relative_attention
+            else None
+        )
+        # Published name: the norm of the relative table.
+        self.LayerNorm = layer_norm(config, dtype) if config.normalizes_table else None
+        self.conv = Convolution(config, name="conv", dtype=dtype) if config.convolution_kernel else None
+        self.position_index = position_index_table(config) if config.relative_attention else None
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        for part in self.layer:
+            part.build()
+        if self.rel_embeddings is not None:
+            self.rel_embeddings.build((None,))
+        if self.LayerNorm is not None:
+            self.LayerNorm.build((None, self.config.hidden_size))
+        if self.conv is not None:
+            self.conv.build()
+
+    def call(
+        self, hidden: Any, masks: Masks, output_hidden_states: bool = False, output_attentions: bool = False
+    ) -> tuple[Any, tuple[Any, ...] | None, tuple[Any, ...] | None]:
+        """Runs all layers.
+
+        Returns:
+            the last hidden state `[B, L, C]`; if asked for, the embedding output and every layer's output; if asked
+            for, every layer's probabilities `[B, H, L, L]`.
+        """
+        length = ops.shape(hidden)[1]
+        positions = self.relative_positions(length, length)
+        hidden_states, attentions = [hidden], []
+        encoder_input = hidden
+        for number, layer in enumerate(self.layer):
+            hidden, probabilities = layer(hidden, masks, positions)
+            if number == 0 and self.conv is not None:
+                hidden = self.conv(encoder_input, hidden, masks.tokens)
+            if output_hidden_states:
+                hidden_states.append(hidden)
+            if output_attentions:
+                attentions.append(probabilities)
+        return (
+            hidden,
+            tuple(hidden_states) if output_hidden_states else None,
+            tuple(attentions) if output_attentions else None,
+        )
+
+    def relative_positions(self, query_length: Any, key_length: Any) -> RelativePositions | None:
+        """The relative table and its rows for these lengths; None without relative attention."""
+        if self.rel_embeddings is None:
+            return None
+        table = self.rel_embeddings(ops.arange(self.config.table_rows))
+        if self.LayerNorm is not None:
+            table = self.LayerNorm(table)
+        reach = len(self.position_index) // 2
+        ahead = ops.arange(-query_length, key_length + 1)  # key - query
+        index = ops.convert_to_tensor(self.position_index)
+        return RelativePositions(table, ops.take(index, ops.clip(-ahead, -reach, reach) + reach))

@@ -1,0 +1,60 @@
+"""What a Keras model may be called with: a tensor, a list, a tuple, a dict or keywords, made into named inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from deberta_core.errors import InputError, name_list
+from deberta_core.inputs import INPUT_NAMES
+
+
+def name_inputs(inputs: Any, keywords: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """Names the inputs of a call and turns nested Python lists into arrays.
+
+    Args:
+        inputs: the first argument: a tensor (input_ids), a list or tuple of inputs in the order of `INPUT_NAMES`
+            (None for one that is left out), a mapping of names to inputs, or None.
+        keywords: inputs given by name.
+        labels: the names of the task's label inputs.
+
+    Returns:
+        names to values, without those that are None.
+
+    Raises:
+        InputError: an unknown name, too many inputs, or an input given twice.
+    """
+    if inputs is None:
+        named: dict[str, Any] = {}
+    elif isinstance(inputs, Mapping):
+        named = dict(inputs)
+    elif isinstance(inputs, (list, tuple)):
+        if len(inputs) > len(INPUT_NAMES):
+            raise InputError(
+                f"the list has {len(inputs)} inputs, but there are {len(INPUT_NAMES)}: {', '.join(INPUT_NAMES)}. "
+                f"Give labels in a dict, by keyword, or as y."
+            )
+        named = dict(zip(INPUT_NAMES, inputs, strict=False))
+    else:
+        named = {"input_ids": inputs}
+    twice = {name for name in keywords if keywords[name] is not None and named.get(name) is not None}
+    if twice:
+        raise InputError(f"{name_list(twice)} was given twice, in the first argument and by keyword. Give it once.")
+    named |= {name: value for name, value in keywords.items() if value is not None}
+    known = (*INPUT_NAMES, *labels)
+    unknown = set(named) - set(known)
+    if unknown:
+        raise InputError(f"the inputs hold {name_list(unknown)}, which the model does not take: {', '.join(known)}.")
+    return {name: _to_array(value) for name, value in named.items() if value is not None}
+
+
+def _to_array(value: Any) -> Any:
+    """A nested list as an array; everything else as it is, floats but not integers to be cast by Keras' policy."""
+    if isinstance(value, (list, tuple)):
+        value = np.asarray(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return keras.ops.convert_to_tensor(value)
+    return value

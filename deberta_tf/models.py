@@ -1,0 +1,217 @@
+"""The backbone, and what every model has: configuration, calling conventions, loading and saving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import keras
+from keras import ops
+
+from deberta_core.config import BaseConfig, DebertaV2Config
+from deberta_core.outputs import make_output
+from deberta_core.tasks import TaskSpec, task_spec
+from deberta_tf import weights
+from deberta_tf.checks import check_call
+from deberta_tf.embeddings import Embeddings
+from deberta_tf.encoder import Encoder
+from deberta_tf.inputs import name_inputs
+from deberta_tf.masks import make_masks
+
+
+class Encoded(NamedTuple):
+    """What a backbone hands to a head."""
+
+    last_hidden_state: Any  # [B, L, C]
+    token_mask: Any  # [B, L] bool
+    hidden_states: tuple[Any, ...] | None
+    attentions: tuple[Any, ...] | None
+
+
+class TFDebertaPreTrainedModel(keras.Model):
+    """Base of all models. Every variable exists from construction on.
+
+    Attributes:
+        config: the configuration; not to be changed after construction.
+        config_class: the configuration's type.
+        task: a name of `deberta_core.tasks.TASKS`; None for the backbone.
+    """
+
+    config_class: ClassVar[type[BaseConfig]]
+    task: ClassVar[str | None] = None
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The row of this model's task."""
+        return task_spec(self.task)
+
+    def __call__(self, inputs: Any = None, *, training: bool | None = None, **keywords: Any) -> Any:
+        """Calls the model with a tensor, a list, a tuple, a dict or keywords; see `call` for the names.
+
+        Args:
+            inputs: `input_ids`, or a list or tuple in the order input_ids, attention_mask, token_type_ids,
+                position_ids, inputs_embeds, or a dict of these and labels. NumPy arrays are welcome, in a dict and
+                as keywords nested lists too.
+            training: whether dropout is on.
+            **keywords: inputs by name, `output_attentions`, `output_hidden_states`, `return_dict`.
+
+        Raises:
+            InputError: an unknown name, a wrong shape, or a value out of range.
+        """
+        options = {name: keywords.pop(name) for name in _OPTIONS if name in keywords}
+        named = name_inputs(inputs, keywords, self.spec.labels)
+        check_call(self.config, self.spec, named)
+        if training is not None:
+            options["training"] = training
+        return super().__call__(**named, **options)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs: the configuration as a dictionary, and Keras' name and dtype policy."""
+        policy = keras.dtype_policies.serialize(self.dtype_policy)
+        return {"config": self.config.to_dict(), "name": self.name, "dtype": policy}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Builds a model with fresh weights from `get_config`'s dictionary."""
+        values = dict(config)
+        return cls(cls.config_class.from_dict(values.pop("config")), **values)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        config: BaseConfig | None = None,
+        *,
+        dtype: Any = None,
+        new_head: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **config_overrides: Any,
+    ) -> Self | tuple[Self, Any]:
+        """Builds a model from a checkpoint folder.
+
+        Bare and task checkpoints cross: a backbone is read out of a task checkpoint and the reverse.
+
+        Args:
+            path: a folder with config.json and `model.safetensors` or `tf_model.h5`.
+            config: used instead of the folder's config.json.
+            dtype: a Keras dtype or policy; None is the global policy.
+            new_head: a missing head is initialised without a word.
+            ignore_mismatched_sizes: parameters whose shape differs are initialised, with a warning.
+            output_loading_info: also return the `LoadReport`.
+            **config_overrides: fields of the configuration to change.
+
+        Raises:
+            ConfigError: config.json is missing, wrong or another model's.
+            WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
+                a missing pooler and classifier are initialised, with a warning that names them.
+        """
+        config = cls.config_class.from_pretrained(path) if config is None else config
+        config = config.replace(**config_overrides) if config_overrides else config
+        model, report = weights.load(
+            cls, config, Path(path), dtype=dtype, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes
+        )
+        return (model, report) if output_loading_info else model
+
+    def save_pretrained(self, folder: str | Path, format: str = "safetensors") -> None:
+        """Writes config.json and the weights into `folder`, which is made if need be.
+
+        Args:
+            folder: where to.
+            format: a name of `deberta_core.checkpoint.FORMATS`.
+
+        Raises:
+            WeightError: an unknown format, or one that cannot hold the parameters' dtype.
+        """
+        weights.save(self, Path(folder), format)
+
+
+_OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
+
+
+class Backbone(TFDebertaPreTrainedModel):
+    """Embeddings and encoder, of every version."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.embeddings = Embeddings(config, name="embeddings", dtype=self.dtype_policy)
+        self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.embeddings.build()
+        self.encoder.build()
+
+    def encode(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+    ) -> Encoded:
+        """The forward pass without the packing of its result; arguments as for `call`, unchecked."""
+        tokens = input_ids if inputs_embeds is None else inputs_embeds
+        masks = make_masks(attention_mask, *ops.shape(tokens)[:2])
+        embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
+        hidden, hidden_states, attentions = self.encoder(
+            embedded,
+            masks,
+            output_hidden_states=bool(output_hidden_states),
+            output_attentions=bool(output_attentions),
+        )
+        return Encoded(hidden, masks.tokens, hidden_states, attentions)
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+        training: bool | None = None,
+    ) -> Any:
+        """Encodes a batch of texts.
+
+        Args:
+            input_ids: `[B, L]` integers in [0, V).
+            attention_mask: `[B, L]`, `[B, L, L]` or `[B, 1, L, L]` of 0 and 1 in any dtype; None is all ones.
+            token_type_ids: `[B, L]` integers in [0, type_vocab_size); read only if that is above 0.
+            position_ids: `[B, L]` or `[1, L]`, default 0, ..., L - 1; read only with `position_biased_input`.
+            inputs_embeds: `[B, L, E]`, instead of input_ids.
+            output_attentions: also return every layer's probabilities.
+            output_hidden_states: also return the embedding output and every layer's output.
+            return_dict: False returns a plain tuple.
+            training: whether dropout is on; reaches every layer through Keras' call context.
+
+        Returns:
+            `BaseModelOutput`: `last_hidden_state [B, L, C]`; `hidden_states`, layers + 1 of `[B, L, C]`;
+            `attentions`, layers of `[B, H, L, L]`. Values at padding positions mean nothing.
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        encoded = self.encode(*inputs, output_attentions, output_hidden_states)
+        values = {
+            "last_hidden_state": encoded.last_hidden_state,
+            "hidden_states": encoded.hidden_states,
+            "attentions": encoded.attentions,
+        }
+        return make_output(self.spec.output_name, values, return_dict)
+
+
+class TFDebertaV2Model(Backbone):
+    """The backbone of DeBERTa v2 and v3."""
+
+    config_class = DebertaV2Config
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.build()

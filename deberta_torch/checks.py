@@ -1,0 +1,54 @@
+"""The boundary of a call: concrete inputs and labels are checked once, by the core's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError
+from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels
+from deberta_core.tasks import TaskSpec
+
+
+def check_call(
+    config: BaseConfig,
+    spec: TaskSpec,
+    inputs: Sequence[Tensor | None],
+    labels: Mapping[str, Tensor | None] | None = None,
+) -> None:
+    """Checks the arguments of a forward pass.
+
+    Values are looked at where that is free of charge: on the CPU, and not while a graph is traced. Elsewhere a look
+    would wait for the device.
+
+    Args:
+        config: the model's configuration.
+        spec: the row of its task.
+        inputs: tensors or None, in the order of `INPUT_NAMES`.
+        labels: the task's labels by name.
+
+    Raises:
+        InputError: what `deberta_core.inputs` refuses, or a value that is no tensor.
+    """
+    named = {**dict(zip(INPUT_NAMES, inputs, strict=True)), **(labels or {})}
+    given = {name: value for name, value in named.items() if value is not None}
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise InputError(f"{name} is a {type(value).__name__}: it must be a torch.Tensor. Use torch.as_tensor.")
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return
+    if any(type(value) is not Tensor or value.device.type != "cpu" for value in given.values()):
+        return
+    arrays = {name: _to_numpy(value) for name, value in given.items()}
+    batch, _ = check_inputs(config, arrays)
+    check_labels(config, spec, arrays, batch)
+
+
+def _to_numpy(value: Tensor) -> np.ndarray:
+    if value.is_floating_point():
+        value = value.detach().float()  # NumPy has no bfloat16
+    return value.numpy()

@@ -1,0 +1,55 @@
+"""The embedding layer (NUMERICS 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deberta_core.config import BaseConfig
+
+
+class Embeddings(nn.Module):
+    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__()
+        width = config.embedding_width
+        self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.position_embeddings = (
+            nn.Embedding(config.max_position_embeddings, width) if config.position_biased_input else None
+        )
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
+        self.embed_proj = nn.Linear(width, config.hidden_size, bias=False) if width != config.hidden_size else None
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # published name
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self,
+        token_mask: Tensor,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Embeds a batch.
+
+        Shape:
+            token_mask: `[B, L]` bool; input_ids, token_type_ids: `[B, L]` integers; position_ids: `[B, L]` or
+            `[1, L]`; inputs_embeds: `[B, L, E]`, instead of input_ids; returns `[B, L, C]`.
+        """
+        if inputs_embeds is None:
+            hidden = self.word_embeddings(input_ids)  # [B, L, E]
+        else:
+            hidden = inputs_embeds.to(self.word_embeddings.weight.dtype)
+        if self.position_embeddings is not None:
+            if position_ids is None:
+                position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]
+            hidden = hidden + self.position_embeddings(position_ids)
+        if self.token_type_embeddings is not None:
+            if token_type_ids is None:
+                token_type_ids = torch.zeros(hidden.shape[:2], dtype=torch.long, device=hidden.device)
+            hidden = hidden + self.token_type_embeddings(token_type_ids)
+        if self.embed_proj is not None:
+            hidden = self.embed_proj(hidden)  # [B, L, C]
+        hidden = self.LayerNorm(hidden).masked_fill(~token_mask[:, :, None], 0.0)
+        return self.dropout(hidden)

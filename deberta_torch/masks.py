@@ -1,0 +1,40 @@
+"""The two masks a forward pass needs, from the forms a caller may give (NUMERICS 5)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Masks(NamedTuple):
+    """What may be seen.
+
+    Attributes:
+        tokens: bool `[B, L]`, true at real tokens.
+        keys: bool `[B, 1, 1, K]` or `[B, 1, Q, K]`, true where a query sees a key.
+        queries: bool `[B, 1, 1, 1]` or `[B, 1, Q, 1]`, true where a query sees any key at all.
+    """
+
+    tokens: Tensor
+    keys: Tensor
+    queries: Tensor
+
+
+def make_masks(attention_mask: Tensor | None, batch: int, length: int, device: torch.device) -> Masks:
+    """Reads an attention mask.
+
+    Args:
+        attention_mask: `[B, L]`, `[B, L, L]` or `[B, 1, L, L]` of 0 and 1 in any dtype; None is all ones.
+        batch: B.
+        length: L.
+        device: where the masks are made.
+    """
+    if attention_mask is None:
+        keep = torch.ones((batch, length), dtype=torch.bool, device=device)
+    else:
+        keep = attention_mask.to(device) != 0
+    keys = {2: lambda: keep[:, None, None, :], 3: lambda: keep[:, None], 4: lambda: keep}[keep.ndim]()
+    tokens = keep if keep.ndim == 2 else keys.any(dim=(1, 2))
+    return Masks(tokens=tokens, keys=keys, queries=keys.any(dim=-1, keepdim=True))

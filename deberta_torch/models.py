@@ -1,0 +1,202 @@
+"""The backbone, and what every model has: configuration, initialisation, loading and saving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from deberta_core.config import BaseConfig, DebertaV2Config
+from deberta_core.outputs import make_output
+from deberta_core.tasks import TaskSpec, task_spec
+from deberta_torch import weights
+from deberta_torch.checks import check_call
+from deberta_torch.embeddings import Embeddings
+from deberta_torch.encoder import Encoder
+from deberta_torch.layers import initialize
+from deberta_torch.masks import make_masks
+
+
+class Encoded(NamedTuple):
+    """What a backbone hands to a head."""
+
+    last_hidden_state: Tensor  # [B, L, C]
+    token_mask: Tensor  # [B, L] bool
+    hidden_states: tuple[Tensor, ...] | None
+    attentions: tuple[Tensor, ...] | None
+
+
+class DebertaPreTrainedModel(nn.Module):
+    """Base of all models.
+
+    Attributes:
+        config: the configuration; not to be changed after construction.
+        config_class: the configuration's type.
+        task: a name of `deberta_core.tasks.TASKS`; None for the backbone.
+    """
+
+    config_class: ClassVar[type[BaseConfig]]
+    task: ClassVar[str | None] = None
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The row of this model's task."""
+        return task_spec(self.task)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The float type of the parameters."""
+        return next(self.parameters()).dtype
+
+    def reset_parameters(self, *parts: nn.Module) -> None:
+        """Draws fresh weights: normal(0, `initializer_range`), the padding row and biases 0, LayerNorm 1 and 0.
+
+        Args:
+            *parts: the modules to draw for; none are all of this model.
+        """
+        for part in parts or (self,):
+            for module in part.modules():
+                initialize(module, self.config.initializer_range)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        config: BaseConfig | None = None,
+        *,
+        dtype: torch.dtype | str | None = None,
+        device: torch.device | str | None = None,
+        new_head: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **config_overrides: Any,
+    ) -> Self | tuple[Self, Any]:
+        """Builds a model from a checkpoint folder, in evaluation mode.
+
+        Bare and task checkpoints cross: a backbone is read out of a task checkpoint and the reverse.
+
+        Args:
+            path: a folder with config.json and `model.safetensors` or `tf_model.h5`.
+            config: used instead of the folder's config.json.
+            dtype: of the parameters; None is float32, "auto" keeps the file's.
+            device: where the parameters go; None is the CPU.
+            new_head: a missing head is initialised without a word.
+            ignore_mismatched_sizes: parameters whose shape differs are initialised, with a warning.
+            output_loading_info: also return the `LoadReport`.
+            **config_overrides: fields of the configuration to change.
+
+        Raises:
+            ConfigError: config.json is missing, wrong or another model's.
+            WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
+                a missing pooler and classifier are initialised, with a warning that names them.
+        """
+        config = cls.config_class.from_pretrained(path) if config is None else config
+        config = config.replace(**config_overrides) if config_overrides else config
+        model, report = weights.load(
+            cls,
+            config,
+            Path(path),
+            dtype=dtype,
+            device=device,
+            new_head=new_head,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
+        return (model, report) if output_loading_info else model
+
+    def save_pretrained(self, folder: str | Path, format: str = "safetensors") -> None:
+        """Writes config.json and the weights into `folder`, which is made if need be.
+
+        Args:
+            folder: where to.
+            format: a name of `deberta_core.checkpoint.FORMATS`.
+
+        Raises:
+            WeightError: an unknown format, or one that cannot hold the parameters' dtype.
+        """
+        weights.save(self, Path(folder), format)
+
+
+class Backbone(DebertaPreTrainedModel):
+    """Embeddings and encoder, of every version."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.reset_parameters()
+
+    def encode(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+    ) -> Encoded:
+        """The forward pass without the packing of its result; arguments as for `forward`, unchecked."""
+        tokens = input_ids if inputs_embeds is None else inputs_embeds
+        masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
+        embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
+        hidden, hidden_states, attentions = self.encoder(
+            embedded, masks, bool(output_hidden_states), bool(output_attentions)
+        )
+        return Encoded(hidden, masks.tokens, hidden_states, attentions)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+    ) -> Any:
+        """Encodes a batch of texts.
+
+        Args:
+            input_ids: `[B, L]` integers in [0, V).
+            attention_mask: `[B, L]`, `[B, L, L]` or `[B, 1, L, L]` of 0 and 1 in any dtype; None is all ones.
+            token_type_ids: `[B, L]` integers in [0, type_vocab_size); read only if that is above 0.
+            position_ids: `[B, L]` or `[1, L]`, default 0, ..., L - 1; read only with `position_biased_input`.
+            inputs_embeds: `[B, L, E]`, instead of input_ids.
+            output_attentions: also return every layer's probabilities.
+            output_hidden_states: also return the embedding output and every layer's output.
+            return_dict: False returns a plain tuple.
+
+        Returns:
+            `BaseModelOutput`: `last_hidden_state [B, L, C]`; `hidden_states`, layers + 1 of `[B, L, C]`;
+            `attentions`, layers of `[B, H, L, L]`. Values at padding positions mean nothing.
+
+        Raises:
+            InputError: an input has the wrong shape or a value out of range (values are checked on the CPU only).
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        check_call(self.config, self.spec, inputs)
+        encoded = self.encode(*inputs, output_attentions, output_hidden_states)
+        values = {
+            "last_hidden_state": encoded.last_hidden_state,
+            "hidden_states": encoded.hidden_states,
+            "attentions": encoded.attentions,
+        }
+        return make_output(self.spec.output_name, values, return_dict)
+
+
+class DebertaV2Model(Backbone):
+    """The backbone of DeBERTa v2 and v3."""
+
+    config_class = DebertaV2Config

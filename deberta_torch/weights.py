@@ -1,0 +1,101 @@
+"""Loading and saving of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import ml_dtypes
+import numpy as np
+import torch
+from torch import Tensor
+
+from deberta_core.checkpoint import LoadReport, load_weights, save_weights
+from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError
+from deberta_torch.encoder import Encoder
+from deberta_torch.layers import initialize
+
+if TYPE_CHECKING:
+    from deberta_torch.models import DebertaPreTrainedModel
+
+    Model = TypeVar("Model", bound=DebertaPreTrainedModel)
+
+
+def load(
+    cls: type[Model],
+    config: BaseConfig,
+    path: Path,
+    *,
+    dtype: torch.dtype | str | None,
+    device: torch.device | str | None,
+    new_head: bool,
+    ignore_mismatched_sizes: bool,
+) -> tuple[Model, LoadReport]:
+    """Builds a model without drawing weights and fills it from a checkpoint; arguments as in `from_pretrained`."""
+    if isinstance(dtype, str) and dtype != "auto":
+        raise InputError(
+            f'dtype={dtype!r} is unknown. Give a torch dtype, "auto" for the file\'s, or None for float32.'
+        )
+    loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
+    with torch.device("meta"):  # no memory and no random numbers for what is filled next
+        model = cls(config)
+    model.to_empty(device=device or "cpu")
+    for module in model.modules():
+        if isinstance(module, Encoder):
+            module.reset_buffers()
+    fresh = {*loaded.report.missing, *(name for name, *_ in loaded.report.mismatched)}
+    for name, module in model.named_modules():
+        if any(f"{name}.{own}" in fresh for own, _ in module.named_parameters(recurse=False)):
+            initialize(module, config.initializer_range)
+    parameters = dict(model.named_parameters())
+    for name, array in loaded.weights.items():
+        tensor = to_torch(array)
+        if dtype == "auto":
+            parameters[name].data = tensor.to(parameters[name].device, copy=True)
+        else:
+            parameters[name].data.copy_(tensor)
+    if isinstance(dtype, torch.dtype):
+        model.to(dtype)
+    return model.eval(), loaded.report
+
+
+def save(model: DebertaPreTrainedModel, folder: Path, format: str) -> None:
+    """Writes config.json and the weights; arguments as in `save_pretrained`."""
+    config = model.config.replace(extra=model.config.extra | {"architectures": [type(model).__name__]})
+    save_weights(folder, config, model.task, _Arrays(dict(model.named_parameters())), format)
+    config.save_pretrained(folder)
+
+
+def to_torch(array: np.ndarray) -> Tensor:
+    """A tensor of the same numbers, bfloat16 included; shares memory where it can be written."""
+    array = np.ascontiguousarray(array)
+    array = array if array.flags.writeable else array.copy()
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """An array of the same numbers, bfloat16 included; shares memory with a tensor on the CPU."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+class _Arrays(Mapping[str, Any]):
+    """Parameters as arrays, each converted when it is asked for."""
+
+    def __init__(self, parameters: dict[str, Tensor]) -> None:
+        self._parameters = parameters
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return to_numpy(self._parameters[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
