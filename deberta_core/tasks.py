@@ -22,6 +22,7 @@ class TaskSpec:
         output_fields: everything that output can hold, in order.
         labels: the names of its label inputs, in order.
         head_modules: the published top-level names of its own parameters.
+        h5_layers: the top-level layers of Hugging Face's TensorFlow class, in order, those without parameters too.
     """
 
     name: str
@@ -30,6 +31,7 @@ class TaskSpec:
     output_fields: tuple[str, ...]
     labels: tuple[str, ...]
     head_modules: tuple[str, ...]
+    h5_layers: tuple[str, ...]
 
 
 BACKBONE = TaskSpec(
@@ -39,6 +41,7 @@ BACKBONE = TaskSpec(
     output_fields=("last_hidden_state", "hidden_states", "attentions"),
     labels=(),
     head_modules=(),
+    h5_layers=("deberta",),
 )
 
 TASKS: dict[str, TaskSpec] = {
@@ -51,12 +54,16 @@ TASKS: dict[str, TaskSpec] = {
             output_fields=("loss", "logits", "hidden_states", "attentions"),
             labels=("labels",),
             head_modules=("pooler", "classifier"),
+            h5_layers=("deberta", "pooler", "cls_dropout", "classifier"),
         ),
     )
 }
 
 # Top-level modules of heads that published checkpoints hold; loading a backbone or another task leaves them aside.
 HEAD_MODULES = ("pooler", "classifier", "qa_outputs", "cls", "lm_predictions", "mask_predictions")
+
+# Head modules a checkpoint may lack: fine-tuning starts with fresh ones. A model without any other head is an error.
+FRESH_MODULES = ("pooler", "classifier")
 
 
 def task_spec(task: str | None) -> TaskSpec:

@@ -1,0 +1,179 @@
+"""`tf_model.h5`: Hugging Face's TensorFlow names and layout, as Keras 2 wrote them.
+
+Each top-level layer of the model is a group with the attribute `weight_names`; a variable is the dataset
+`<layer>/<model instance>/<path>:0`, for example
+`deberta/tf_deberta_v2_model/deberta/embeddings/LayerNorm/gamma:0`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deberta_core.checkpoint.lazy import Entry, LazyWeights, damaged
+from deberta_core.config import BaseConfig
+from deberta_core.errors import WeightError
+from deberta_core.parameters import BIAS, DENSE, Array, Kind, Parameter, expand
+from deberta_core.tasks import TASKS, task_spec
+
+if TYPE_CHECKING:
+    import h5py
+
+# What h5py raises for a file with damaged parts, besides OSError for one that is none.
+_H5_PROBLEMS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+_KERAS_VERSION = "2.21.0"  # of the Keras 2 whose layout this is
+_HEADER_LIMIT = 64512  # bytes HDF5 leaves for one attribute; Keras splits a longer list
+# A Keras layer lists the variables it made itself, in the order it made them, before those of its sublayers.
+_OWN_VARIABLES = ("word_embeddings", "token_type_embeddings", "position_embeddings", "rel_embeddings.weight")
+# The last names whose parameters are called `weight` in PyTorch.
+_WEIGHT_LEAVES = ("kernel", "gamma", "embeddings", "weight")
+
+
+def read_h5(file: Path, config: BaseConfig) -> LazyWeights:
+    """Opens a tf_model.h5.
+
+    Args:
+        file: the file.
+        config: decides which parameters the table knows; other variables are named by the general rule.
+
+    Returns:
+        canonical PyTorch names (backbone with `deberta.`) to arrays in PyTorch's layout. A variable that is stored
+        in two groups (tied embeddings) is one name, and both copies are compared when it is read.
+
+    Raises:
+        WeightError: the file is truncated, damaged or of another layout, or points to data outside itself.
+    """
+    import h5py
+
+    known = {p.h5_path: p for task in (None, *TASKS) for p in expand(config, task).values()}
+    copies: dict[str, list[h5py.Dataset]] = {}
+    kinds: dict[str, Kind] = {}
+
+    def visit(path: str, item: object) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.is_virtual or item.external:
+            raise WeightError(f"{file} keeps the data of {path} in another file. Store it in the file itself.")
+        name, kind = _canonical(file, path, known)
+        copies.setdefault(name, []).append(item)
+        kinds[name] = kind
+
+    with ExitStack() as stack:  # closes the file if it is refused
+        try:
+            handle = stack.enter_context(h5py.File(file, "r"))
+            handle.visititems(visit)
+            entries = {name: _entry(file, kinds[name], datasets) for name, datasets in copies.items()}
+        except WeightError:
+            raise
+        except _H5_PROBLEMS as problem:
+            raise damaged(file, problem) from problem
+        stack.pop_all()
+    return LazyWeights(file, entries, handle.close)
+
+
+def write_h5(file: Path, config: BaseConfig, task: str | None, weights: Mapping[str, Array]) -> None:
+    """Writes a tf_model.h5 that transformers' TensorFlow class of this model loads, one array at a time.
+
+    Args:
+        file: the file, replaced if it exists.
+        config: the model's configuration.
+        task: its task; None for the backbone.
+        weights: the model's names to arrays in PyTorch's layout.
+    """
+    import h5py
+
+    layers = task_spec(task).h5_layers
+    parameters = sorted(expand(config, task).values(), key=_build_order)
+    with h5py.File(file, "w") as out:
+        _write_names(out, "layer_names", layers)
+        out.attrs["backend"] = b"tensorflow"
+        out.attrs["keras_version"] = _KERAS_VERSION.encode()
+        for layer in (*layers, "top_level_model_weights"):
+            group = out.create_group(layer)
+            own = [p for p in parameters if p.h5_path.split("/")[0] == layer]
+            paths = {p.name: stored_h5(p, config, task).removeprefix(f"{layer}/") for p in own}
+            _write_names(group, "weight_names", list(paths.values()))
+            for parameter in own:
+                array = parameter.kind.convert(np.asarray(weights[parameter.name]))
+                dataset = group.create_dataset(paths[parameter.name], shape=array.shape, dtype=array.dtype)
+                dataset[...] = array
+
+
+def stored_h5(parameter: Parameter, config: BaseConfig, task: str | None) -> str:
+    """The path `write_h5` gives a parameter."""
+    layer = parameter.h5_path.split("/")[0]
+    return f"{layer}/{instance_name(config, task)}/{parameter.h5_path}:0"
+
+
+def instance_name(config: BaseConfig, task: str | None) -> str:
+    """What Keras calls a model: its TensorFlow class in snake case, such as `tf_deberta_v2_model`."""
+    name = type(config).__name__.removesuffix("Config") + task_spec(task).class_suffix
+    return "tf_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z0-9])", "_", name).lower()
+
+
+def _canonical(file: Path, path: str, known: Mapping[str, Parameter]) -> tuple[str, Kind]:
+    """The PyTorch name and kind of the dataset at `path`."""
+    parts = path.removesuffix(":0").split("/", maxsplit=2)
+    if len(parts) < 3:
+        raise WeightError(
+            f"{file} holds {path}, but a tf_model.h5 of Hugging Face holds <layer>/<model>/<variable>. "
+            f"Give a file that was saved by a Hugging Face TensorFlow model."
+        )
+    if parts[2] in known:
+        return known[parts[2]].canonical, known[parts[2]].kind
+    *modules, leaf = parts[2].split("/")
+    ours = "bias" if leaf == "beta" else "weight" if leaf in _WEIGHT_LEAVES else leaf
+    name = ".".join([*modules, ours]).replace("layer_._", "layer.")
+    return name, DENSE if leaf == "kernel" else BIAS  # the kinds differ in the layout only
+
+
+def _entry(file: Path, kind: Kind, datasets: Sequence[h5py.Dataset]) -> Entry:
+    first = datasets[0]
+    shape = kind.shape(tuple(first.shape))
+    return Entry(first.name.removeprefix("/"), shape, first.dtype.newbyteorder("="), _reader(file, kind, datasets))
+
+
+def _reader(file: Path, kind: Kind, datasets: Sequence[h5py.Dataset]) -> Callable[[], Array]:
+    def read() -> Array:
+        try:
+            first, *others = (dataset[()] for dataset in datasets)
+        except _H5_PROBLEMS as problem:
+            raise damaged(file, problem) from problem
+        for dataset, other in zip(datasets[1:], others, strict=True):
+            if first.shape != other.shape or not np.array_equal(first, other, equal_nan=True):
+                raise WeightError(
+                    f"{file} stores {datasets[0].name} and {dataset.name}, which are one parameter, with different "
+                    f"numbers. Save the model again with the two tied."
+                )
+        return kind.convert(first.astype(first.dtype.newbyteorder("="), copy=False))
+
+    return read
+
+
+def _build_order(parameter: Parameter) -> tuple[bool, int]:
+    """Sorts the parameters of a layer as Keras lists variables: by block of the backbone, a block's own first."""
+    parts = parameter.h5_path.split("/")
+    own = _OWN_VARIABLES.index(parts[2]) if parts[2:] and parts[2] in _OWN_VARIABLES else len(_OWN_VARIABLES)
+    return parts[1] == "encoder", own
+
+
+def _write_names(group: Any, name: str, names: Sequence[str]) -> None:
+    """Writes a list of names as an attribute, or as `name0`, `name1`, ... where HDF5 cannot hold it in one.
+
+    Source:
+        tf_keras `save_attributes_to_hdf5_group`: the list counts as an array of equally long strings.
+    """
+    encoded = [entry.encode() for entry in names]
+    chunks = 1
+    while any(part.nbytes > _HEADER_LIMIT for part in np.array_split(np.asarray(encoded), chunks)):
+        chunks += 1
+    if chunks == 1:
+        group.attrs[name] = encoded
+        return
+    for number, part in enumerate(np.array_split(np.asarray(encoded), chunks)):
+        group.attrs[f"{name}{number}"] = part

@@ -1,0 +1,220 @@
+"""Fitting the content of a weight file to a model: names, shapes, and what to do about the rest."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deberta_core.checkpoint.formats import FORMATS, open_weights
+from deberta_core.checkpoint.lazy import LazyWeights
+from deberta_core.config import BaseConfig
+from deberta_core.errors import DebertaWarning, WeightError, name_list
+from deberta_core.parameters import UNUSED_NAMES, Array, expand
+from deberta_core.tasks import BACKBONE_PREFIX, FRESH_MODULES, HEAD_MODULES, task_spec
+
+Shape = tuple[int, ...]
+
+_FLOATS = frozenset(dtype for row in FORMATS.values() for dtype in row.dtypes)
+_LAYER_NUMBER = re.compile(r"encoder\.layer\.(\d+)\.")
+# The end of a name that no model of this family has -> what it means.
+_DIAGNOSES = {"in_proj.weight": "this is a v1 checkpoint, use the Deberta classes"}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What did not match when a checkpoint was loaded; every tuple is sorted.
+
+    Attributes:
+        missing: the model's parameters that are not in the file.
+        unexpected: names in the file that belong to no known model.
+        mismatched: the model's parameters whose shape differs: name, shape in the file, shape in the model.
+        dropped: names in the file that belong to another task's head, or that no model uses.
+    """
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[tuple[str, Shape, Shape], ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """The parameters of a model that a checkpoint has, and a report on the others.
+
+    As a context manager it closes the file at the end; otherwise the file is open while `weights` is referred to.
+
+    Attributes:
+        weights: the model's parameter names, in its order, to arrays in PyTorch's layout, read when asked for.
+        report: what did not match.
+    """
+
+    weights: LazyWeights
+    report: LoadReport
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.weights.close()
+
+
+def load_weights(
+    path: str | Path,
+    config: BaseConfig,
+    task: str | None,
+    *,
+    new_head: bool = False,
+    ignore_mismatched_sizes: bool = False,
+) -> LoadedWeights:
+    """Opens a checkpoint for a model; a bare one fits a task model and the reverse.
+
+    Non-finite numbers are kept as they are.
+
+    Args:
+        path: a checkpoint folder, or the weight file itself.
+        config: the model's configuration.
+        task: its task; None for the bare backbone.
+        new_head: whether any parameter of the head may be missing, silently.
+        ignore_mismatched_sizes: whether parameters whose shape differs are left out, with a warning.
+
+    Returns:
+        the parameters the file has, and the report.
+
+    Raises:
+        WeightError: no weight file, a damaged one, or one that does not fit; all problems in one message. Only
+            missing poolers and classifiers are a warning.
+        InputError: no such task.
+    """
+    source = open_weights(path, config)
+    loaded = match_weights(source, config, task)
+    report = loaded.report
+    head = task_spec(task).head_modules
+    allowed = tuple(f"{module}." for module in (head if new_head else FRESH_MODULES))
+    try:
+        refuse_problems(loaded, config, task, allowed, ignore_mismatched_sizes=ignore_mismatched_sizes)
+        if report.missing and not new_head:
+            warnings.warn(
+                f"{source.file} has no {name_list(report.missing)}. They start fresh: train the model before use.",
+                DebertaWarning,
+                stacklevel=2,
+            )
+        if report.mismatched:
+            warnings.warn(
+                f"{source.file} has other shapes for {name_list(map(_shapes, report.mismatched))}. They start fresh: "
+                f"train the model before use.",
+                DebertaWarning,
+                stacklevel=2,
+            )
+    except BaseException:
+        source.close()
+        raise
+    return loaded
+
+
+def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> LoadedWeights:
+    """Sorts the names of an open weight file into those of a model and the rest, without judging.
+
+    Args:
+        source: the open file.
+        config: the model's configuration.
+        task: its task; None for the bare backbone.
+
+    Raises:
+        InputError: no such task.
+    """
+    own = task_spec(task).head_modules
+    other_heads = tuple(f"{module}." for module in HEAD_MODULES if module not in own)
+    parameters = expand(config, task)
+    by_canonical = {parameter.canonical: parameter for parameter in parameters.values()}
+    found: dict[str, str] = {}
+    unexpected, dropped = [], []
+    for name, canonical in _canonical_names(source).items():
+        if canonical in by_canonical:
+            found[by_canonical[canonical].name] = name
+        elif canonical in UNUSED_NAMES or canonical.startswith(other_heads):
+            dropped.append(name)
+        else:
+            unexpected.append(name)
+    fits = {name: found[name] for name in parameters if name in found}
+    mismatched = [
+        (name, source.entries[stored].shape, parameters[name].shape)
+        for name, stored in fits.items()
+        if source.entries[stored].shape != parameters[name].shape
+    ]
+    for name, *_ in mismatched:
+        del fits[name]
+    report = LoadReport(
+        missing=tuple(sorted(parameters.keys() - found.keys())),
+        unexpected=tuple(sorted(unexpected)),
+        mismatched=tuple(sorted(mismatched)),
+        dropped=tuple(sorted(dropped)),
+    )
+    return LoadedWeights(source.select(fits), report)
+
+
+def refuse_problems(
+    loaded: LoadedWeights,
+    config: BaseConfig,
+    task: str | None,
+    allowed: tuple[str, ...] = (),
+    *,
+    ignore_mismatched_sizes: bool = False,
+) -> None:
+    """Raises everything a report says against a checkpoint, in one message.
+
+    Args:
+        loaded: what `match_weights` gave.
+        config: the model's configuration.
+        task: its task.
+        allowed: beginnings of the names that may be missing.
+        ignore_mismatched_sizes: whether shapes may differ.
+
+    Raises:
+        WeightError: there is something.
+    """
+    report, entries = loaded.report, loaded.weights.entries
+    not_float = [f"{name} ({e.dtype})" for name, e in entries.items() if e.dtype.name not in _FLOATS]
+    problems: dict[str, Sequence[str]] = {
+        "missing": [name for name in report.missing if not name.startswith(allowed)],
+        "unexpected": report.unexpected,
+        "of another shape": [] if ignore_mismatched_sizes else [_shapes(row) for row in report.mismatched],
+        "no floating point numbers": not_float,
+    }
+    if not any(problems.values()):
+        return
+    model = type(config).__name__.removesuffix("Config") + task_spec(task).class_suffix
+    parts = [f"{kind} ({len(names)}): {name_list(names)}." for kind, names in problems.items() if names]
+    raise WeightError(
+        f"{loaded.weights.file} does not fit {model}: {' '.join(parts)} {_mend(loaded, config, problems)}"
+    )
+
+
+def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
+    """Names in the file -> names with the backbone's prefix, which the file of a bare model does not have."""
+    if any(name.startswith(BACKBONE_PREFIX) for name in source):
+        return {name: name for name in source}
+    heads = tuple(f"{module}." for module in HEAD_MODULES)
+    return {name: name if name.startswith(heads) else BACKBONE_PREFIX + name for name in source}
+
+
+def _mend(loaded: LoadedWeights, config: BaseConfig, problems: Mapping[str, Sequence[str]]) -> str:
+    """What to do: a diagnosis where there is one."""
+    names = [*loaded.weights, *loaded.report.unexpected, *(name for name, *_ in loaded.report.mismatched)]
+    found = [f"Found {end}: {text}." for end, text in _DIAGNOSES.items() if any(name.endswith(end) for name in names)]
+    layers = 1 + max((int(match[1]) for name in names if (match := _LAYER_NUMBER.search(name))), default=-1)
+    if names and layers != config.num_hidden_layers:
+        found.append(f"The file has {layers} layers, but num_hidden_layers={config.num_hidden_layers} in the config.")
+    if not found and problems["of another shape"]:
+        found.append("Pass ignore_mismatched_sizes=True to start parameters of another shape fresh.")
+    return " ".join([*found, "Use the config.json of this checkpoint and the class it was saved from."])
+
+
+def _shapes(row: tuple[str, Shape, Shape]) -> str:
+    return f"{row[0]} (file {row[1]}, model {row[2]})"

@@ -1,0 +1,80 @@
+"""The options all tokenizers share: their types, defaults and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from deberta_core.errors import InputError, one_of
+from deberta_core.tokenization.encoding import NO_LIMIT, SIDES, check_choice
+from deberta_core.tokenization.special_tokens import AddedToken
+
+
+class TokenizerOptions(TypedDict, total=False):
+    """Options of all tokenizers.
+
+    The seven special tokens, None for one the tokenizer shall not have; `additional_special_tokens`;
+    `added_tokens_decoder`, tokens with given ids; `model_max_length` in tokens; `padding_side` and `truncation_side`,
+    "right" or "left"; `clean_up_tokenization_spaces`, whether decoding removes the space before punctuation.
+    """
+
+    bos_token: str | AddedToken | None
+    eos_token: str | AddedToken | None
+    unk_token: str | AddedToken | None
+    sep_token: str | AddedToken | None
+    pad_token: str | AddedToken | None
+    cls_token: str | AddedToken | None
+    mask_token: str | AddedToken | None
+    additional_special_tokens: Sequence[str | AddedToken]
+    added_tokens_decoder: Mapping[int, AddedToken]
+    model_max_length: int
+    padding_side: str
+    truncation_side: str
+    clean_up_tokenization_spaces: bool
+
+
+DEFAULTS: dict[str, Any] = {
+    "bos_token": "[CLS]",
+    "eos_token": "[SEP]",
+    "unk_token": AddedToken("[UNK]", special=True, normalized=True),
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+    "additional_special_tokens": (),
+    "added_tokens_decoder": {},
+    "model_max_length": NO_LIMIT,
+    "padding_side": "right",
+    "truncation_side": "right",
+    "clean_up_tokenization_spaces": False,
+}
+SAVED_OPTIONS = ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
+
+
+def checked_options(options: Mapping[str, Any], own: Sequence[str]) -> dict[str, Any]:
+    """Fills up with the defaults and checks the values.
+
+    Args:
+        options: what the caller gave.
+        own: names of further options of the class, for the message.
+
+    Raises:
+        InputError: an option is unknown or has a value it cannot have.
+    """
+    if unknown := sorted(options.keys() - DEFAULTS.keys()):
+        raise InputError(one_of("option", unknown[0], (*own, *DEFAULTS)))
+    settings = {**DEFAULTS, **options}
+    for side in ("padding_side", "truncation_side"):
+        check_choice(side, settings[side], SIDES)
+    check_bool("clean_up_tokenization_spaces", settings["clean_up_tokenization_spaces"])
+    limit = settings["model_max_length"]
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1 or limit % 1:
+        raise InputError(f"model_max_length={limit!r} is not a positive int. Give a number of tokens.")
+    settings["model_max_length"] = int(limit)
+    return settings
+
+
+def check_bool(name: str, value: object) -> None:
+    """Raises InputError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name}={value!r} is not a bool. Use True or False.")

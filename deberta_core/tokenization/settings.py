@@ -1,0 +1,154 @@
+"""The JSON files beside a vocabulary: tokenizer_config.json, special_tokens_map.json and added_tokens.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deberta_core.errors import TokenizationError, name_list
+from deberta_core.files import read_json, write_text
+from deberta_core.tokenization.special_tokens import SPECIAL_NAMES, AddedToken
+
+CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_FILE = "special_tokens_map.json"
+ADDED_FILE = "added_tokens.json"
+TOKEN_OPTIONS = (*SPECIAL_NAMES, "additional_special_tokens")
+# Entries that say where a tokenizer was read from, or that other files and arguments stand for.
+NOT_KEPT = {
+    "added_tokens_decoder",
+    "name_or_path",
+    "special_tokens_map_file",
+    "tokenizer_class",
+    "tokenizer_file",
+    "vocab_file",
+}
+_HINT = "A tokenizer folder holds the JSON files as save_pretrained writes them."
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the JSON files of a folder say.
+
+    Args:
+        options: arguments for the tokenizer's constructor.
+        extra: entries of tokenizer_config.json that no argument stands for; they are written back on saving.
+    """
+
+    options: dict[str, Any]
+    extra: dict[str, Any]
+
+
+def check_folder(folder: Path, files: Sequence[str], name: str) -> None:
+    """Raises TokenizationError unless the folder holds the vocabulary files of the class `name`."""
+    if not folder.is_dir():
+        raise TokenizationError(f"{folder} is not a folder. {name}.from_pretrained reads one that holds {files[0]}.")
+    present = {file.name for file in folder.iterdir()}
+    if missing := [file for file in files if file not in present]:
+        raise TokenizationError(
+            f"{folder} has no {name_list(missing)}, which {name} needs. It holds: {name_list(present) or 'nothing'}. "
+            f"Choose the folder of a tokenizer, or the class that fits."
+        )
+
+
+def read_settings(folder: Path, names: Sequence[str], tokenizer_class: str) -> Settings:
+    """Reads the JSON files of a folder; any of them may be missing.
+
+    An `added_tokens_decoder` in tokenizer_config.json makes the other two files redundant, as it does upstream.
+
+    Args:
+        folder: the folder.
+        names: options of the constructor that tokenizer_config.json may hold, beside the special tokens.
+        tokenizer_class: the class that reads; `...Fast` counts as the same.
+
+    Raises:
+        TokenizationError: a file is broken, or the folder is another class's.
+    """
+    config, special_map, added = (_read(folder / file) for file in (CONFIG_FILE, SPECIAL_FILE, ADDED_FILE))
+    found = config.get("tokenizer_class") or tokenizer_class
+    if str(found).removesuffix("Fast") != tokenizer_class:
+        raise TokenizationError(f"{folder} holds a {found}, not a {tokenizer_class}. Load it with that class.")
+    options = {name: config[name] for name in names if name in config}
+    extra = {name: value for name, value in config.items() if name not in {*names, *TOKEN_OPTIONS, *NOT_KEPT}}
+    roles = {name: _role(config[name], name, CONFIG_FILE) for name in TOKEN_OPTIONS if name in config}
+    if "added_tokens_decoder" in config:
+        decoder = config["added_tokens_decoder"]
+        if not isinstance(decoder, dict):
+            raise TokenizationError(f"added_tokens_decoder={decoder!r:.60} in {CONFIG_FILE} is not an object. {_HINT}")
+        tokens = {_index(key): AddedToken.from_json(value, CONFIG_FILE) for key, value in decoder.items()}
+        known = {token.content: token for token in tokens.values()}
+        roles = {name: _flagged(value, known) for name, value in roles.items()}
+    else:
+        older = roles.get("additional_special_tokens") or []
+        roles |= {name: _role(special_map[name], name, SPECIAL_FILE) for name in TOKEN_OPTIONS if name in special_map}
+        roles["additional_special_tokens"] = [*older, *(roles.get("additional_special_tokens") or ())]
+        special = {str(token) for role in roles.values() for token in (role if isinstance(role, list) else [role])}
+        tokens = {_index(index): AddedToken(text, special=text in special) for text, index in added.items()}
+    return Settings({**options, **roles, "added_tokens_decoder": tokens}, extra)
+
+
+def write_settings(
+    folder: Path,
+    config: Mapping[str, Any],
+    roles: Mapping[str, AddedToken | list[AddedToken] | None],
+    tokens: Mapping[int, AddedToken],
+    vocab_size: int,
+) -> tuple[Path, ...]:
+    """Writes the three JSON files.
+
+    Args:
+        folder: an existing folder.
+        config: what tokenizer_config.json holds beside the tokens.
+        roles: the special tokens by name.
+        tokens: all added tokens by id.
+        vocab_size: ids from here on are listed in added_tokens.json.
+    """
+    texts = {name: _each(role, str) for name, role in roles.items()}
+    decoder = {str(index): token.to_json() for index, token in tokens.items()}
+    contents: dict[str, Mapping[str, Any]] = {
+        CONFIG_FILE: {**config, **texts, "added_tokens_decoder": decoder},
+        SPECIAL_FILE: {name: _each(role, _without_special) for name, role in roles.items() if role is not None},
+        ADDED_FILE: {token.content: index for index, token in tokens.items() if index >= vocab_size},
+    }
+    return tuple(
+        write_text(folder / file, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        for file, content in contents.items()
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return read_json(file, TokenizationError, _HINT) if file.exists() else {}
+
+
+def _role(value: Any, name: str, source: str) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    if name == "additional_special_tokens" and isinstance(value, list):
+        return [_role(part, "", source) for part in value]
+    # special_tokens_map.json does not say "special": every token in it is.
+    return AddedToken.from_json({**value, "special": True} if isinstance(value, dict) else value, source)
+
+
+def _flagged(role: Any, known: Mapping[str, AddedToken]) -> Any:
+    if isinstance(role, list):
+        return [_flagged(part, known) for part in role]
+    return known.get(str(role), role)
+
+
+def _index(key: object) -> int:
+    try:
+        return int(str(key))
+    except ValueError:
+        raise TokenizationError(f"{key!r} is not an id. Ids of added tokens are whole numbers.") from None
+
+
+def _each(role: AddedToken | list[AddedToken] | None, convert: Any) -> Any:
+    if isinstance(role, list):
+        return [convert(token) for token in role]
+    return None if role is None else convert(role)
+
+
+def _without_special(token: AddedToken) -> dict[str, Any]:
+    return {name: value for name, value in token.to_json().items() if name != "special"}

@@ -1,0 +1,125 @@
+"""Training a SentencePiece vocabulary with the settings of DeBERTa v3."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from deberta_core.errors import InputError, TokenizationError
+from deberta_core.tokenization.texts import check_text
+
+# As the trainer_spec and normalizer_spec in v3's spm.model, where they say something about the result.
+V3_SETTINGS: dict[str, Any] = {
+    "model_type": "unigram",
+    "normalization_rule_name": "nmt_nfkc",
+    "character_coverage": 0.999997,
+    "max_sentencepiece_length": 32,
+    "byte_fallback": True,
+    "pad_id": 0,
+    "bos_id": 1,
+    "eos_id": 2,
+    "unk_id": 3,
+    # Not v3's: sentences over its 4192 bytes would be skipped silently.
+    "max_sentence_length": 2**30,
+    "num_threads": 16,  # SentencePiece's default; fixed, because sums of floats depend on it
+    "minloglevel": 3,
+}
+# Arguments of SentencePieceTrainer that a caller may set.
+TRAINING_OPTIONS = (
+    "byte_fallback",
+    "character_coverage",
+    "hard_vocab_limit",
+    "input_sentence_size",
+    "max_sentencepiece_length",
+    "normalization_rule_name",
+    "num_sub_iterations",
+    "seed_sentencepiece_size",
+    "shrinking_factor",
+    "split_by_number",
+    "split_by_unicode_script",
+    "split_digits",
+    "train_extremely_large_corpus",
+    "user_defined_symbols",
+)
+# What SentencePiece says, and what it means; the groups of the first fill the second.
+_MEANINGS = (
+    (
+        r"Vocabulary size too high \((\d+)\)\..* <= (\d+)",
+        "vocab_size={} is too large for these texts, which give at most {} tokens. Use that, or more text.",
+    ),
+    (
+        r"smaller than required_chars\. (\d+) vs (\d+)",
+        "vocab_size={} is too small: special tokens, bytes and characters alone are {}. Use more, or lower "
+        "character_coverage.",
+    ),
+    (r"!sentences_\.empty\(\)|all_chars_count", "texts hold nothing to train on. Give texts that are not blank."),
+)
+
+
+def train_sentencepiece(
+    texts: Iterable[str | list[str]],
+    vocab_size: int,
+    prepare: Callable[[str], list[str]],
+    pieces: Mapping[str, str],
+    options: Mapping[str, Any],
+) -> bytes:
+    """Trains a vocabulary in memory.
+
+    Args:
+        texts: texts, or batches of texts, read once.
+        vocab_size: number of tokens, special ones and bytes included.
+        prepare: what happens to a text before SentencePiece sees it.
+        pieces: names of the special tokens, by the trainer's argument (`pad_piece`, ...).
+        options: of TRAINING_OPTIONS, in place of v3's.
+
+    Returns:
+        The content of spm.model.
+
+    Raises:
+        TokenizationError: the texts do not allow such a vocabulary.
+        InputError: `vocab_size` is no positive int, or a text is not a str.
+    """
+    from sentencepiece import SentencePieceTrainer
+
+    if not isinstance(vocab_size, int) or isinstance(vocab_size, bool) or vocab_size < 1:
+        raise InputError(f"vocab_size={vocab_size!r} is not a positive int. Give a number of tokens.")
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise InputError(f"texts is a {type(texts).__name__}. Give an iterable of texts, or of batches of texts.")
+    model = io.BytesIO()
+    problems: list[BaseException] = []
+    settings = {**V3_SETTINGS, **pieces, **options}
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=_sentences(texts, prepare, problems),
+            model_writer=model,
+            vocab_size=vocab_size,
+            **settings,
+        )
+    except (RuntimeError, ValueError) as problem:
+        raise (problems[0] if problems else TokenizationError(_meaning(str(problem)))) from None
+    return model.getvalue()
+
+
+def _sentences(
+    texts: Iterable[str | list[str]], prepare: Callable[[str], list[str]], problems: list[BaseException]
+) -> Iterator[str]:
+    """Yields the prepared texts; SentencePiece garbles what is raised here, so that it is kept in `problems`."""
+    try:
+        number = 0
+        for item in texts:
+            for text in item if isinstance(item, list | tuple) else [item]:
+                yield from prepare(check_text(text, f"texts[{number}]"))
+                number += 1
+    except BaseException as problem:
+        problems.append(problem)
+        raise
+
+
+def _meaning(message: str) -> str:
+    for pattern, meaning in _MEANINGS:
+        if found := re.search(pattern, message, flags=re.DOTALL):
+            return meaning.format(*found.groups())
+    detail = re.sub(r"^[A-Z_]+: (src/\S+ )?", "", message.strip()).rstrip(".")  # without status, file and line
+    return f"SentencePiece cannot train: {detail}. Check vocab_size and the options."

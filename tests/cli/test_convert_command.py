@@ -1,0 +1,112 @@
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deberta_core.checkpoint import save_weights
+from deberta_core.cli import main
+from deberta_core.parameters import expand
+
+TASK = "sequence_classification"
+FRAMEWORKS = ("torch", "keras", "tensorflow")
+
+
+@pytest.fixture
+def source(tmp_path, small_config, random_weights):
+    small_config.save_pretrained(tmp_path / "source")
+    save_weights(tmp_path / "source", small_config, TASK, random_weights(small_config, TASK))
+    return tmp_path / "source"
+
+
+def listing(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_converts(tmp_path, source, small_config, capsys):
+    assert main(["convert", str(source), str(tmp_path / "target"), "--to", "h5"]) == 0
+    assert listing(tmp_path / "target") == ["config.json", "tf_model.h5"]
+    out = capsys.readouterr().out
+    assert (
+        f"{source}/model.safetensors -> {tmp_path}/target/tf_model.h5: {len(expand(small_config, TASK))} arrays" in out
+    )
+    assert "copied: config.json" in out
+
+
+def test_dry_run_prints_the_plan(tmp_path, source, capsys):
+    assert main(["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--dry-run"]) == 0
+    assert listing(tmp_path) == ["source"]
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("classifier.weight"))
+    assert "axes reversed" in line
+    assert line.endswith("classifier/tf_deberta_v2_for_sequence_classification/classifier/kernel:0 (16, 3)")
+
+
+def test_existing_target_and_force(tmp_path, source, capsys):
+    command = ["convert", str(source), str(tmp_path / "target"), "--to", "h5"]
+    assert main(command) == 0
+    assert main(command) == 1
+    assert capsys.readouterr().err == (
+        f"deberta: error: {tmp_path}/target exists already. Choose another name, or pass --force to replace it.\n"
+    )
+    assert main([*command, "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: SRC, DST, --to"),
+        (["a", "b", "--to", "onnx"], "argument --to: invalid choice: 'onnx'"),
+        (["a", "b", "--to", "h5", "--fast"], "unrecognized arguments: --fast"),
+    ],
+)
+def test_bad_usage_is_one_line_and_2(arguments, message, capsys):
+    assert main(["convert", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"deberta: error: {message}")
+    assert error.endswith("Try: deberta convert --help\n")
+    assert error.count("\n") == 1
+
+
+def test_missing_source(tmp_path, capsys):
+    assert main(["convert", str(tmp_path / "none"), str(tmp_path / "target"), "--to", "h5"]) == 1
+    assert capsys.readouterr().err.startswith(f"deberta: error: {tmp_path}/none is no folder.")
+
+
+@pytest.mark.parametrize(("passed", "status", "text"), [(True, 0, "verified"), (False, 1, "NOT the same")])
+def test_verify_decides_the_status(tmp_path, source, capsys, monkeypatch, passed, status, text):
+    from conformance.convert import verify
+
+    monkeypatch.setattr(verify, "verify", lambda source, target: passed)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # restored at the end
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    assert main(["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--verify"]) == status
+    assert text in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in FRAMEWORKS), reason="needs torch and tensorflow"
+)
+def test_verify_with_both_frameworks(tmp_path, source):
+    """The whole command as a user runs it, in its own process."""
+    code = "import sys; from deberta_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--verify"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND",)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("torch ") == done.stdout.count("tensorflow ") == 2
+    assert done.stdout.endswith("verified\n")
+
+
+def test_converting_needs_no_framework(tmp_path, source):
+    code = f"""
+import sys
+for name in {FRAMEWORKS}:
+    sys.modules[name] = None
+from deberta_core.cli import main
+sys.exit(main(["convert", {str(source)!r}, {str(tmp_path / "target")!r}, "--to", "h5"]))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

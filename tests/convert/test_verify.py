@@ -1,0 +1,108 @@
+import sys
+
+import numpy as np
+import pytest
+
+from conformance.convert import verify as module
+from conformance.convert.convert import convert
+from conformance.convert.verify import BOUND, compare, make_inputs, verify
+from deberta_core import DebertaV2Config
+from deberta_core.checkpoint import load_weights, save_weights
+from deberta_core.errors import WeightError
+from deberta_core.reference.forward import forward
+from deberta_core.tokenization import DebertaV2Tokenizer
+
+TASK = "sequence_classification"
+
+
+def reference_runner(folder, config, task, inputs, dtype=np.float32):
+    """Stands for a framework: the reference in float32, on the weights of a folder."""
+    with load_weights(folder, DebertaV2Config.from_pretrained(folder), task) as loaded:
+        return forward(config, dict(loaded.weights), inputs, task, dtype)["logits" if task else "last_hidden_state"]
+
+
+@pytest.fixture(params=[None, TASK])
+def task(request):
+    return request.param
+
+
+@pytest.fixture
+def folders(tmp_path, small_config, random_weights, task, monkeypatch):
+    """A source, its conversion, and a runner that needs no framework."""
+    monkeypatch.setattr(module, "RUNNERS", {"float32": reference_runner})
+    source = tmp_path / "source"
+    small_config.save_pretrained(source)
+    save_weights(source, small_config, task, random_weights(small_config, task))
+    convert(source, tmp_path / "target", "h5")
+    return source, tmp_path / "target"
+
+
+def replace_weight(folder, config, task, name, change):
+    with load_weights(folder, config, task) as loaded:
+        weights = dict(loaded.weights)
+    weights[name] = change(weights[name])
+    save_weights(folder, config, task, weights, "h5")
+
+
+def test_a_good_conversion_passes(folders, capsys):
+    assert verify(*folders)
+    out = capsys.readouterr().out
+    assert "max |difference|" in out
+    assert "FAILED" not in out
+    lines = compare(*folders)
+    assert [line.framework for line in lines] == ["files", "float32", "float32"]
+    assert lines[0].difference == lines[0].bound == 0
+    assert 0 < lines[1].difference == lines[2].difference < lines[1].bound
+
+
+def test_the_bound_follows_the_scale_of_the_output(folders, small_config, task):
+    source, target = folders
+    expected = reference_runner(source, small_config, task, make_inputs(source, small_config), np.float64)
+    assert compare(source, target)[1].bound <= BOUND * np.abs(expected).max()
+    assert compare(source, target)[1].bound > BOUND * np.abs(expected).max() / 100
+
+
+@pytest.mark.parametrize("change", [lambda a: a.T[:, ::-1].T, lambda a: a * 1.5, lambda a: np.where(a > 0, np.nan, a)])
+def test_a_wrong_target_fails(folders, small_config, task, change, capsys):
+    source, target = folders
+    name = "encoder.layer.1.attention.output.dense.weight"
+    name = f"deberta.{name}" if task else name
+    replace_weight(target, small_config, task, name, lambda a: change(a).astype("f4"))
+    assert not verify(source, target)
+    lines = compare(source, target)
+    assert [line.passed for line in lines] == [False, True, False]
+    assert capsys.readouterr().out.count("FAILED") == 2
+
+
+def test_a_framework_that_reads_wrongly_fails(folders, monkeypatch):
+    monkeypatch.setattr(module, "RUNNERS", {"odd": lambda *args: reference_runner(*args) * np.float32(1.001)})
+    assert [line.passed for line in compare(*folders)] == [True, False, False]
+
+
+def test_made_up_inputs_are_padded_and_reach_the_vocabulary(tmp_path, small_config):
+    inputs = make_inputs(tmp_path, small_config)
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    assert ids.shape == mask.shape == (3, 24)
+    assert mask.sum(axis=1).tolist() == [24, 1, 13]
+    assert (ids[mask == 0] == small_config.pad_token_id).all()
+    assert ids.max() > small_config.vocab_size * 0.9
+    short = small_config.replace(max_position_embeddings=8)
+    assert make_inputs(tmp_path, short)["input_ids"].shape == (3, 8)
+
+
+def test_real_text_goes_through_the_tokenizer(tmp_path, small_config):
+    texts = ["Rain stopped play on the second day.", "The committee approved the budget after three hours."] * 20
+    tokenizer = DebertaV2Tokenizer.train(texts, 290)
+    tokenizer.save_pretrained(tmp_path)
+    config = small_config.replace(vocab_size=290)
+    inputs = make_inputs(tmp_path, config)
+    assert inputs["input_ids"].shape == (3, 32)
+    assert inputs["attention_mask"].min() == 0
+    assert inputs["input_ids"][0, 0] == tokenizer.cls_token_id
+
+
+def test_a_missing_framework_is_named(folders, monkeypatch):
+    monkeypatch.setattr(module, "RUNNERS", {"torch": module._torch})
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(WeightError, match=r'torch is not installed\. .*"deberta-dual\[torch\]"'):
+        verify(*folders)
