@@ -1,11 +1,12 @@
 # `make demo` and `make test` do everything on a fresh machine: both set up .venv by themselves.
+# `make test-all` adds the tests marked slow.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: setup demo test lint format measure
+.PHONY: setup demo test test-all lint format measure
 
 setup: $(VENV)/.ready
 
@@ -19,6 +20,9 @@ demo: setup
 	$(BIN)/python tools/demo.py
 
 test: lint
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: lint
 	$(BIN)/python -m pytest -q
 
 lint: setup

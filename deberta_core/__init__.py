@@ -14,11 +14,13 @@ from deberta_core.errors import (
     TokenizationError,
     WeightError,
 )
+from deberta_core.tokenization import DebertaV2Tokenizer
 
 __all__ = [
     "ConfigError",
     "DebertaError",
     "DebertaV2Config",
+    "DebertaV2Tokenizer",
     "DebertaWarning",
     "InputError",
     "TokenizationError",

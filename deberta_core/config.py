@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from deberta_core.config_rules import NOT_SET, violations
+from deberta_core.config_rules import NOT_SET, label_fields, violations
 from deberta_core.errors import ConfigError, DebertaWarning, name_list
 from deberta_core.files import read_json, write_text
 
@@ -69,7 +69,7 @@ class BaseConfig:
     extra: dict[str, Any] = field(default_factory=dict, hash=False)  # other keys of config.json, kept for writing back
 
     def __post_init__(self) -> None:
-        self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra))
+        self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra or {}))
         for name in ("max_relative_positions", *(n for n in ("position_buckets",) if hasattr(self, n))):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
@@ -77,7 +77,7 @@ class BaseConfig:
         for name in ("embedding_size", "attention_head_size"):
             if getattr(self, name, None) == NOT_SET:
                 self._set(**{name: None})
-        self._set_labels()
+        self._set(**label_fields(self.num_labels, self.id2label, self.label2id))
         broken = violations(self)
         if broken:
             raise ConfigError(f"{type(self).__name__}: " + " ".join(broken))
@@ -85,26 +85,6 @@ class BaseConfig:
     def _set(self, **values: object) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
-
-    def _set_labels(self) -> None:
-        names = self.id2label
-        if names is None and isinstance(self.label2id, Mapping):
-            names = {index: label for label, index in self.label2id.items()}
-        if names is None:
-            count = 2 if self.num_labels is None else self.num_labels
-            if isinstance(count, int) and 0 < count <= 1_000_000:
-                names = {index: f"LABEL_{index}" for index in range(count)}
-                self._set(num_labels=count, id2label=names, label2id={name: i for i, name in names.items()})
-            return
-        if not isinstance(names, Mapping):
-            return  # the rules name it
-        try:
-            names = {int(index): str(label) for index, label in names.items()}
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"id2label={names!r} has a key that is no integer. Map numbers to names.") from error
-        label2id = self.label2id if self.label2id is not None else {name: i for i, name in names.items()}
-        count = len(names) if self.num_labels is None else self.num_labels
-        self._set(num_labels=count, id2label=names, label2id=dict(label2id))
 
     # Derived values
 
@@ -203,6 +183,11 @@ class BaseConfig:
                 f"Use the classes of that model."
             )
         values.pop("pooler_hidden_size", None)  # always hidden_size (NUMERICS, decision 6)
+        if values.get("pruned_heads"):
+            raise ConfigError(
+                f"pruned_heads={values['pruned_heads']!r} is not supported: the model would compute with all heads. "
+                f"Use a checkpoint whose heads were not pruned."
+            )
         declared = cls.field_names()
         known = {name: values.pop(name) for name in declared if name in values}
         for name in values:
@@ -218,7 +203,7 @@ class BaseConfig:
         fields = {name: value for name, value in fields.items() if value is not None}
         fields["pos_att_type"] = "|".join(self.pos_att_type) or None
         assert self.id2label is not None
-        if self.id2label == {0: "LABEL_0", 1: "LABEL_1"}:
+        if {name: getattr(self, name) for name in _LABEL_FIELDS} == label_fields(None, None, None):
             del fields["id2label"], fields["label2id"]
         else:
             fields["id2label"] = {str(index): label for index, label in self.id2label.items()}
@@ -234,7 +219,11 @@ class BaseConfig:
         """
         path = Path(path)
         file = path / CONFIG_FILE if path.is_dir() else path
-        config = cls.from_dict(read_json(file, ConfigError, hint="A checkpoint folder holds a config.json."))
+        values = read_json(file, ConfigError, hint="A checkpoint folder holds a config.json.")
+        try:
+            config = cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from None
         return config.replace(**overrides) if overrides else config
 
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -255,7 +244,8 @@ class BaseConfig:
             raise ConfigError(
                 f"{type(self).__name__} has no field {name_list(unknown)}. It has: {', '.join(self.field_names())}."
             )
-        if changes.keys() & set(_LABEL_FIELDS):
+        labels = changes.keys() & set(_LABEL_FIELDS)
+        if labels and (labels != {"num_labels"} or changes["num_labels"] != self.num_labels):
             changes = dict.fromkeys(_LABEL_FIELDS) | changes
         return dataclasses.replace(self, **changes)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "relu", "silu", "swish", "tanh", "sigmoid", "mish", "linear")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 POSITION_TERMS = ("c2p", "p2c")
 NOT_SET = -1
+MOST_LABELS = 1_000_000  # names for more are not made
 
 Check = Callable[[Any], bool]
 
@@ -44,7 +45,10 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
     "intermediate_size": _COUNT,
     "max_position_embeddings": _COUNT,
     "conv_groups": _COUNT,
-    "num_labels": _COUNT,
+    "num_labels": (
+        _optional(lambda value: _integer(1)(value) and value <= MOST_LABELS),
+        f"an integer from 1 to {MOST_LABELS}, or null for as many as id2label names",
+    ),
     "embedding_size": (_optional(_integer(1)), "an integer of at least 1, or null for hidden_size"),
     "attention_head_size": (
         _optional(_integer(1)),
@@ -79,7 +83,14 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
         '"none" or "layer_norm"',
     ),
     "problem_type": (_optional(lambda value: value in PROBLEM_TYPES), f"null or one of {', '.join(PROBLEM_TYPES)}"),
-    "id2label": (_optional(lambda value: isinstance(value, dict)), "a mapping of label numbers to names"),
+    "id2label": (
+        _optional(lambda value: isinstance(value, dict) and all(isinstance(key, int) for key in value)),
+        "a mapping of label numbers to names",
+    ),
+    "label2id": (
+        _optional(lambda value: isinstance(value, dict) and all(isinstance(number, int) for number in value.values())),
+        "a mapping of label names to numbers",
+    ),
 }
 
 # (fields it reads, is it kept, the mend): rules about several fields, checked once each field alone is right.
@@ -117,11 +128,47 @@ JOINT_RULES: tuple[tuple[tuple[str, ...], Check, str], ...] = (
 )
 
 
+def label_fields(num_labels: Any, id2label: Any, label2id: Any) -> dict[str, Any]:
+    """The three label fields, each that is None made from the others; 2 labels where all are.
+
+    Numbers and names become `int` and `str`, since JSON's keys are strings. What cannot be read is left as it is, for
+    the rules to name.
+    """
+    if isinstance(label2id, Mapping):
+        label2id = _converted(label2id, str, int)
+    if isinstance(id2label, Mapping):
+        id2label = _converted(id2label, int, str)
+    elif id2label is None and label2id is not None:
+        id2label = _inverted(label2id)
+    elif id2label is None:
+        count = 2 if num_labels is None else num_labels
+        if isinstance(count, int) and 0 < count <= MOST_LABELS:
+            id2label = {index: f"LABEL_{index}" for index in range(count)}
+    if id2label is not None:
+        label2id = _inverted(id2label) if label2id is None else label2id
+        num_labels = len(id2label) if num_labels is None and isinstance(id2label, dict) else num_labels
+    return {"num_labels": num_labels, "id2label": id2label, "label2id": label2id}
+
+
 def violations(config: Any) -> list[str]:
     """Every rule a configuration breaks, as sentences; an empty list where all is well."""
     names = {field.name for field in dataclasses.fields(config)}
     broken = list(_broken_fields(config, names))
     return broken or list(_broken_joints(config, names))
+
+
+def _converted(labels: Mapping[Any, Any], key: Callable[[Any], Any], value: Callable[[Any], Any]) -> dict[Any, Any]:
+    try:
+        return {key(left): value(right) for left, right in labels.items()}
+    except (TypeError, ValueError):
+        return dict(labels)
+
+
+def _inverted(labels: Any) -> dict[Any, Any] | None:
+    """The mapping the other way round; None where a rule is broken."""
+    if not isinstance(labels, dict) or not all(type(left) is not type(right) for left, right in labels.items()):
+        return None
+    return {right: left for left, right in labels.items()}
 
 
 def _broken_fields(config: Any, names: set[str]) -> Iterator[str]:

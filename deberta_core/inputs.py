@@ -81,11 +81,12 @@ def check_labels(config: BaseConfig, spec: TaskSpec, labels: Arrays, batch: int)
         )
     if problem == "single_label_classification" and values.size:
         ignored = values < 0 if config.problem_type is None else values == IGNORED_LABEL
-        wrong = values[~ignored & ((values < 0) | (values >= (count or 1)))]
+        whole = values == np.floor(values)  # false for NaN too
+        wrong = values[~ignored & ((values < 0) | (values >= (count or 1)) | ~whole)]
         if wrong.size:
             raise InputError(
-                f"labels holds {wrong.flat[0]}: a class must be in [0, {count}), or {IGNORED_LABEL} to be ignored. "
-                f"Map the labels to numbers from 0, or set num_labels."
+                f"labels holds {wrong.flat[0]}: a class must be an integer in [0, {count}), or {IGNORED_LABEL} to be "
+                f"ignored. Map the labels to numbers from 0, or set num_labels."
             )
 
 

@@ -6,8 +6,8 @@ together again without help: `torch.utils._pytree`, DataParallel, `tf.nest`, Ker
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
 from operator import itemgetter
 from typing import Any, ClassVar, Self
 
@@ -95,12 +95,19 @@ OUTPUT_CLASSES: dict[str, type[ModelOutput]] = {
 }
 
 
-@functools.cache
-def output_class(name: str, fields: tuple[str, ...]) -> type[ModelOutput]:
-    """The type of an output of kind `name` that holds `fields`."""
-    base = OUTPUT_CLASSES[name]
+def _with_fields(base: type[ModelOutput], fields: tuple[str, ...]) -> type[ModelOutput]:
     members = {field: property(itemgetter(position)) for position, field in enumerate(fields)}
-    return type(name, (base,), {"__slots__": (), "__module__": base.__module__, "_fields": fields, **members})
+    return type(base.__name__, (base,), {"__slots__": (), "__module__": base.__module__, "_fields": fields, **members})
+
+
+# The type of every output there can be, by its kind and the fields it holds. All are made here, because a class cannot
+# be made inside a graph that torch.compile traces.
+_CLASSES: dict[tuple[str, tuple[str, ...]], type[ModelOutput]] = {
+    (name, fields): _with_fields(base, fields)
+    for name, base in OUTPUT_CLASSES.items()
+    for count in range(len(base.all_fields) + 1)
+    for fields in combinations(base.all_fields, count)
+}
 
 
 def make_output(name: str, values: Mapping[str, Any], return_dict: bool | None = True) -> Any:
@@ -114,8 +121,8 @@ def make_output(name: str, values: Mapping[str, Any], return_dict: bool | None =
     present = {field: value for field, value in values.items() if value is not None}
     if return_dict is False:
         return tuple(present.values())
-    return output_class(name, tuple(present))(*present.values())
+    return _CLASSES[name, tuple(present)](*present.values())
 
 
 def _rebuild(base: type[ModelOutput], fields: tuple[str, ...], values: tuple[Any, ...]) -> ModelOutput:
-    return output_class(base.__name__, fields)(*values)
+    return _CLASSES[base.__name__, fields](*values)

@@ -96,14 +96,14 @@ class DisentangledSelfAttention(keras.layers.Layer):
         bias = None
         if "c2p" in self.terms:
             pos_key = self._split_heads(self.position_key(rows[1:]))  # [H, Q + K, D]
-            bias = skew(ops.einsum("bhqd,hwd->bhqw", query, pos_key), ops.shape(key)[2])
+            bias = skew(position_products(query, pos_key), ops.shape(key)[2])
         if "p2c" in self.terms:
             # From a key's side the order is the reverse: query - key = 1 - K, ..., Q.
             pos_query = self._split_heads(self.position_query(ops.flip(rows, axis=0)[1:])) * self.scale
-            by_key = skew(ops.einsum("bhkd,hwd->bhkw", key, pos_query), ops.shape(query)[2])  # [B, H, K, Q]
+            by_key = skew(position_products(key, pos_query), ops.shape(query)[2])  # [H, B, K, Q]
             by_query = ops.swapaxes(by_key, -1, -2)
             bias = by_query if bias is None else bias + by_query
-        return bias
+        return ops.swapaxes(bias, 0, 1)
 
     def _split_heads(self, values: Any) -> Any:
         """`[..., L, H * D] -> [..., H, L, D]`."""
@@ -111,16 +111,28 @@ class DisentangledSelfAttention(keras.layers.Layer):
         return ops.swapaxes(ops.reshape(values, shape), -2, -3)
 
 
+def position_products(values: Any, rows: Any) -> Any:
+    """Products of tokens with rows of relative positions, the heads first: one matrix product a head.
+
+    Shape:
+        values: `[B, H, M, D]`; rows: `[H, W, D]`; returns `[H, B, M, W]`.
+    """
+    batch, heads, length, width = ops.shape(values)
+    by_head = ops.reshape(ops.swapaxes(values, 0, 1), (heads, batch * length, width))
+    products = ops.matmul(by_head, ops.swapaxes(rows, -1, -2))
+    return ops.reshape(products, (heads, batch, length, ops.shape(rows)[1]))
+
+
 def skew(products: Any, length: Any) -> Any:
     """Reads products with rows of relative positions along their diagonals.
 
     Args:
-        products: `[B, H, M, M + N]`; column w of row m belongs to the position n - m = w - (M - 1).
+        products: `[H, B, M, M + N]`; column w of row m belongs to the position n - m = w - (M - 1).
         length: N.
 
     Returns:
-        `[B, H, M, N]`: element (m, n) is column n - m + M - 1. Two reshapes and two slices; nothing is gathered.
+        `[H, B, M, N]`: element (m, n) is column n - m + M - 1. Two reshapes and two slices; nothing is gathered.
     """
-    batch, heads, rows, columns = ops.shape(products)
-    flat = ops.reshape(products, (batch, heads, rows * columns))[..., rows - 1 : rows - 1 + rows * (columns - 1)]
-    return ops.reshape(flat, (batch, heads, rows, columns - 1))[..., :length]
+    heads, batch, rows, columns = ops.shape(products)
+    flat = ops.reshape(products, (heads, batch, rows * columns))[..., rows - 1 : rows - 1 + rows * (columns - 1)]
+    return ops.reshape(flat, (heads, batch, rows, columns - 1))[..., :length]

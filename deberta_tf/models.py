@@ -207,6 +207,7 @@ class Backbone(TFDebertaPreTrainedModel):
         return make_output(self.spec.output_name, values, return_dict)
 
 
+@keras.saving.register_keras_serializable("deberta_tf")
 class TFDebertaV2Model(Backbone):
     """The backbone of DeBERTa v2 and v3."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 from keras import ops
 
 from deberta_core.config import BaseConfig, DebertaV2Config
@@ -132,6 +133,7 @@ class PooledModel(TaskModel):
         return sequence_classification_losses(self.config, logits, labels)
 
 
+@keras.saving.register_keras_serializable("deberta_tf")
 class TFDebertaV2ForSequenceClassification(PooledModel):
     """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels."""
 

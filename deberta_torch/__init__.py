@@ -1,6 +1,6 @@
 """DeBERTa in PyTorch; mirrors `deberta_tf` file for file."""
 
-from deberta_core import DebertaV2Config
+from deberta_core import DebertaV2Config, DebertaV2Tokenizer
 from deberta_core.outputs import BaseModelOutput, ModelOutput, SequenceClassifierOutput
 from deberta_torch.models import DebertaPreTrainedModel, DebertaV2Model
 from deberta_torch.tasks import DebertaV2ForSequenceClassification
@@ -11,6 +11,7 @@ __all__ = [
     "DebertaV2Config",
     "DebertaV2ForSequenceClassification",
     "DebertaV2Model",
+    "DebertaV2Tokenizer",
     "ModelOutput",
     "SequenceClassifierOutput",
 ]

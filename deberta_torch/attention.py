@@ -91,18 +91,28 @@ class DisentangledSelfAttention(nn.Module):
         bias = None
         if "c2p" in self.terms:
             pos_key = self._split_heads(self.position_key(rows[1:]))  # [H, Q + K, D]
-            bias = skew(torch.einsum("bhqd,hwd->bhqw", query, pos_key), key.shape[2])
+            bias = skew(position_products(query, pos_key), key.shape[2])
         if "p2c" in self.terms:
             # From a key's side the order is the reverse: query - key = 1 - K, ..., Q.
             pos_query = self._split_heads(self.position_query(rows.flip(0)[1:])) * self.scale
-            by_key = skew(torch.einsum("bhkd,hwd->bhkw", key, pos_query), query.shape[2])  # [B, H, K, Q]
+            by_key = skew(position_products(key, pos_query), query.shape[2])  # [H, B, K, Q]
             bias = by_key.transpose(-1, -2) if bias is None else bias + by_key.transpose(-1, -2)
         assert bias is not None
-        return bias
+        return bias.transpose(0, 1)
 
     def _split_heads(self, values: Tensor) -> Tensor:
         """`[..., L, H * D] -> [..., H, L, D]`."""
         return values.unflatten(-1, (self.num_heads, self.head_size)).transpose(-2, -3)
+
+
+def position_products(values: Tensor, rows: Tensor) -> Tensor:
+    """Products of tokens with rows of relative positions, the heads first: one matrix product a head.
+
+    Shape:
+        values: `[B, H, M, D]`; rows: `[H, W, D]`; returns `[H, B, M, W]`.
+    """
+    by_head = values.transpose(0, 1).flatten(1, 2)  # [H, B * M, D]
+    return (by_head @ rows.transpose(-1, -2)).unflatten(1, (values.shape[0], values.shape[2]))
 
 
 def skew(products: Tensor, length: int) -> Tensor:

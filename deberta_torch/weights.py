@@ -56,7 +56,10 @@ def load(
             parameters[name].data = tensor.to(parameters[name].device, copy=True)
         else:
             parameters[name].data.copy_(tensor)
-    if isinstance(dtype, torch.dtype):
+    if dtype == "auto":  # what the file lacks follows what it has
+        for name in fresh:
+            parameters[name].data = parameters[name].data.to(model.dtype)
+    elif dtype is not None:
         model.to(dtype)
     return model.eval(), loaded.report
 

@@ -131,7 +131,8 @@ def random_labels(config: BaseConfig, task: str, setting: str, batch: int, seed:
     draws = {
         "single": lambda: np.where(np.arange(batch) == 1, -100, generator.integers(0, count, batch)),
         "multi": lambda: generator.integers(0, 2, (batch, count)).astype(np.float32),
-        "regression": lambda: generator.standard_normal(batch).astype(np.float32),
+        # Far from the logits: near them the gradient is a difference of almost equal numbers.
+        "regression": lambda: (10 + generator.standard_normal(batch)).astype(np.float32),
         "soft": lambda: generator.dirichlet(np.ones(count), batch).astype(np.float32),
     }
     assert task == "sequence_classification"

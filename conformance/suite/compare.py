@@ -104,7 +104,7 @@ def assert_outputs_close(
     for name, values in actual.items():
         kind = QUANTITIES[name.split(".")[0]]
         judge = expected[name]
-        scale = loss_scale(judge) if kind == "loss" else None
+        scale = output_scale(kind, judge) if quantity is None else None
         error = assert_close(
             at_real_positions(name, values, mask),
             at_real_positions(name, judge, mask),
@@ -116,9 +116,9 @@ def assert_outputs_close(
     return errors
 
 
-def loss_scale(loss: Array) -> float:
-    """The scale of a loss: its size, but at least 1, since a loss may be near 0."""
-    return max(1.0, float(np.abs(loss)))
+def output_scale(kind: str, judge: Array) -> float | None:
+    """The scale of an output against the reference; logits and losses may be near 0, so theirs is at least 1."""
+    return max(1.0, float(np.abs(judge).max())) if kind in ("logits", "loss") else None
 
 
 def _first(where: Array) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from conformance.suite.adapters import KerasAdapter, ReferenceAdapter, TorchAdapter
 from conformance.suite.cases import CASES, LABEL_SETTINGS, random_inputs, random_labels, random_params
-from conformance.suite.compare import assert_close, loss_scale, relative_error
+from conformance.suite.compare import assert_close, output_scale, relative_error
 from conformance.suite.report import record
 
 TASK = "sequence_classification"
@@ -45,7 +45,9 @@ def test_torch_against_the_reference(name, setting):
     judge = ReferenceAdapter(config, TASK, params)
     loss, gradients = TorchAdapter(config, TASK, params).gradients(inputs)
     expected_loss = np.asarray(judge.loss({}, inputs))
-    assert_close(np.asarray(loss), expected_loss, quantity="loss", name="loss", scale=loss_scale(expected_loss))
+    assert_close(
+        np.asarray(loss), expected_loss, quantity="loss", name="loss", scale=output_scale("loss", expected_loss)
+    )
     sizes = scales(gradients)
     generator = np.random.default_rng(0)
     worst = 0.0
@@ -77,7 +79,7 @@ def test_keras_against_torch(name, setting):
     config, params, inputs = make(name, setting)
     torch_loss, expected = TorchAdapter(config, TASK, params).gradients(inputs)
     loss, gradients = KerasAdapter(config, TASK, params).gradients(inputs)
-    assert_close(loss, torch_loss, quantity="loss", name="loss", scale=loss_scale(torch_loss))
+    assert_close(loss, torch_loss, quantity="loss", name="loss", scale=output_scale("loss", torch_loss))
     assert set(gradients) == set(expected)
     sizes = scales(expected)
     errors = [

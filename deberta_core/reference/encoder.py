@@ -74,7 +74,9 @@ def encoder(config: BaseConfig, scope: Scope, hidden: Array, allowed: Array, mas
         `scores.{i}.content`, `.c2p`, `.p2c`.
     """
     table = relative_table(config, scope)
-    index = position_indices(hidden.shape[1], hidden.shape[1], config)
+    length = hidden.shape[1]
+    # Without a table the index is not read, and buckets need not be valid.
+    index = np.zeros((length, length), np.int32) if table is None else position_indices(length, length, config)
     outputs = {"hidden_states.0": hidden}
     encoder_input = hidden
     for number in range(config.num_hidden_layers):

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
-from deberta_core.inputs import check_inputs, check_labels
+from deberta_core.errors import InputError, name_list
+from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels
 from deberta_core.reference.arrays import Array, Scope
 from deberta_core.reference.embeddings import embeddings
 from deberta_core.reference.encoder import encoder
@@ -52,6 +53,11 @@ def forward(
         KeyError: a parameter is missing.
     """
     spec = task_spec(task)
+    unknown = set(inputs) - {*INPUT_NAMES, *spec.labels}
+    if unknown:
+        raise InputError(
+            f"inputs hold {name_list(unknown)}, which is not one of {', '.join(INPUT_NAMES + spec.labels)}."
+        )
     arrays = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
     batch, length = check_inputs(config, arrays)
     check_labels(config, spec, arrays, batch)

@@ -48,5 +48,6 @@ _SEQUENCE_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def sequence_classification_loss(config: BaseConfig, outputs: Mapping[str, Array], labels: Array) -> Array:
-    """The loss `sequence_problem` names, of `logits [B, N]` against `labels`."""
-    return _SEQUENCE_LOSSES[sequence_problem(config, labels.shape)](outputs["logits"], labels)
+    """The loss `sequence_problem` names, of `logits [B, N]` against `labels`; in the logits' dtype."""
+    logits = outputs["logits"]
+    return _SEQUENCE_LOSSES[sequence_problem(config, labels.shape)](logits, labels).astype(logits.dtype)

@@ -84,7 +84,6 @@ def test_verify_decides_the_status(tmp_path, source, capsys, monkeypatch, passed
     assert text in capsys.readouterr().out
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in FRAMEWORKS), reason="needs torch and tensorflow"
 )

@@ -167,7 +167,6 @@ def test_torch_tensors(small_tokenizer):
     assert small_tokenizer.pad([{"input_ids": torch.tensor([1, 2])}, {"input_ids": [1]}]).input_ids == [[1, 2], [1, 0]]
 
 
-@pytest.mark.slow
 def test_tensorflow_tensors(small_tokenizer):
     tf = pytest.importorskip("tensorflow")
     batch = small_tokenizer([FIRST, SECOND], padding=True, return_tensors="tf")

@@ -1,0 +1,185 @@
+"""The rules of a configuration: each is named with its field and value; the label fields agree."""
+
+import re
+
+import pytest
+
+from deberta_core import ConfigError, DebertaError, DebertaV2Config
+from deberta_core.config_rules import ACTIVATIONS, FIELD_RULES, JOINT_RULES
+
+COUNTS = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("max_position_embeddings", "conv_groups", "num_labels", "embedding_size", "attention_head_size"),
+)
+WRONG_VALUES = [
+    *((name, value) for name in COUNTS for value in (0, -3, 1.5, "8", True, float("nan"))),
+    *((name, None) for name in COUNTS if name not in ("num_labels", "embedding_size", "attention_head_size")),
+    *((name, value) for name in ("type_vocab_size", "pad_token_id") for value in (-1, 0.0, None, False)),
+    *(("conv_kernel_size", value) for value in (-1, 2, 4, "3")),
+    *((name, v) for name in ("max_relative_positions", "position_buckets") for v in ("x", 2.5, None)),
+    *(
+        (name, value)
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "cls_dropout")
+        for value in (-0.1, 1, 1.0, "0.1", float("nan"), True)
+    ),
+    *(("initializer_range", value) for value in (-0.02, float("inf"), None)),
+    *(("layer_norm_eps", value) for value in (0, -1e-7, "1e-7", float("inf"))),
+    *((name, value) for name in ("hidden_act", "pooler_hidden_act", "conv_act") for value in ("gleu", None, ["gelu"])),
+    *(
+        (name, value)
+        for name in ("position_biased_input", "relative_attention", "share_att_key")
+        for value in (1, "true", None)
+    ),
+    *(("pos_att_type", value) for value in ("p2p", "c2p|p2p", ["c2p", "c2p"], 5, ["c2p", 1], ("c2p", "none"))),
+    *(("norm_rel_ebd", value) for value in ("batch_norm", None, 3)),
+    *(("problem_type", value) for value in ("classification", 1, [])),
+    *(("id2label", value) for value in ([1, 2], "a", {"x": "a"})),
+    *(("label2id", value) for value in (5, ["a"], {"a": "x"})),
+]
+
+
+def test_every_rule_is_tried():
+    assert {name for name, _ in WRONG_VALUES} == set(FIELD_RULES)
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_VALUES)
+def test_a_wrong_value_is_named(name, value):
+    with pytest.raises(ConfigError, match=rf"^DebertaV2Config: {name}=.* is not allowed: it must be ") as caught:
+        DebertaV2Config(**{name: value})
+    assert str(caught.value).count("is not allowed") == 1
+    assert FIELD_RULES[name][1] in str(caught.value)
+    shown = tuple(value) if name == "pos_att_type" and isinstance(value, list) and value == ["c2p", "c2p"] else value
+    if name != "pos_att_type":
+        assert f"{name}={shown!r}" in str(caught.value)
+
+
+def test_errors_are_also_the_built_in_kind():
+    assert issubclass(ConfigError, ValueError)
+    assert issubclass(ConfigError, DebertaError)
+
+
+def test_too_many_labels_are_refused():
+    with pytest.raises(
+        ConfigError, match="num_labels=10000000 is not allowed: it must be an integer from 1 to 1000000"
+    ):
+        DebertaV2Config(num_labels=10_000_000)
+
+
+JOINT = [
+    (
+        {"hidden_size": 770, "num_attention_heads": 12},
+        "hidden_size=770, num_attention_heads=12: hidden_size must be divisible",
+        {"attention_head_size": 64},
+    ),
+    (
+        {"pad_token_id": 9, "vocab_size": 9},
+        "pad_token_id=9, vocab_size=9: pad_token_id must be below",
+        {"vocab_size": 10},
+    ),
+    (
+        {"conv_kernel_size": 3, "conv_groups": 7},
+        "hidden_size=1536, conv_groups=7: hidden_size must be divisible by conv_groups",
+        {"conv_kernel_size": 0},
+    ),
+    ({"position_buckets": 7}, "position_buckets=7: position_buckets must be even", {"relative_attention": False}),
+    (
+        {"position_buckets": 2},
+        "position_buckets=2: position_buckets must be even and at least 4",
+        {"position_buckets": 4},
+    ),
+    (
+        {"position_buckets": 8, "max_relative_positions": 5},
+        r"position_buckets=8, max_relative_positions=5, max_position_embeddings=512: .* must exceed",
+        {"max_relative_positions": 6},
+    ),
+    (
+        {"position_buckets": 256, "max_position_embeddings": 129},
+        r"max_relative_positions=-1, max_position_embeddings=129: .* must exceed position_buckets / 2",
+        {"max_position_embeddings": 130},
+    ),
+    (
+        {"num_labels": 3, "id2label": {0: "a", 1: "b"}},
+        "num_labels=3, id2label=.*: id2label must name",
+        {"num_labels": 2},
+    ),
+    ({"id2label": {1: "a", 2: "b"}}, "id2label must name the labels 0 to num_labels - 1", {"id2label": {0: "a"}}),
+]
+
+
+def test_every_joint_rule_is_tried():
+    found = [re.escape(mend.split(":")[0][:30]) for _, _, mend in JOINT_RULES]
+    messages = []
+    for values, _, _ in JOINT:
+        with pytest.raises(ConfigError) as caught:
+            DebertaV2Config(**values)
+        messages.append(str(caught.value))
+    assert all(any(re.search(mend, message) for message in messages) for mend in found)
+
+
+@pytest.mark.parametrize(("values", "message", "mend"), JOINT)
+def test_values_that_do_not_fit_together(values, message, mend):
+    with pytest.raises(ConfigError, match=message):
+        DebertaV2Config(**values)
+    DebertaV2Config(**values | mend)
+
+
+def test_all_problems_are_reported_at_once():
+    with pytest.raises(ConfigError) as caught:
+        DebertaV2Config(hidden_size=0, hidden_act="gleu", pos_att_type="p2p")
+    assert all(f"{name}=" in str(caught.value) for name in ("hidden_size", "hidden_act", "pos_att_type"))
+    with pytest.raises(ConfigError, match=r"hidden_size must be divisible.*pad_token_id must be below"):
+        DebertaV2Config(hidden_size=770, num_attention_heads=12, pad_token_id=999_999)
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+def test_known_activations_are_allowed(act):
+    assert DebertaV2Config(hidden_act=act, pooler_hidden_act=act, conv_act=act).hidden_act == act
+
+
+# Labels
+
+
+def test_labels_by_default():
+    made = DebertaV2Config()
+    assert (made.num_labels, made.id2label) == (2, {0: "LABEL_0", 1: "LABEL_1"})
+    assert "id2label" not in made.to_dict()
+    assert "num_labels" not in made.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("given", "id2label"),
+    [
+        ({"num_labels": 3}, {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}),
+        ({"num_labels": 1}, {0: "LABEL_0"}),
+        ({"id2label": {"0": "no", "1": "yes"}}, {0: "no", 1: "yes"}),
+        ({"id2label": {1: "yes", 0: "no"}}, {0: "no", 1: "yes"}),
+        ({"label2id": {"no": 0, "yes": 1}}, {0: "no", 1: "yes"}),
+        ({"label2id": {"no": "0", "yes": "1"}}, {0: "no", 1: "yes"}),
+        ({"id2label": {0: "same", 1: "same"}}, {0: "same", 1: "same"}),
+    ],
+)
+def test_each_label_field_gives_the_others(given, id2label):
+    made = DebertaV2Config.from_dict(given)
+    assert made.id2label == id2label
+    assert made.num_labels == len(id2label)
+    assert made.label2id == {name: index for index, name in id2label.items()}
+    assert DebertaV2Config.from_dict(made.to_dict()) == made
+
+
+def test_names_of_labels_that_are_not_the_inverse_survive():
+    """A file whose id2label was left at the default, and label2id was not."""
+    made = DebertaV2Config(label2id={"no": 0, "yes": 1}, id2label={0: "LABEL_0", 1: "LABEL_1"})
+    assert DebertaV2Config.from_dict(made.to_dict()).label2id == {"no": 0, "yes": 1}
+
+
+def test_replacing_labels():
+    named = DebertaV2Config(id2label={0: "no", 1: "yes"})
+    assert named.replace(num_labels=5).id2label == {i: f"LABEL_{i}" for i in range(5)}
+    assert named.replace(num_labels=5).num_labels == 5
+    assert named.replace(num_labels=2).id2label == {0: "no", 1: "yes"}
+    assert named.replace(num_labels=2, id2label={0: "a", 1: "b"}).label2id == {"a": 0, "b": 1}
+    assert named.replace(id2label={0: "a"}).num_labels == 1
+    assert named.replace(label2id={"x": 0, "y": 1, "z": 2}).id2label == {0: "x", 1: "y", 2: "z"}
+    assert named.replace(hidden_act="relu").id2label == {0: "no", 1: "yes"}
+    with pytest.raises(ConfigError, match="has no field labels, size"):
+        named.replace(size=3, labels=2)

@@ -1,0 +1,84 @@
+"""The losses of the reference, computed by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from deberta_core import DebertaV2Config, reference
+from deberta_core.tasks import sequence_problem
+
+LOGITS = np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])
+
+
+def log_probability(row: int, label: int) -> float:
+    return LOGITS[row, label] - math.log(sum(math.exp(value) for value in LOGITS[row]))
+
+
+def loss(labels, logits=LOGITS, **changes) -> float:
+    config = DebertaV2Config(**{"num_labels": logits.shape[1]} | changes)
+    result = reference.sequence_classification_loss(config, {"logits": logits}, np.asarray(labels))
+    assert result.shape == ()
+    return float(result)
+
+
+def test_cross_entropy():
+    assert loss([1, 2]) == pytest.approx(-(log_probability(0, 1) + log_probability(1, 2)) / 2)
+    assert loss([[1], [2]]) == loss([1, 2])
+    single = {"problem_type": "single_label_classification"}
+    assert loss([1, -100], **single) == pytest.approx(-log_probability(0, 1))
+    assert loss([-1, 0]) == pytest.approx(-log_probability(1, 0))  # problem_type not given: below 0 is ignored
+
+
+@pytest.mark.parametrize("changes", [{}, {"problem_type": "single_label_classification"}])
+def test_cross_entropy_with_every_label_ignored_is_zero(changes):
+    assert loss([-100, -100], **changes) == 0.0
+
+
+def test_soft_cross_entropy():
+    labels = [[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]]
+    first = -(0.2 * log_probability(0, 0) + 0.3 * log_probability(0, 1) + 0.5 * log_probability(0, 2))
+    assert loss(labels) == pytest.approx((first - log_probability(1, 0)) / 2)
+
+
+def test_binary_cross_entropy():
+    labels = np.array([[0, 1, 1], [1, 0, 0]])
+    probability = 1 / (1 + np.exp(-LOGITS))
+    expected = -np.mean(np.where(labels == 1, np.log(probability), np.log(1 - probability)))
+    assert loss(labels, problem_type="multi_label_classification") == pytest.approx(expected)
+    far = np.array([[-1e4, 1e4]])
+    assert loss([[0, 1]], far, problem_type="multi_label_classification") == 0.0
+    assert loss([[1, 0]], far, problem_type="multi_label_classification") == 1e4
+
+
+def test_mean_squared_error():
+    numbers = np.array([[1.0], [3.0]])
+    assert loss([0.0, 1.0], numbers) == loss([[0.0], [1.0]], numbers) == 2.5
+    labels = [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    assert loss(labels, problem_type="regression") == pytest.approx((0 + 1 + 0.25 + 0 + 1 + 9) / 6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape", "problem"),
+    [
+        ({"num_labels": 1}, (4,), "regression"),
+        ({"num_labels": 1}, (4, 1), "regression"),
+        ({"num_labels": 3}, (4,), "single_label_classification"),
+        ({"num_labels": 3}, (4, 1), "single_label_classification"),
+        ({"num_labels": 3}, (4, 3), "soft_labels"),
+        ({"num_labels": 3, "problem_type": "regression"}, (4, 3), "regression"),
+        ({"num_labels": 3, "problem_type": "multi_label_classification"}, (4, 3), "multi_label_classification"),
+        ({"num_labels": 1, "problem_type": "single_label_classification"}, (4,), "single_label_classification"),
+    ],
+)
+def test_which_loss(changes, shape, problem):
+    assert sequence_problem(DebertaV2Config(**changes), shape) == problem
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("problem", ["regression", "multi_label_classification", None])
+def test_the_loss_has_the_dtype_of_the_logits(dtype, problem):
+    config = DebertaV2Config(num_labels=3, problem_type=problem)
+    outputs = {"logits": LOGITS.astype(dtype)}
+    result = reference.sequence_classification_loss(config, outputs, np.full((2, 3), 1 / 3))
+    assert result.dtype == np.dtype(dtype)

@@ -1,0 +1,121 @@
+"""deberta_torch and deberta_tf are the same, file by file and name by name, but for a list of differences."""
+
+import ast
+from pathlib import PurePosixPath
+
+PREFIX = "TF"  # of public Keras classes
+RENAMED = {"call": "forward"}  # what Keras and PyTorch call the same method
+# Parameters that one side's functions have and the other's do not, anywhere.
+OWN_PARAMETERS = {
+    "training": "a PyTorch module holds the mode itself",
+    "kwargs": "Keras' own options: name and dtype",
+    "device": "Keras places tensors itself",
+    "labels": "Keras' calling convention makes labels one of the named inputs",
+}
+
+ONLY_TORCH: dict[str, str] = {
+    "encoder.py Encoder.reset_buffers": "the index table is a constant in Keras, a buffer here",
+    "layers.py initialize": "Keras draws weights by initializers given to layers",
+    "models.py DebertaPreTrainedModel.device": "Keras places variables itself",
+    "models.py DebertaPreTrainedModel.dtype": "a Keras model has one already",
+    "models.py DebertaPreTrainedModel.reset_parameters": "Keras draws weights by initializers given to layers",
+    "weights.py to_numpy": "bfloat16 needs a detour here; keras.ops.convert_to_numpy knows it",
+    "weights.py to_torch": "bfloat16 needs a detour here; a Keras variable takes NumPy arrays",
+}
+ONLY_KERAS: dict[str, str] = {
+    "inputs.py": "Keras models take a tensor, a list, a dict or keywords",
+    "layers.py NormalExceptRow": "the padding row, which nn.Embedding knows",
+    "layers.py NormalExceptRow.get_config": "Keras saves initializers",
+    "layers.py dense": "Keras layers take name, initializer and dtype one by one",
+    "layers.py dropout": "the same",
+    "layers.py embedding": "the same",
+    "layers.py keep_where": "Tensor.masked_fill in PyTorch",
+    "layers.py layer_norm": "as dense",
+    "layers.py normal": "as dense",
+    "models.py DebertaPreTrainedModel.from_config": "Keras saves models by their configuration",
+    "models.py DebertaPreTrainedModel.get_config": "the same",
+    "tasks.py PooledModel.label_losses": "fit asks a model for its loss",
+    "tasks.py TaskModel": "fit, evaluate and predict",
+    "tasks.py TaskModel.compute_loss": "the same",
+    "tasks.py TaskModel.compute_metrics": "the same",
+    "tasks.py TaskModel.label_losses": "the same",
+    "tasks.py TaskModel.predict_step": "the same",
+    "weights.py parameter_variables": "named_parameters in PyTorch",
+}
+# Keras' `build` makes a layer's variables, wherever it has sublayers; PyTorch has no such step.
+BUILD = "build"
+
+
+def public_names(source: str) -> dict[str, list[str]]:
+    """Public classes, methods and functions in order, in PyTorch's spelling, with the parameters of functions."""
+    names: dict[str, list[str]] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            names[node.name] = parameters(node)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            owner = node.name.removeprefix(PREFIX)
+            names[owner] = []
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and method.name != BUILD:
+                    names[f"{owner}.{RENAMED.get(method.name, method.name)}"] = parameters(method)
+    return names
+
+
+def parameters(function: ast.FunctionDef) -> list[str]:
+    arguments = function.args
+    given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    return [argument.arg for argument in given if argument is not None and argument.arg not in OWN_PARAMETERS]
+
+
+def sources(library_files: dict[str, str], package: str) -> dict[str, str]:
+    return {PurePosixPath(file).name: source for file, source in library_files.items() if file.startswith(package)}
+
+
+def names_of(library_files: dict[str, str], package: str) -> dict[str, list[str]]:
+    """File names, and `file.py Name` of everything public, to parameters."""
+    found: dict[str, list[str]] = {}
+    for file, source in sources(library_files, package).items():
+        found[file] = []
+        found |= {f"{file} {name}": given for name, given in public_names(source).items()}
+    return found
+
+
+def without_own_files(names: set[str], allowed: dict[str, str]) -> set[str]:
+    """The contents of a file that is allowed need no entries of their own."""
+    return {name for name in names if " " not in name or name.split()[0] not in allowed}
+
+
+def test_same_names(library_files):
+    torch_names = set(names_of(library_files, "deberta_torch"))
+    keras_names = set(names_of(library_files, "deberta_tf"))
+    only_torch = without_own_files(torch_names - keras_names, ONLY_TORCH)
+    only_keras = without_own_files(keras_names - torch_names, ONLY_KERAS)
+    assert only_torch == set(ONLY_TORCH)
+    assert only_keras == set(ONLY_KERAS)
+
+
+def test_every_difference_has_a_reason():
+    assert all({**ONLY_TORCH, **ONLY_KERAS, **OWN_PARAMETERS}.values())
+
+
+def test_same_order(library_files):
+    torch_names, keras_names = (list(names_of(library_files, package)) for package in ("deberta_torch", "deberta_tf"))
+    common = set(torch_names) & set(keras_names)
+    assert [name for name in torch_names if name in common] == [name for name in keras_names if name in common]
+
+
+def test_same_parameters(library_files):
+    torch_names, keras_names = (names_of(library_files, package) for package in ("deberta_torch", "deberta_tf"))
+    wrong = {
+        name: (given, keras_names[name])
+        for name, given in torch_names.items()
+        if name in keras_names and given != keras_names[name]
+    }
+    assert not wrong
+
+
+def test_public_classes_are_the_same():
+    import pytest
+
+    torch_package, keras_package = pytest.importorskip("deberta_torch"), pytest.importorskip("deberta_tf")
+    assert sorted(torch_package.__all__) == sorted(name.removeprefix(PREFIX) for name in keras_package.__all__)

@@ -1,0 +1,67 @@
+"""README's snippets run, in order, as a reader would type them."""
+
+import json
+import re
+
+import pytest
+
+TESTED = "<!-- tested -->"  # on the line before a shell block that is run; Python blocks always are
+FENCE = re.compile(r"^(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"python", "sh"}
+FIRST_SCREEN = 60  # lines
+
+# One process runs everything; `namespace` is what the reader's interpreter would hold.
+DRIVER = """
+import json, subprocess, sys
+namespace = {"__name__": "__main__"}
+for language, code in json.loads(sys.argv[1]):
+    print("---", code, flush=True)
+    if language == "python":
+        exec(compile(code, "README.md", "exec"), namespace)
+    else:
+        subprocess.run(code, shell=True, check=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def readme(root):
+    return (root / "README.md").read_text(encoding="utf-8")
+
+
+def runnable_blocks(text: str) -> list[tuple[str, str]]:
+    blocks = []
+    for match in FENCE.finditer(text):
+        language = match["language"]
+        if language == "python" or (language == "sh" and match["before"].strip() == TESTED):
+            blocks.append((language, match["code"]))
+    return blocks
+
+
+def test_first_screen_has_the_two_commands_and_three_usages(readme):
+    lines = readme.splitlines()
+    first = "\n".join(lines[:FIRST_SCREEN])
+    assert first.index("make demo") < first.index("make test") < first.index("from deberta_torch import")
+    assert first.index("from deberta_torch import") < first.index("model.fit(") < first.index("deberta convert")
+    for _, code in runnable_blocks(first + "\n```" * (first.count("```") % 2)):
+        assert code.count("\n") < 10, f"too long for a first look:\n{code}"
+
+
+def test_every_fence_is_known(readme):
+    assert readme.count("```") == 2 * len(FENCE.findall(readme))
+    assert {match["language"] for match in FENCE.finditer(readme)} <= LANGUAGES
+    assert readme.count(TESTED) == sum(language == "sh" for language, _ in runnable_blocks(readme))
+
+
+def test_snippets_run(readme, run_python, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("keras")
+    blocks = runnable_blocks(readme)
+    assert {language for language, _ in blocks} == LANGUAGES
+    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "verified" in done.stdout
+
+
+def test_a_broken_snippet_fails(run_python, tmp_path):
+    for blocks in ([("python", "a = 1"), ("python", "assert a == 2")], [("sh", "false")]):
+        assert run_python(DRIVER, json.dumps(blocks), folder=tmp_path).returncode != 0

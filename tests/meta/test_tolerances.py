@@ -1,0 +1,61 @@
+"""Bounds live in one table, and all of it is used."""
+
+import ast
+
+from conformance.suite.compare import QUANTITIES
+from conformance.suite.tolerances import TOLERANCES
+
+TABLE = "conformance/suite/tolerances.py"
+REFUSED = {"rtol", "atol", "rel_tol", "abs_tol"}
+# In the suite also functions that have a bound of their own, of which nobody says why it is that large.
+REFUSED_FUNCTIONS = {"allclose", "isclose", "assert_allclose", "assert_almost_equal", "approx"}
+SUITE = "conformance/"
+
+
+def literal_bounds(source: str, file: str) -> list[int]:
+    """The lines on which a comparison brings its own bound."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.keyword) and node.arg in REFUSED:
+            lines.append(node.value.lineno)
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", None))
+            if file.startswith(SUITE) and name in REFUSED_FUNCTIONS:
+                lines.append(node.lineno)
+    return lines
+
+
+def quantities_named(source: str) -> set[str]:
+    """Literal names of bounds: `quantity="..."` and `TOLERANCES["..."]`."""
+    nodes: list[ast.expr] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.keyword) and node.arg == "quantity":
+            nodes.append(node.value)
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "TOLERANCES":
+            nodes.append(node.slice)
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_no_bound_outside_the_table(python_files):
+    sources = {file: source for file, source in python_files.items() if file != TABLE}
+    wrong = [f"{file}:{line}" for file, source in sources.items() for line in literal_bounds(source, file)]
+    assert not wrong, "compare with conformance.suite.compare.assert_close"
+
+
+def test_a_bound_is_found():
+    assert literal_bounds("f(a, b, rtol=1e-3)", "tests/test_f.py") == [1]
+    assert literal_bounds("\nnp.allclose(a, b)", f"{SUITE}test_f.py") == [2]
+    assert literal_bounds("f(a, b)", f"{SUITE}test_f.py") == []
+
+
+def test_every_quantity_is_used(python_files):
+    used = set(QUANTITIES.values())
+    for source in python_files.values():
+        used |= quantities_named(source)
+    assert used == set(TOLERANCES)
+
+
+def test_every_bound_has_a_reason():
+    for name, bound in TOLERANCES.items():
+        assert bound.reason, name
+        assert bound.measured is None or bound.measured <= bound.limit, name

@@ -1,0 +1,148 @@
+"""The producer of the position bias, `skew`, and half precision."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conformance.suite.compare import assert_close
+from deberta_core import DebertaV2Config, reference
+from deberta_core.positions import position_indices
+from deberta_torch.attention import DisentangledSelfAttention, RelativePositions, skew
+from deberta_torch.encoder import Encoder
+from deberta_torch.masks import make_masks
+
+sizes = st.integers(1, 12)
+
+
+def config(terms="c2p|p2c", width=8, **changes) -> DebertaV2Config:
+    fixed = {"vocab_size": 10, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 4}
+    fixed |= {"hidden_size": 2 * width, "max_relative_positions": 6, "position_buckets": 4, "hidden_dropout_prob": 0.0}
+    return DebertaV2Config(**fixed | {"attention_probs_dropout_prob": 0.0, "pos_att_type": terms} | changes)
+
+
+class Fixed(DisentangledSelfAttention):
+    """Takes the hidden states as query, key and value, and the table as both position projections."""
+
+    def content(self, hidden):
+        return hidden, hidden, hidden
+
+    def position_key(self, rows):
+        return rows
+
+    def position_query(self, rows):
+        return rows
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(rows=sizes, columns=sizes, leading=st.sampled_from([(), (2,), (2, 3)]))
+def test_skew_is_a_gather(rows, columns, leading):
+    products = torch.arange(np.prod([*leading, rows, rows + columns])).reshape(*leading, rows, rows + columns)
+    index = torch.arange(columns)[None] - torch.arange(rows)[:, None] + rows - 1
+    expected = products.gather(-1, index.expand(*leading, rows, columns))
+    assert torch.equal(skew(products, columns), expected)
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(
+    queries=sizes,
+    keys=sizes,
+    terms=st.sampled_from(["c2p", "p2c", "c2p|p2c"]),
+    buckets=st.sampled_from([-1, 4, 6]),
+    distance=st.integers(5, 9),
+)
+def test_the_bias_is_the_gather_of_the_reference(queries, keys, terms, buckets, distance):
+    """For any lengths, also where queries and keys are not equally many."""
+    made = config(terms, position_buckets=buckets, max_relative_positions=distance)
+    random = np.random.default_rng(queries * 13 + keys)
+    query = random.standard_normal((2, 2, queries, 8))
+    key = random.standard_normal((2, 2, keys, 8))
+    table = random.standard_normal((made.table_rows, 16))
+    encoder = Encoder(made).double()
+    encoder.rel_embeddings.weight.data.copy_(torch.from_numpy(table))
+    layer = Fixed(made)
+    with torch.no_grad():
+        bias = layer.position_bias(
+            torch.from_numpy(query) * layer.scale, torch.from_numpy(key), encoder.relative_positions(queries, keys)
+        )
+    by_head = table.reshape(-1, 2, 8).swapaxes(0, 1)
+    parts = reference.score_components(
+        query,
+        key,
+        by_head if "c2p" in terms else None,
+        by_head if "p2c" in terms else None,
+        position_indices(queries, keys, made),
+        layer.scale,
+    )
+    del parts["content"]
+    assert_close(bias.numpy(), sum(parts.values()), quantity="hidden", name=f"{terms} {queries} x {keys}")
+
+
+def test_the_rows_are_those_of_key_minus_query():
+    made = config(position_buckets=-1, max_relative_positions=3)
+    positions = Encoder(made).relative_positions(2, 4)
+    assert positions.rows.tolist() == [5, 4, 3, 2, 1, 0, 0]  # key - query = -2, ..., 4
+    assert Encoder(config(relative_attention=False)).relative_positions(2, 4) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("terms", ["c2p|p2c", "c2p", "p2c", None])
+def test_half_precision_does_not_overflow_in_the_scores(terms, dtype):
+    """Elements of 40 at head width 64: each unscaled product is 102,400, above float16's 65,504."""
+    made = config(terms, width=64)
+    layer = Fixed(made).eval().to(dtype)
+    assert torch.finfo(torch.float16).max < 40 * 40 * 64
+    hidden = torch.full((1, 7, 128), 40.0, dtype=dtype)
+    hidden[:, 3:] *= -1  # scores of both signs
+    table = torch.full((made.table_rows, 128), 40.0, dtype=dtype)
+    positions = RelativePositions(table, Encoder(made).relative_positions(7, 7).rows)
+    by_head = hidden.unflatten(-1, (2, 64)).transpose(1, 2)
+    with torch.no_grad():
+        context, probabilities = layer(hidden, make_masks(None, 1, 7, hidden.device), positions)
+        if terms:
+            assert layer.position_bias(by_head * layer.scale, by_head, positions).isfinite().all()
+    assert context.isfinite().all()
+    assert probabilities.dtype == dtype
+    assert torch.equal(probabilities[0, 0].sum(-1).round(decimals=2), torch.ones(7, dtype=dtype))
+
+
+def test_the_softmax_is_in_float32():
+    """Also in a bfloat16 model."""
+    layer = Fixed(config(None)).eval().bfloat16()
+    seen = []
+    softmax = torch.Tensor.softmax
+
+    def spy(self, *args, **kwargs):
+        seen.append(self.dtype)
+        return softmax(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(torch.Tensor, "softmax", spy)
+        layer(torch.randn(1, 3, 16).bfloat16(), make_masks(None, 1, 3, torch.device("cpu")), None)
+    assert seen == [torch.float32]
+
+
+def test_hidden_keys_have_no_weight_at_all():
+    made = config()
+    layer = Fixed(made).eval()
+    positions = Encoder(made).relative_positions(5, 5)
+    hidden = 10 * torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0]])
+    with torch.no_grad():
+        context, probabilities = layer(hidden, make_masks(mask, 2, 5, hidden.device), positions)
+    assert (probabilities[0][..., mask[0] == 0] == 0).all()
+    assert (probabilities[1] == 0).all()
+    assert (context[1] == 0).all()
+
+
+@pytest.mark.parametrize(("rank", "dtype"), [*itertools.product([2, 3, 4], [torch.bool, torch.int64, torch.float16])])
+def test_masks(rank, dtype):
+    mask = torch.tensor([[1, 1, 0], [0, 0, 0]])
+    wide = {2: mask, 3: mask[:, None].expand(2, 3, 3), 4: mask[:, None, None].expand(2, 1, 3, 3)}[rank].to(dtype)
+    masks = make_masks(wide, 2, 3, torch.device("cpu"))
+    assert torch.equal(masks.tokens, mask.bool())
+    assert torch.equal(masks.keys.expand(2, 1, 3, 3), mask.bool()[:, None, None].expand(2, 1, 3, 3))
+    assert masks.queries.expand(2, 1, 3, 1).flatten(1).tolist() == [[True] * 3, [False] * 3]

@@ -1,0 +1,76 @@
+"""Measures the rounding noise that the bounds of `conformance/suite/tolerances.py` are made from.
+
+Runs every framework on every named case with many seeds, against the reference in float64, and prints the worst error
+of each quantity beside its bound: `python tools/measure_tolerances.py --seeds 50`. A bound is four times that error,
+rounded up to one digit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Iterator
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from conformance.suite.adapters import FRAMEWORKS, ReferenceAdapter
+from conformance.suite.cases import CASES, LABEL_SETTINGS, Case, random_inputs, random_labels, random_params
+from conformance.suite.compare import QUANTITIES, at_real_positions, output_scale, relative_error
+from conformance.suite.tolerances import TOLERANCES
+
+TASK = "sequence_classification"
+
+
+def measure(case: Case, framework: str, seed: int) -> Iterator[tuple[str, float]]:
+    """Quantities and their errors for one case, one framework and one seed; sides and labels change with the seed."""
+    setting = list(LABEL_SETTINGS[TASK])[seed % len(LABEL_SETTINGS[TASK])]
+    config = case.config.replace(**LABEL_SETTINGS[TASK][setting])
+    params = random_params(config, TASK, seed)
+    side = ("right", "left", "none")[seed % 3]
+    inputs = random_inputs(config, case.length, seed, side=side) | random_labels(config, TASK, setting, 3, seed)
+    expected = ReferenceAdapter(config, TASK, params).forward(inputs)
+    mask = inputs["attention_mask"].astype(bool)
+    model = FRAMEWORKS[framework](config, TASK, params)
+    for name, values in model.forward(inputs).items():
+        quantity = QUANTITIES[name.split(".")[0]]
+        actual, judge = (at_real_positions(name, side, mask) for side in (values, expected[name]))
+        yield quantity, relative_error(actual, judge, output_scale(quantity, judge))
+    if framework != "torch":  # gradients are compared with PyTorch's, whose own are checked by differences
+        judges = FRAMEWORKS["torch"](config, TASK, params).gradients(inputs)[1]
+        largest = max(float(np.abs(values).max()) for values in judges.values())
+        for name, values in model.gradients(inputs)[1].items():
+            scale = max(float(np.abs(judges[name]).max()), 1e-2 * largest)
+            yield "gradient", relative_error(values, judges[name], scale)
+
+
+def round_up(value: float) -> float:
+    """The next number of one digit."""
+    size = 10.0 ** math.floor(math.log10(value))
+    return math.ceil(value / size) * size
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=50, help="seeds per case")
+    parser.add_argument("--cases", nargs="*", choices=tuple(CASES), default=list(CASES), help="default: all")
+    arguments = parser.parse_args()
+    worst: dict[str, tuple[float, str]] = {}
+    for name in arguments.cases:
+        for framework in FRAMEWORKS:
+            for seed in range(arguments.seeds):
+                for quantity, error in measure(CASES[name], framework, seed):
+                    worst[quantity] = max(worst.get(quantity, (0.0, "")), (error, f"{name}, {framework}, seed {seed}"))
+        print(f"{name} done", flush=True)
+    print(f"{'quantity':12} {'worst':>8} {'4 x worst':>9} {'bound':>8}  where")
+    for quantity, (error, where) in worst.items():
+        bound = TOLERANCES[quantity].limit
+        print(f"{quantity:12} {error:8.1e} {round_up(4 * error):9.0e} {bound:8.0e}  {where}")
+
+
+if __name__ == "__main__":
+    main()
