@@ -42,10 +42,9 @@ HEADLINES = (
 )
 
 USAGE = """\
-from deberta_core.tokenization import DebertaV2Tokenizer as Tokenizer
-from deberta_torch import DebertaV2ForSequenceClassification as Model
-print(Model.from_pretrained({at!r})(**Tokenizer.from_pretrained({at!r})(\
-{text!r}, return_tensors="pt")).logits.softmax(-1))"""
+from deberta_torch import DebertaV2ForSequenceClassification as Model, DebertaV2Tokenizer as Tokenizer
+model, tokenizer = Model.from_pretrained({at!r}), Tokenizer.from_pretrained({at!r})
+print(model.config.id2label[int(model(**tokenizer({text!r}, return_tensors="pt")).logits.argmax())])"""
 
 
 class Article(NamedTuple):
