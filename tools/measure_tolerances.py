@@ -1,4 +1,4 @@
-"""Measures the rounding noise that the bounds of `conformance/suite/tolerances.py` are made from.
+"""Measures the rounding noise that the bounds of `conformance/tolerances.py` are made from.
 
 Runs every framework on every named case with many seeds, against the reference in float64, and prints the worst error
 of each quantity beside its bound: `python tools/measure_tolerances.py --seeds 50`. A bound is four times that error,
@@ -20,7 +20,7 @@ import numpy as np
 from conformance.suite.adapters import FRAMEWORKS, ReferenceAdapter
 from conformance.suite.cases import CASES, LABEL_SETTINGS, Case, random_inputs, random_labels, random_params
 from conformance.suite.compare import QUANTITIES, at_real_positions, output_scale, relative_error
-from conformance.suite.tolerances import TOLERANCES
+from conformance.tolerances import TOLERANCES
 
 TASK = "sequence_classification"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conformance.suite.tolerances import TOLERANCES
+from conformance.tolerances import TOLERANCES
 
 Array = npt.NDArray[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from conformance.suite.tolerances import TOLERANCES
+from conformance.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ import pytest
 
 from conformance.convert import verify as module
 from conformance.convert.convert import convert
-from conformance.convert.verify import BOUND, compare, make_inputs, verify
+from conformance.convert.verify import compare, make_inputs, verify
+from conformance.tolerances import TOLERANCES
 from deberta_core import DebertaV2Config
 from deberta_core.checkpoint import load_weights, save_weights
 from deberta_core.errors import WeightError
@@ -58,8 +59,8 @@ def test_a_good_conversion_passes(folders, capsys):
 def test_the_bound_follows_the_scale_of_the_output(folders, small_config, task):
     source, target = folders
     expected = reference_runner(source, small_config, task, make_inputs(source, small_config), np.float64)
-    assert compare(source, target)[1].bound <= BOUND * np.abs(expected).max()
-    assert compare(source, target)[1].bound > BOUND * np.abs(expected).max() / 100
+    assert compare(source, target)[1].bound <= TOLERANCES["converted"].limit * np.abs(expected).max()
+    assert compare(source, target)[1].bound > TOLERANCES["converted"].limit * np.abs(expected).max() / 100
 
 
 @pytest.mark.parametrize("change", [lambda a: a.T[:, ::-1].T, lambda a: a * 1.5, lambda a: np.where(a > 0, np.nan, a)])
