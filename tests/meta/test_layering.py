@@ -13,7 +13,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "deberta_torch": ({"deberta_torch", "deberta_core", "numpy", "ml_dtypes", "torch"}, set()),
     "deberta_tf": ({"deberta_tf", "deberta_core", "numpy", "keras"}, set()),
     "conformance/convert": (
-        {"conformance.convert", "deberta_core", "numpy"},
+        {"conformance.convert", "conformance.tolerances", "deberta_core", "numpy"},
         {"deberta_torch", "deberta_tf"},
     ),
 }
