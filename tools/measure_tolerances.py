@@ -1,7 +1,7 @@
 """Measures the rounding noise that the bounds of `conformance/tolerances.py` are made from.
 
 Runs every framework on every named case with many seeds, against the reference in float64, and prints the worst error
-of each quantity beside its bound: `python tools/measure_tolerances.py --seeds 50`. A bound is four times that error,
+of each quantity beside its bound: `python tools/measure_tolerances.py --seeds 12`. A bound is four times that error,
 rounded up to one digit.
 """
 
@@ -56,7 +56,7 @@ def round_up(value: float) -> float:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=50, help="seeds per case")
+    parser.add_argument("--seeds", type=int, default=12, help="seeds per case")
     parser.add_argument("--cases", nargs="*", choices=tuple(CASES), default=list(CASES), help="default: all")
     arguments = parser.parse_args()
     worst: dict[str, tuple[float, str]] = {}
