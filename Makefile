@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: setup demo test test-all lint format measure
+.PHONY: setup demo test unit conformance test-all lint format measure
 
 setup: $(VENV)/.ready
 
@@ -19,8 +19,15 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python tools/demo.py
 
+# The two halves run side by side, one core each; each prints its own summary at its end.
 test: lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(MAKE) --jobs=2 --output-sync=target unit conformance
+
+unit: setup
+	$(BIN)/python -m pytest -q -m "not slow" tests
+
+conformance: setup
+	$(BIN)/python -m pytest -q -m "not slow" conformance/suite
 
 test-all: lint
 	$(BIN)/python -m pytest -q

@@ -5,7 +5,8 @@ D width of a head, C hidden width, E embedding width, F feed-forward width, V vo
 table (2 x span), N labels or choices.
 """
 
-from deberta_core.config import DebertaV2Config
+from deberta_core.auto import AutoConfig
+from deberta_core.config import DebertaConfig, DebertaV2Config
 from deberta_core.errors import (
     ConfigError,
     DebertaError,
@@ -17,7 +18,9 @@ from deberta_core.errors import (
 from deberta_core.tokenization import DebertaV2Tokenizer
 
 __all__ = [
+    "AutoConfig",
     "ConfigError",
+    "DebertaConfig",
     "DebertaError",
     "DebertaV2Config",
     "DebertaV2Tokenizer",

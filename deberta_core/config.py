@@ -44,6 +44,7 @@ class BaseConfig:
     num_hidden_layers: int
     num_attention_heads: int
     intermediate_size: int
+    attention_head_size: int | None = None  # None: hidden_size / num_attention_heads
     embedding_size: int | None = None  # width of the embedding tables; None: hidden_size
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = 0.1
@@ -60,6 +61,7 @@ class BaseConfig:
 
     pooler_dropout: float = 0.0
     pooler_hidden_act: str = "gelu"
+    legacy: bool = True  # masked LM: the head `cls.predictions`; false: `lm_predictions.lm_head`, as in published files
     cls_dropout: float | None = None  # None: hidden_dropout_prob
     num_labels: int | None = None  # None: as many as id2label names, else 2
     id2label: dict[int, str] | None = field(default=None, hash=False)
@@ -75,7 +77,7 @@ class BaseConfig:
             if isinstance(value, int) and value < 1:
                 self._set(**{name: NOT_SET})
         for name in ("embedding_size", "attention_head_size"):
-            if getattr(self, name, None) == NOT_SET:
+            if getattr(self, name) == NOT_SET:
                 self._set(**{name: None})
         self._set(**label_fields(self.num_labels, self.id2label, self.label2id))
         broken = violations(self)
@@ -96,7 +98,7 @@ class BaseConfig:
     @property
     def head_size(self) -> int:
         """D, the width of one attention head."""
-        return getattr(self, "attention_head_size", None) or self.hidden_size // self.num_attention_heads
+        return self.attention_head_size or self.hidden_size // self.num_attention_heads
 
     @property
     def all_heads_size(self) -> int:
@@ -134,6 +136,11 @@ class BaseConfig:
         return self.relative_attention and "layer_norm" in getattr(self, "norm_rel_ebd", "none").split("|")
 
     @property
+    def mixes_heads(self) -> bool:
+        """Whether the scores and probabilities of all heads are mixed (talking heads)."""
+        return getattr(self, "talking_head", False)
+
+    @property
     def shares_position_projections(self) -> bool:
         """Whether the relative table goes through the content projections."""
         return getattr(self, "share_att_key", False)
@@ -157,6 +164,18 @@ class BaseConfig:
     def classifier_dropout(self) -> float:
         """The dropout before the classifier."""
         return self.hidden_dropout_prob if self.cls_dropout is None else self.cls_dropout
+
+    @classmethod
+    def check_class(cls, config: object, model: str) -> None:
+        """Refuses a configuration of another version, or something else.
+
+        Raises:
+            ConfigError: it names the model class, what was given, and what the model takes.
+        """
+        if not isinstance(config, cls):
+            raise ConfigError(
+                f"{model} takes a {cls.__name__}, not a {type(config).__name__}. Use that version's classes."
+            )
 
     # Dictionaries and files
 
@@ -251,6 +270,38 @@ class BaseConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DebertaConfig(BaseConfig):
+    """Configuration of DeBERTa v1 (`model_type: deberta`).
+
+    The defaults are those of deberta-base's sizes with the switches of NUMERICS decision 6; `preset` has the released
+    models.
+
+    Source:
+        transformers `configuration_deberta.py`.
+    """
+
+    model_type: ClassVar[str] = "deberta"
+
+    vocab_size: int = 50265
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    talking_head: bool = False  # mix the heads' scores and probabilities
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> DebertaConfig:
+        """The configuration of a published size, such as `"deberta-base"`, with `changes` applied.
+
+        Raises:
+            ConfigError: no such preset (the message lists them), or a change that is not allowed.
+        """
+        from deberta_core.presets import preset_fields
+
+        return cls(**preset_fields(cls.model_type, name)).replace(**changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DebertaV2Config(BaseConfig):
     """Configuration of DeBERTa v2, v3 and mDeBERTa (`model_type: deberta-v2`).
 
@@ -269,7 +320,6 @@ class DebertaV2Config(BaseConfig):
     num_attention_heads: int = 24
     intermediate_size: int = 6144
     relative_attention: bool = True
-    attention_head_size: int | None = None  # None: hidden_size / num_attention_heads
     position_buckets: int = NOT_SET  # K: even and at least 4; below 1: no buckets
     share_att_key: bool = False  # position tables go through the content projections
     norm_rel_ebd: str = "none"  # "layer_norm": the relative table is LayerNormed

@@ -74,6 +74,8 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
     "position_biased_input": _FLAG,
     "relative_attention": _FLAG,
     "share_att_key": _FLAG,
+    "talking_head": _FLAG,
+    "legacy": _FLAG,
     "pos_att_type": (
         lambda value: isinstance(value, tuple) and len(set(value)) == len(value) and set(value) <= set(POSITION_TERMS),
         'each of "c2p" and "p2c" at most once (p2p, position-to-position, was never used by a published model)',
@@ -97,7 +99,7 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
 JOINT_RULES: tuple[tuple[tuple[str, ...], Check, str], ...] = (
     (
         ("hidden_size", "num_attention_heads"),
-        lambda c: getattr(c, "attention_head_size", None) is not None or c.hidden_size % c.num_attention_heads == 0,
+        lambda c: c.attention_head_size is not None or c.hidden_size % c.num_attention_heads == 0,
         "hidden_size must be divisible by num_attention_heads: choose a multiple, or set attention_head_size.",
     ),
     (

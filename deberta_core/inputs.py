@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,34 +60,116 @@ def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
     return batch, length
 
 
-def check_labels(config: BaseConfig, spec: TaskSpec, labels: Arrays, batch: int) -> None:
+def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tuple[int, int], choices: int = 1) -> None:
     """Checks the labels of a task, where they are given.
+
+    Args:
+        config: the model's configuration.
+        spec: the row of its task.
+        arrays: inputs and labels by name; inputs of multiple choice are folded.
+        sizes: B and L, as `check_inputs` gives them.
+        choices: N of multiple choice.
 
     Raises:
         InputError: wrong shape, or a class number out of range.
     """
-    values = labels.get("labels")
-    if values is None or spec.name != "sequence_classification":
-        return
+    batch, length = sizes[0] // choices, sizes[1]
+    for name in spec.labels:
+        values = arrays.get(name)
+        if values is None:
+            continue
+        if spec.name == "sequence_classification":
+            _check_sequence_labels(config, values, batch)
+        elif spec.name == "question_answering":
+            _check_label_shape(name, values, [(batch,), (batch, 1)], f"{batch} texts")
+            _check_classes(name, values, None)  # any position: those beyond the text are ignored
+        elif spec.name == "multiple_choice":
+            _check_label_shape(name, values, [(batch,), (batch, 1)], f"{batch} texts")
+            _check_classes(name, values, choices)
+        else:
+            _check_label_shape(name, values, [(batch, length)], f"{batch} texts of {length} tokens")
+            _check_classes(name, values, config.vocab_size if spec.name == "masked_lm" else config.num_labels)
+            _check_padding_labels(values, arrays.get("attention_mask"))
+
+
+def fold_choices(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
+    """Folds inputs of multiple choice, `[B, N, ...]`, to `[B * N, ...]`.
+
+    Args:
+        inputs: arrays or tensors with a `reshape` method, or None, in the order of `INPUT_NAMES`.
+
+    Returns:
+        the same, folded, and N.
+
+    Raises:
+        InputError: an input has no axis of choices, or not as many choices as the others.
+    """
+    given = {name: value for name, value in zip(INPUT_NAMES, inputs, strict=True) if value is not None}
+    tokens: Any = next((given[name] for name in ("input_ids", "inputs_embeds") if name in given), None)
+    for name, value in given.items():
+        if not hasattr(value, "shape"):
+            raise InputError(f"{name} is a {type(value).__name__}: it must be an array or a tensor. Convert it.")
+        axes, rank = ("[B, N, L, E]", 4) if name == "inputs_embeds" else ("[B, N, L]", 3)
+        if len(value.shape) < rank:
+            raise InputError(f"{name} has shape {tuple(value.shape)}: multiple choice takes {axes}, N choices each.")
+        fits = tokens is None or value.shape[:2] == tokens.shape[:2]
+        if not fits and not (name == "position_ids" and tuple(value.shape[:2]) == (1, 1)):
+            raise InputError(
+                f"{name} has shape {tuple(value.shape)}: the first two axes, texts and choices, must be "
+                f"{tuple(tokens.shape[:2])}, as of the tokens."
+            )
+    choices = 1 if tokens is None else tokens.shape[1]
+    if choices == 0:
+        raise InputError(f"the inputs have shape {tuple(tokens.shape)}: a text must have at least one choice.")
+    folded = (None if value is None else value.reshape(-1, *value.shape[2:]) for value in inputs)
+    return tuple(folded), choices
+
+
+def _check_sequence_labels(config: BaseConfig, values: npt.NDArray[Any], batch: int) -> None:
     problem = sequence_problem(config, values.shape)
     count = config.num_labels
     allowed: list[tuple[int, ...]] = [(batch, count or 1)]
     if problem == "single_label_classification" or (problem == "regression" and count == 1):
         allowed = [(batch,), (batch, 1)]
+    _check_label_shape("labels", values, allowed, f"{problem} with num_labels={count} and {batch} texts")
+    if problem == "single_label_classification":
+        _check_classes("labels", values, count, any_negative=config.problem_type is None)
+
+
+def _check_label_shape(name: str, values: npt.NDArray[Any], allowed: Sequence[tuple[int, ...]], what: str) -> None:
     if values.shape not in allowed:
         raise InputError(
-            f"labels has shape {tuple(values.shape)}, but {problem} with num_labels={count} and {batch} texts takes "
-            f"{' or '.join(map(str, allowed))}. Change the labels, or num_labels and problem_type of the config."
+            f"{name} has shape {tuple(values.shape)}, but {what} takes {' or '.join(map(str, allowed))}. "
+            f"Change the labels, or num_labels and problem_type of the config."
         )
-    if problem == "single_label_classification" and values.size:
-        ignored = values < 0 if config.problem_type is None else values == IGNORED_LABEL
-        whole = values == np.floor(values)  # false for NaN too
-        wrong = values[~ignored & ((values < 0) | (values >= (count or 1)) | ~whole)]
-        if wrong.size:
-            raise InputError(
-                f"labels holds {wrong.flat[0]}: a class must be an integer in [0, {count}), or {IGNORED_LABEL} to be "
-                f"ignored. Map the labels to numbers from 0, or set num_labels."
-            )
+
+
+def _check_classes(name: str, values: npt.NDArray[Any], count: int | None, any_negative: bool = False) -> None:
+    """Refuses what is no whole number, and, if there is a count, what is no class and not to be ignored."""
+    whole = values == np.floor(values)  # false for NaN too
+    wrong = values[~whole]
+    rule = "a whole number"
+    if count is not None:
+        ignored = values < 0 if any_negative else values == IGNORED_LABEL
+        wrong = values[~ignored & ((values < 0) | (values >= count) | ~whole)]
+        rule = f"an integer in [0, {count}), or {IGNORED_LABEL} to be ignored"
+    if wrong.size:
+        raise InputError(
+            f"{name} holds {wrong.flat[0]}: a class must be {rule}. "
+            f"Map the labels to numbers from 0, or set num_labels."
+        )
+
+
+def _check_padding_labels(labels: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> None:
+    if mask is None:
+        return
+    seen = (mask != 0) if mask.ndim == 2 else (mask != 0).any(axis=tuple(range(1, mask.ndim - 1)))
+    wrong = labels[~seen & (labels != IGNORED_LABEL)]
+    if wrong.size:
+        raise InputError(
+            f"labels holds {wrong.flat[0]} at a padding position: labels must be {IGNORED_LABEL} there. "
+            f"Set them with numpy.where(attention_mask == 1, labels, {IGNORED_LABEL})."
+        )
 
 
 def _check_mask(mask: npt.NDArray[Any] | None, batch: int, length: int) -> None:

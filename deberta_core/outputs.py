@@ -90,8 +90,44 @@ class SequenceClassifierOutput(ModelOutput):
     all_fields = ("loss", "logits", "hidden_states", "attentions")
 
 
+class MaskedLMOutput(ModelOutput):
+    """Output of masked LM: `loss` (a scalar), `logits [B, L, V]`, `hidden_states`, `attentions`."""
+
+    __slots__ = ()
+    all_fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class TokenClassifierOutput(ModelOutput):
+    """Output of token classification: `loss` (a scalar), `logits [B, L, N]`, `hidden_states`, `attentions`."""
+
+    __slots__ = ()
+    all_fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class QuestionAnsweringOutput(ModelOutput):
+    """Output of question answering: `loss`, `start_logits` and `end_logits` `[B, L]`, and the others."""
+
+    __slots__ = ()
+    all_fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
+
+
+class MultipleChoiceOutput(ModelOutput):
+    """Output of multiple choice: `loss`, `logits [B, N]`; the others are of the folded `B * N` texts."""
+
+    __slots__ = ()
+    all_fields = ("loss", "logits", "hidden_states", "attentions")
+
+
 OUTPUT_CLASSES: dict[str, type[ModelOutput]] = {
-    cls.__name__: cls for cls in (BaseModelOutput, SequenceClassifierOutput)
+    cls.__name__: cls
+    for cls in (
+        BaseModelOutput,
+        MaskedLMOutput,
+        SequenceClassifierOutput,
+        TokenClassifierOutput,
+        QuestionAnsweringOutput,
+        MultipleChoiceOutput,
+    )
 }
 
 

@@ -46,6 +46,13 @@ CONVOLUTION = Kind("kernel", reversed_axes=True)
 BIAS = Kind("bias")
 NORM_SCALE = Kind("gamma")
 NORM_SHIFT = Kind("beta")
+VECTOR = Kind("")  # a variable that bears its own name in Keras
+
+
+def _has_own_projection(config: BaseConfig, term: str) -> bool:
+    own = config.model_type == "deberta-v2" and not config.shares_position_projections
+    return own and term in config.position_terms
+
 
 # Named sizes of shapes.
 DIMENSIONS: dict[str, Callable[[BaseConfig], int]] = {
@@ -60,9 +67,13 @@ DIMENSIONS: dict[str, Callable[[BaseConfig], int]] = {
     "kernel": lambda c: c.convolution_kernel,
     "group_width": lambda c: c.hidden_size // c.convolution_groups,
     "labels": lambda c: c.num_labels or 2,
+    "heads": lambda c: c.num_attention_heads,
+    "fused_heads": lambda c: 3 * c.all_heads_size,
+    "one": lambda c: 1,
+    "two": lambda c: 2,
 }
 
-# When a row is there. A task's rows are chosen by `Row.task`.
+# When a row is there. A task's rows are chosen by `Row.tasks`.
 CONDITIONS: dict[str, Callable[[BaseConfig], bool]] = {
     "always": lambda c: True,
     "absolute_positions": lambda c: c.position_biased_input,
@@ -71,8 +82,15 @@ CONDITIONS: dict[str, Callable[[BaseConfig], bool]] = {
     "relative": lambda c: c.relative_attention,
     "normalized_table": lambda c: c.normalizes_table,
     "convolution": lambda c: c.convolution_kernel > 0,
-    "own_position_key": lambda c: "c2p" in c.position_terms and not c.shares_position_projections,
-    "own_position_query": lambda c: "p2c" in c.position_terms and not c.shares_position_projections,
+    "v1": lambda c: c.model_type == "deberta",
+    "v2": lambda c: c.model_type == "deberta-v2",
+    "v1_position_key": lambda c: c.model_type == "deberta" and "c2p" in c.position_terms,
+    "v1_position_query": lambda c: c.model_type == "deberta" and "p2c" in c.position_terms,
+    "v2_position_key": lambda c: _has_own_projection(c, "c2p"),
+    "v2_position_query": lambda c: _has_own_projection(c, "p2c"),
+    "talking_heads": lambda c: c.mixes_heads,
+    "legacy_head": lambda c: c.legacy,
+    "new_head": lambda c: not c.legacy,
 }
 
 
@@ -85,7 +103,7 @@ class Row:
         kind: what it is.
         shape: names of `DIMENSIONS`.
         when: a name of `CONDITIONS`.
-        task: the task whose head it belongs to; None for the backbone.
+        tasks: the tasks whose heads it belongs to; empty for the backbone.
         tf: the end of its name in Hugging Face's tf_model.h5 where the rule does not give it.
     """
 
@@ -93,7 +111,7 @@ class Row:
     kind: Kind
     shape: tuple[str, ...]
     when: str = "always"
-    task: str | None = None
+    tasks: tuple[str, ...] = ()
     tf: str | None = None
 
 
@@ -111,7 +129,7 @@ def _norm(name: str, width: str, **where: Any) -> Iterator[Row]:
 _EMBEDDINGS = "deberta.embeddings"
 _LAYER = "deberta.encoder.layer.{i}"
 _SELF = f"{_LAYER}.attention.self"
-_SEQUENCE = "sequence_classification"
+_MASKED_LM = ("masked_lm",)
 
 ROWS: tuple[Row, ...] = (
     # Hugging Face's TensorFlow classes made the word table by add_weight(name="weight"), the other two as "embeddings".
@@ -120,12 +138,20 @@ ROWS: tuple[Row, ...] = (
     Row(f"{_EMBEDDINGS}.token_type_embeddings.weight", EMBEDDING, ("types", "embedding"), when="token_types"),
     *_dense(f"{_EMBEDDINGS}.embed_proj", "hidden", "embedding", bias=False, when="projected_embeddings"),
     *_norm(f"{_EMBEDDINGS}.LayerNorm", "hidden"),
-    *_dense(f"{_SELF}.query_proj", "all_heads", "hidden"),
-    *_dense(f"{_SELF}.key_proj", "all_heads", "hidden"),
-    *_dense(f"{_SELF}.value_proj", "all_heads", "hidden"),
+    # v1: the rows of in_proj are laid out per head, [q, k, v] of D rows each; no key bias.
+    Row(f"{_SELF}.q_bias", VECTOR, ("all_heads",), when="v1"),
+    Row(f"{_SELF}.v_bias", VECTOR, ("all_heads",), when="v1"),
+    *_dense(f"{_SELF}.in_proj", "fused_heads", "hidden", bias=False, when="v1"),
+    *_dense(f"{_SELF}.pos_proj", "all_heads", "hidden", bias=False, when="v1_position_key"),
+    *_dense(f"{_SELF}.pos_q_proj", "all_heads", "hidden", when="v1_position_query"),
+    *_dense(f"{_SELF}.head_logits_proj", "heads", "heads", bias=False, when="talking_heads"),
+    *_dense(f"{_SELF}.head_weights_proj", "heads", "heads", bias=False, when="talking_heads"),
+    *_dense(f"{_SELF}.query_proj", "all_heads", "hidden", when="v2"),
+    *_dense(f"{_SELF}.key_proj", "all_heads", "hidden", when="v2"),
+    *_dense(f"{_SELF}.value_proj", "all_heads", "hidden", when="v2"),
     # There the separate position projections carry v1's names.
-    *_dense(f"{_SELF}.pos_key_proj", "all_heads", "hidden", when="own_position_key", tf="pos_proj"),
-    *_dense(f"{_SELF}.pos_query_proj", "all_heads", "hidden", when="own_position_query", tf="pos_q_proj"),
+    *_dense(f"{_SELF}.pos_key_proj", "all_heads", "hidden", when="v2_position_key", tf="pos_proj"),
+    *_dense(f"{_SELF}.pos_query_proj", "all_heads", "hidden", when="v2_position_query", tf="pos_q_proj"),
     *_dense(f"{_LAYER}.attention.output.dense", "hidden", "all_heads"),
     *_norm(f"{_LAYER}.attention.output.LayerNorm", "hidden"),
     *_dense(f"{_LAYER}.intermediate.dense", "intermediate", "hidden"),
@@ -143,8 +169,16 @@ ROWS: tuple[Row, ...] = (
     Row("deberta.encoder.conv.conv.weight", CONVOLUTION, ("hidden", "group_width", "kernel"), when="convolution"),
     Row("deberta.encoder.conv.conv.bias", BIAS, ("hidden",), when="convolution"),
     *_norm("deberta.encoder.conv.LayerNorm", "hidden", when="convolution"),
-    *_dense("pooler.dense", "hidden", "hidden", task=_SEQUENCE),
-    *_dense("classifier", "labels", "hidden", task=_SEQUENCE),
+    Row("cls.predictions.bias", VECTOR, ("vocabulary",), when="legacy_head", tasks=_MASKED_LM),
+    *_dense("cls.predictions.transform.dense", "embedding", "hidden", when="legacy_head", tasks=_MASKED_LM),
+    *_norm("cls.predictions.transform.LayerNorm", "embedding", when="legacy_head", tasks=_MASKED_LM),
+    *_dense("lm_predictions.lm_head.dense", "embedding", "hidden", when="new_head", tasks=_MASKED_LM),
+    *_norm("lm_predictions.lm_head.LayerNorm", "embedding", when="new_head", tasks=_MASKED_LM),
+    Row("lm_predictions.lm_head.bias", VECTOR, ("vocabulary",), when="new_head", tasks=_MASKED_LM),
+    *_dense("pooler.dense", "hidden", "hidden", tasks=("sequence_classification", "multiple_choice")),
+    *_dense("classifier", "labels", "hidden", tasks=("sequence_classification", "token_classification")),
+    *_dense("classifier", "one", "hidden", tasks=("multiple_choice",)),
+    *_dense("qa_outputs", "two", "hidden", tasks=("question_answering",)),
 )
 
 # Buffers and parameters that published files hold although a model of that configuration does not use them.
@@ -198,7 +232,7 @@ def expand(config: BaseConfig, task: str | None) -> dict[str, Parameter]:
         InputError: no such task.
     """
     spec = task_spec(task)
-    chosen = [row for row in ROWS if CONDITIONS[row.when](config) and row.task in (None, spec.name)]
+    chosen = [row for row in ROWS if CONDITIONS[row.when](config) and (not row.tasks or spec.name in row.tasks)]
     parameters: dict[str, Parameter] = {}
     for rows in _by_layer(chosen, config.num_hidden_layers):
         for row, canonical in rows:
@@ -227,13 +261,13 @@ def _by_layer(rows: list[Row], layers: int) -> Iterator[list[tuple[Row, str]]]:
 
 def _keras_path(name: str, kind: Kind) -> str:
     parts = re.sub(r"\blayer\.(\d+)", r"layer_\1", name).split(".")
-    return "/".join([*parts[:-1], kind.keras_leaf])
+    return "/".join([*parts[:-1], kind.keras_leaf or parts[-1]])
 
 
 def _h5_path(canonical: str, row: Row) -> str:
     parts = re.sub(r"\blayer\.(\d+)", r"layer_%_\1", canonical).split(".")
     parts = [part.replace("layer_%_", "layer_._") for part in parts]
     if row.tf is None:
-        return "/".join([*parts[:-1], row.kind.keras_leaf])
+        return "/".join([*parts[:-1], row.kind.keras_leaf or parts[-1]])
     depth = len(parts) - 2  # a tf entry stands for the last module and the leaf
     return "/".join([*parts[:depth], row.tf])

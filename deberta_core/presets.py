@@ -6,6 +6,12 @@ from typing import Any
 
 from deberta_core.errors import ConfigError, one_of
 
+# What all published v1 checkpoints share.
+_V1_SHARED: dict[str, Any] = {
+    "relative_attention": True,
+    "pos_att_type": ("c2p", "p2c"),
+    "position_biased_input": False,
+}
 # What all published v2, v3 and mDeBERTa checkpoints share.
 _V2_SHARED: dict[str, Any] = {
     "relative_attention": True,
@@ -29,6 +35,11 @@ def _size(vocabulary: int, hidden: int, layers: int, heads: int, intermediate: i
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "deberta": {
+        "deberta-base": _V1_SHARED | _size(50265, 768, 12, 12, 3072),
+        "deberta-large": _V1_SHARED | _size(50265, 1024, 24, 16, 4096),
+        "deberta-xlarge": _V1_SHARED | _size(50265, 1024, 48, 16, 4096),
+    },
     "deberta-v2": {
         "deberta-v2-xlarge": _V2_SHARED | _CONVOLUTION | _size(128100, 1536, 24, 24, 6144),
         "deberta-v2-xxlarge": _V2_SHARED | _CONVOLUTION | _size(128100, 1536, 48, 24, 6144),

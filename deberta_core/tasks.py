@@ -23,6 +23,7 @@ class TaskSpec:
         labels: the names of its label inputs, in order.
         head_modules: the published top-level names of its own parameters.
         h5_layers: the top-level layers of Hugging Face's TensorFlow class, in order, those without parameters too.
+        folds_choices: whether inputs are `[B, N, ...]`, a text per choice, folded to `[B * N, ...]`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class TaskSpec:
     labels: tuple[str, ...]
     head_modules: tuple[str, ...]
     h5_layers: tuple[str, ...]
+    folds_choices: bool = False
 
 
 BACKBONE = TaskSpec(
@@ -48,6 +50,15 @@ TASKS: dict[str, TaskSpec] = {
     spec.name: spec
     for spec in (
         TaskSpec(
+            name="masked_lm",
+            class_suffix="ForMaskedLM",
+            output_name="MaskedLMOutput",
+            output_fields=("loss", "logits", "hidden_states", "attentions"),
+            labels=("labels",),
+            head_modules=("cls", "lm_predictions"),
+            h5_layers=("deberta", "cls"),
+        ),
+        TaskSpec(
             name="sequence_classification",
             class_suffix="ForSequenceClassification",
             output_name="SequenceClassifierOutput",
@@ -55,6 +66,34 @@ TASKS: dict[str, TaskSpec] = {
             labels=("labels",),
             head_modules=("pooler", "classifier"),
             h5_layers=("deberta", "pooler", "cls_dropout", "classifier"),
+        ),
+        TaskSpec(
+            name="token_classification",
+            class_suffix="ForTokenClassification",
+            output_name="TokenClassifierOutput",
+            output_fields=("loss", "logits", "hidden_states", "attentions"),
+            labels=("labels",),
+            head_modules=("classifier",),
+            h5_layers=("deberta", "dropout", "classifier"),
+        ),
+        TaskSpec(
+            name="question_answering",
+            class_suffix="ForQuestionAnswering",
+            output_name="QuestionAnsweringOutput",
+            output_fields=("loss", "start_logits", "end_logits", "hidden_states", "attentions"),
+            labels=("start_positions", "end_positions"),
+            head_modules=("qa_outputs",),
+            h5_layers=("deberta", "qa_outputs"),
+        ),
+        TaskSpec(
+            name="multiple_choice",
+            class_suffix="ForMultipleChoice",
+            output_name="MultipleChoiceOutput",
+            output_fields=("loss", "logits", "hidden_states", "attentions"),
+            labels=("labels",),
+            head_modules=("pooler", "classifier"),
+            h5_layers=("deberta", "dropout", "pooler", "classifier"),
+            folds_choices=True,
         ),
     )
 }

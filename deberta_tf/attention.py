@@ -45,6 +45,9 @@ class DisentangledSelfAttention(keras.layers.Layer):
         self.terms = config.position_terms
         # A Python float, folded into the factors before the products: half precision cannot overflow in the scores.
         self.scale = 1 / math.sqrt(config.head_size * (1 + len(config.pos_att_type)))
+        # Talking heads, a mix of all heads' scores and probabilities: layers in versions that can have them.
+        self.head_logits_proj = None
+        self.head_weights_proj = None
         self.table_dropout = dropout(config.hidden_dropout_prob, self.dtype_policy, "table_dropout")
         self.dropout = dropout(config.attention_probs_dropout_prob, self.dtype_policy)
 
@@ -71,9 +74,14 @@ class DisentangledSelfAttention(keras.layers.Layer):
         scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [B, H, Q, K]
         if positions is not None and self.terms:
             scores = scores + self.position_bias(query, key, positions)
+        if self.head_logits_proj is not None:
+            scores = mix_heads(scores, self.head_logits_proj)
         scores = ops.where(masks.keys, ops.cast(scores, "float32"), float(np.finfo(np.float32).min))
         probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype) * ops.cast(masks.queries, value.dtype)
-        context = ops.matmul(self.dropout(probabilities), value)  # [B, H, Q, D]
+        weights = self.dropout(probabilities)
+        if self.head_weights_proj is not None:
+            weights = probabilities = mix_heads(weights, self.head_weights_proj)
+        context = ops.matmul(weights, value)  # [B, H, Q, D]
         batch, length = ops.shape(hidden)[:2]
         merged = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, self.num_heads * self.head_size))
         return merged, probabilities
@@ -109,6 +117,11 @@ class DisentangledSelfAttention(keras.layers.Layer):
         """`[..., L, H * D] -> [..., H, L, D]`."""
         shape = (*ops.shape(values)[:-1], self.num_heads, self.head_size)
         return ops.swapaxes(ops.reshape(values, shape), -2, -3)
+
+
+def mix_heads(values: Any, projection: keras.layers.Layer) -> Any:
+    """Mixes `[B, H, Q, K]` over the heads: `out_g = sum_h W[g, h] in_h`."""
+    return ops.moveaxis(projection(ops.moveaxis(values, 1, -1)), -1, 1)
 
 
 def position_products(values: Any, rows: Any) -> Any:

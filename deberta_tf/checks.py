@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from deberta_core.config import BaseConfig
-from deberta_core.inputs import check_inputs, check_labels
+from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels, fold_choices
 from deberta_core.tasks import TaskSpec
 
 
@@ -30,8 +30,11 @@ def check_call(config: BaseConfig, spec: TaskSpec, inputs: Mapping[str, Any]) ->
     if not all(_is_concrete(value) for value in inputs.values()):
         return
     arrays = {name: _to_numpy(name, value) for name, value in inputs.items()}
-    batch, _ = check_inputs(config, arrays)
-    check_labels(config, spec, arrays, batch)
+    choices = 1
+    if spec.folds_choices:
+        folded, choices = fold_choices([arrays.get(name) for name in INPUT_NAMES])
+        arrays |= {name: value for name, value in zip(INPUT_NAMES, folded, strict=True) if value is not None}
+    check_labels(config, spec, arrays, check_inputs(config, arrays), choices)
 
 
 def _is_concrete(value: Any) -> bool:

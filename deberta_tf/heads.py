@@ -9,7 +9,7 @@ from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_tf.activations import ACTIVATION_FUNCTIONS
-from deberta_tf.layers import dense, dropout
+from deberta_tf.layers import dense, dropout, layer_norm
 
 
 class ContextPooler(keras.layers.Layer):
@@ -31,3 +31,70 @@ class ContextPooler(keras.layers.Layer):
         first = ops.argmax(ops.cast(token_mask, "int32"), axis=1)
         context = ops.squeeze(ops.take_along_axis(hidden, first[:, None, None], axis=1), axis=1)
         return self.activation(self.dense(self.dropout(context)))
+
+
+class LanguageModelTransform(keras.layers.Layer):
+    """Dense C -> E, activation, LayerNorm: what a token's hidden state goes through before the decoder."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.dense = dense(config, config.embedding_width, "dense", self.dtype_policy)
+        self.LayerNorm = layer_norm(config, self.dtype_policy)  # published name
+        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.dense.build((None, None, self.config.hidden_size))
+        self.LayerNorm.build((None, None, self.config.embedding_width))
+
+    def call(self, hidden: Any) -> Any:
+        """`[B, L, C]` to `[B, L, E]`."""
+        return self.LayerNorm(self.activation(self.dense(hidden)))
+
+
+class LegacyPredictions(keras.layers.Layer):
+    """The masked-LM head `cls.predictions`, of checkpoints made with transformers."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.transform = LanguageModelTransform(config, name="transform", dtype=self.dtype_policy)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.bias = self.add_weight(shape=(self.config.vocab_size,), initializer="zeros", name="bias")
+        self.transform.build()
+
+    def call(self, hidden: Any, words: Any) -> Any:
+        """`[B, L, C]`, and the word embeddings `[V, E]`, the tied decoder, to `[B, L, V]`."""
+        return ops.matmul(self.transform(hidden), ops.transpose(words)) + self.bias
+
+
+class LanguageModelHead(LanguageModelTransform):
+    """The masked-LM head `lm_predictions.lm_head`, of the published pretraining checkpoints."""
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        super().build()
+        self.bias = self.add_weight(shape=(self.config.vocab_size,), initializer="zeros", name="bias")
+
+    def call(self, hidden: Any, words: Any) -> Any:
+        """`[B, L, C]`, and the word embeddings `[V, E]`, the tied decoder, to `[B, L, V]`."""
+        return ops.matmul(super().call(hidden), ops.transpose(words)) + self.bias
+
+
+class Scope(keras.layers.Layer):
+    """A layer around one other, for its name: Keras takes variable paths from the names of layers."""
+
+    def __init__(self, inner: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.inner.build()
+
+    def call(self, *args: Any) -> Any:
+        """What the inner layer returns: `[B, L, C]` and `[V, E]` to `[B, L, V]`."""
+        return self.inner(*args)

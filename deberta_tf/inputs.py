@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
+from keras import ops
 
 from deberta_core.errors import InputError, name_list
 from deberta_core.inputs import INPUT_NAMES
@@ -51,10 +51,24 @@ def name_inputs(inputs: Any, keywords: Mapping[str, Any], labels: Sequence[str])
     return {name: _to_array(value) for name, value in named.items() if value is not None}
 
 
+def fold_choices(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+    """Folds inputs of multiple choice, `[B, N, ...]`, to `[B * N, ...]`.
+
+    Args:
+        inputs: tensors or None, in the order of `INPUT_NAMES`.
+
+    Returns:
+        the same, folded, and N.
+    """
+    choices = next(ops.shape(value)[1] for value in inputs if value is not None)
+    folded = (None if value is None else ops.reshape(value, (-1, *ops.shape(value)[2:])) for value in inputs)
+    return tuple(folded), choices
+
+
 def _to_array(value: Any) -> Any:
     """A nested list as an array; everything else as it is, floats but not integers to be cast by Keras' policy."""
     if isinstance(value, (list, tuple)):
         value = np.asarray(value)
     if isinstance(value, (np.ndarray, np.generic)):
-        return keras.ops.convert_to_tensor(value)
+        return ops.convert_to_tensor(value)
     return value

@@ -1,37 +1,60 @@
-"""The losses (NUMERICS 6): one value per example in float32, and their mean, 0 where every label is ignored."""
+"""The losses (NUMERICS 6): one value per label in float32, and their mean, 0 where every label is ignored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_core.tasks import sequence_problem
 
+LossesAndCounts = tuple[Any, Any]
+Named = Mapping[str, Any]
 
-def cross_entropy(logits: Any, labels: Any) -> tuple[Any, Any]:
+
+def cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
     """Negative log-probability of the labels; negative labels do not count.
 
     Shape:
-        logits: `[B, N]`; labels: `[B]` or `[B, 1]`, integers; returns losses and counts (0 or 1), both `[B]`.
+        logits: `[..., N]`; labels: `[...]`, or with a last axis of 1, integers; returns losses and counts (0 or 1),
+        both `[...]`.
     """
-    labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+    labels = ops.cast(ops.reshape(labels, ops.shape(logits)[:-1]), "int32")
     counted = labels >= 0
     log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-    chosen = ops.take_along_axis(log_probabilities, ops.maximum(labels, 0)[:, None], axis=-1)[:, 0]
+    chosen = ops.take_along_axis(log_probabilities, ops.maximum(labels, 0)[..., None], axis=-1)[..., 0]
     return ops.where(counted, -chosen, ops.zeros_like(chosen)), ops.cast(counted, "float32")
 
 
-def soft_cross_entropy(logits: Any, labels: Any) -> tuple[Any, Any]:
+def span_cross_entropy(logits: Any, positions: Any, token_mask: Any) -> LossesAndCounts:
+    """Negative log-probability of a position, over the real positions of each text.
+
+    Positions are clipped to [0, L]; L, and padding, do not count; 0 (no answer) means the context token.
+
+    Shape:
+        logits: `[B, L]`; positions: `[B]` or `[B, 1]`, integers; token_mask: bool `[B, L]`; returns losses and counts,
+        both `[B]`.
+    """
+    length = ops.shape(logits)[1]
+    positions = ops.clip(ops.cast(ops.reshape(positions, (-1,)), "int32"), 0, length)
+    context = ops.cast(ops.argmax(ops.cast(token_mask, "int32"), axis=1), "int32")
+    positions = ops.where(positions == 0, context, positions)
+    is_real = ops.take_along_axis(token_mask, ops.minimum(positions, length - 1)[:, None], axis=1)[:, 0]
+    kept = ops.where(token_mask, ops.cast(logits, "float32"), float(np.finfo(np.float32).min))
+    return cross_entropy(kept, ops.where(ops.logical_and(is_real, positions < length), positions, -1))
+
+
+def soft_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
     """Cross-entropy against a distribution per row; `[B, N]` twice to losses and counts `[B]`."""
     log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
     losses = -ops.sum(log_probabilities * ops.cast(labels, "float32"), axis=-1)
     return losses, ops.ones_like(losses)
 
 
-def binary_cross_entropy(logits: Any, labels: Any) -> tuple[Any, Any]:
+def binary_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
     """Binary cross-entropy with logits, mean over the labels; `[B, N]` twice to losses and counts `[B]`."""
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
     elements = ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
@@ -39,14 +62,14 @@ def binary_cross_entropy(logits: Any, labels: Any) -> tuple[Any, Any]:
     return losses, ops.ones_like(losses)
 
 
-def mean_squared_error(logits: Any, labels: Any) -> tuple[Any, Any]:
+def mean_squared_error(logits: Any, labels: Any) -> LossesAndCounts:
     """Squared difference, mean over the numbers; `[B, N]` and as many labels to losses and counts `[B]`."""
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
     losses = ops.mean(ops.square(logits - ops.reshape(labels, ops.shape(logits))), axis=-1)
     return losses, ops.ones_like(losses)
 
 
-_SEQUENCE_LOSSES: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+_SEQUENCE_LOSSES: dict[str, Callable[[Any, Any], LossesAndCounts]] = {
     "regression": mean_squared_error,
     "single_label_classification": cross_entropy,
     "multi_label_classification": binary_cross_entropy,
@@ -54,15 +77,42 @@ _SEQUENCE_LOSSES: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
 }
 
 
-def sequence_classification_losses(config: BaseConfig, logits: Any, labels: Any) -> tuple[Any, Any]:
-    """The losses `sequence_problem` names, of `logits [B, N]` against `labels`; losses and counts, both `[B]`."""
-    return _SEQUENCE_LOSSES[sequence_problem(config, labels.shape)](logits, labels)
+def sequence_classification_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any
+) -> list[LossesAndCounts]:
+    """What `sequence_problem` names, of `logits [B, N]` against `labels`."""
+    logits, targets = predictions["logits"], labels["labels"]
+    return [_SEQUENCE_LOSSES[sequence_problem(config, targets.shape)](logits, targets)]
 
 
-def mean_loss(losses: Any, counts: Any) -> Any:
-    """The mean over what counts, a scalar; 0 if nothing does.
+def label_losses(config: BaseConfig, predictions: Named, labels: Named, token_mask: Any) -> list[LossesAndCounts]:
+    """Cross-entropy of `logits [..., N]` against `labels [...]`: masked LM, tokens, choices."""
+    return [cross_entropy(predictions["logits"], labels["labels"])]
+
+
+def question_answering_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any
+) -> list[LossesAndCounts]:
+    """Those of the start and of the end of the answer."""
+    return [
+        span_cross_entropy(predictions[f"{side}_logits"], labels[f"{side}_positions"], token_mask)
+        for side in ("start", "end")
+    ]
+
+
+TASK_LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any], list[LossesAndCounts]]] = {
+    "masked_lm": label_losses,
+    "sequence_classification": sequence_classification_losses,
+    "token_classification": label_losses,
+    "question_answering": question_answering_losses,
+    "multiple_choice": label_losses,
+}
+
+
+def mean_loss(parts: list[LossesAndCounts]) -> Any:
+    """The mean over what counts, 0 if nothing does, and the mean of that over the parts; a scalar.
 
     Shape:
-        losses, counts: `[B]`; losses are 0 where counts are.
+        losses, counts: of any one shape; losses are 0 where counts are.
     """
-    return ops.sum(losses) / ops.maximum(ops.sum(counts), 1.0)
+    return sum(ops.sum(losses) / ops.maximum(ops.sum(counts), 1.0) for losses, counts in parts) / len(parts)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import keras
 from keras import ops
 
-from deberta_core.config import BaseConfig, DebertaV2Config
+from deberta_core.checkpoint import load_config
+from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
 from deberta_tf import weights
@@ -29,7 +30,9 @@ class Encoded(NamedTuple):
 
 
 class TFDebertaPreTrainedModel(keras.Model):
-    """Base of all models. Every variable exists from construction on.
+    """Base of all models; raises `ConfigError` for the configuration of another version.
+
+    Every variable exists from construction on.
 
     Attributes:
         config: the configuration; not to be changed after construction.
@@ -42,6 +45,8 @@ class TFDebertaPreTrainedModel(keras.Model):
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if hasattr(self, "config_class"):  # a backbone inside a task model has none
+            self.config_class.check_class(config, type(self).__name__)
         self.config = config
 
     @property
@@ -68,6 +73,10 @@ class TFDebertaPreTrainedModel(keras.Model):
         if training is not None:
             options["training"] = training
         return super().__call__(**named, **options)
+
+    def named_inputs(self, inputs: Any) -> dict[str, Any]:
+        """Inputs and labels by name, from any form of the first argument."""
+        return name_inputs(inputs, {}, self.spec.labels)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs: the configuration as a dictionary, and Keras' name and dtype policy."""
@@ -98,7 +107,8 @@ class TFDebertaPreTrainedModel(keras.Model):
 
         Args:
             path: a folder with config.json and `model.safetensors` or `tf_model.h5`.
-            config: used instead of the folder's config.json.
+            config: used as it is instead of the folder's config.json. That may lack `legacy`; then the weights' names
+                say which masked-LM head it is.
             dtype: a Keras dtype or policy; None is the global policy.
             new_head: a missing head is initialised without a word.
             ignore_mismatched_sizes: parameters whose shape differs are initialised, with a warning.
@@ -110,8 +120,10 @@ class TFDebertaPreTrainedModel(keras.Model):
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
-        config = cls.config_class.from_pretrained(path) if config is None else config
-        config = config.replace(**config_overrides) if config_overrides else config
+        if config is None:
+            config = load_config(cls.config_class, path, cls.task, config_overrides)
+        elif config_overrides:
+            config = config.replace(**config_overrides)
         model, report = weights.load(
             cls, config, Path(path), dtype=dtype, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes
         )
@@ -205,6 +217,17 @@ class Backbone(TFDebertaPreTrainedModel):
             "attentions": encoded.attentions,
         }
         return make_output(self.spec.output_name, values, return_dict)
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaModel(Backbone):
+    """The backbone of DeBERTa v1."""
+
+    config_class = DebertaConfig
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.build()
 
 
 @keras.saving.register_keras_serializable("deberta_tf")

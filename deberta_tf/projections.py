@@ -4,9 +4,54 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras import ops
+
 from deberta_core.config import BaseConfig
 from deberta_tf.attention import DisentangledSelfAttention
 from deberta_tf.layers import dense
+
+
+class FusedSelfAttention(DisentangledSelfAttention):
+    """v1: one projection without bias, its rows laid out per head as [q, k, v] of D rows each; no key bias."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        heads, dtype = config.all_heads_size, self.dtype_policy
+        self.in_proj = dense(config, 3 * heads, "in_proj", dtype, use_bias=False)
+        self.pos_proj = dense(config, heads, "pos_proj", dtype, use_bias=False) if "c2p" in self.terms else None
+        self.pos_q_proj = dense(config, heads, "pos_q_proj", dtype) if "p2c" in self.terms else None
+        if config.mixes_heads:
+            self.head_logits_proj = dense(config, self.num_heads, "head_logits_proj", dtype, use_bias=False)
+            self.head_weights_proj = dense(config, self.num_heads, "head_weights_proj", dtype, use_bias=False)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.q_bias = self.add_weight(shape=(self.config.all_heads_size,), initializer="zeros", name="q_bias")
+        self.v_bias = self.add_weight(shape=(self.config.all_heads_size,), initializer="zeros", name="v_bias")
+        for part in (self.in_proj, self.pos_proj, self.pos_q_proj):
+            if part is not None:
+                part.build((None, self.config.hidden_size))
+        for part in (self.head_logits_proj, self.head_weights_proj):
+            if part is not None:
+                part.build((None, self.num_heads))
+
+    def content(self, hidden: Any) -> tuple[Any, Any, Any]:
+        """See the base class."""
+        fused = self.in_proj(hidden)  # [..., H * 3 * D]
+        outer = ops.shape(fused)[:-1]
+        by_head = ops.reshape(fused, (*outer, self.num_heads, 3, self.head_size))
+        query, key, value = (
+            ops.reshape(by_head[..., part, :], (*outer, self.num_heads * self.head_size)) for part in range(3)
+        )
+        return query + self.q_bias, key, value + self.v_bias
+
+    def position_key(self, rows: Any) -> Any:
+        """See the base class."""
+        return self.pos_proj(rows)
+
+    def position_query(self, rows: Any) -> Any:
+        """See the base class."""
+        return self.pos_q_proj(rows)
 
 
 class SeparateSelfAttention(DisentangledSelfAttention):
@@ -41,6 +86,9 @@ class SeparateSelfAttention(DisentangledSelfAttention):
         return (self.pos_query_proj or self.query_proj)(rows)
 
 
+_VERSIONS = {"deberta": FusedSelfAttention, "deberta-v2": SeparateSelfAttention}
+
+
 def make_self_attention(config: BaseConfig, **kwargs: Any) -> DisentangledSelfAttention:
     """The self-attention of the configuration's version."""
-    return SeparateSelfAttention(config, **kwargs)
+    return _VERSIONS[config.model_type](config, **kwargs)

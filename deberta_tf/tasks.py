@@ -8,81 +8,26 @@ from typing import Any
 import keras
 from keras import ops
 
-from deberta_core.config import BaseConfig, DebertaV2Config
-from deberta_core.errors import InputError
+from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.outputs import make_output
-from deberta_tf.heads import ContextPooler
+from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, Scope
+from deberta_tf.inputs import fold_choices
 from deberta_tf.layers import dense, dropout
-from deberta_tf.losses import mean_loss, sequence_classification_losses
-from deberta_tf.models import Backbone, TFDebertaPreTrainedModel
+from deberta_tf.losses import TASK_LOSSES, mean_loss
+from deberta_tf.models import Backbone, Encoded, TFDebertaPreTrainedModel
+from deberta_tf.training import Trained
 
 
-class TaskModel(TFDebertaPreTrainedModel):
-    """What `fit`, `evaluate` and `predict` need beyond the forward pass.
-
-    Labels may be y, or be inside a dict x. `compile(optimizer)` trains with the head's own loss; a loss or metric
-    given to `compile` is applied to the logits.
-    """
-
-    def label_losses(self, logits: Any, labels: Any) -> tuple[Any, Any]:
-        """The head's own loss per example and what counts, both `[B]`."""
-        raise NotImplementedError
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """The training loss, a scalar: the compiled one, else the mean of the head's own.
-
-        Sample weights multiply the examples' losses; their mean is over the examples, as in Keras' own losses.
-
-        Raises:
-            InputError: there are no labels.
-        """
-        labels = self._labels(x, y)
-        if labels is None:
-            names = ", ".join(self.spec.labels)
-            raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
-        if self._compile_loss is not None:
-            return super().compute_loss(x, labels, y_pred.logits, sample_weight, training)
-        losses, counts = self.label_losses(y_pred.logits, labels)
-        if sample_weight is not None:
-            losses = losses * ops.cast(ops.reshape(sample_weight, ops.shape(losses)), losses.dtype)
-        return sum((ops.cast(extra, losses.dtype) for extra in self.losses), mean_loss(losses, counts))
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Updates the compiled metrics with the logits."""
-        return super().compute_metrics(x, self._labels(x, y), y_pred.logits, sample_weight)
-
-    def predict_step(self, data: Any) -> Any:
-        """Predicts a batch; labels inside a dict x are left aside, since a mean loss has no rows to put together."""
-        x = data[0] if isinstance(data, tuple) else data
-        if isinstance(x, Mapping):
-            x = {name: value for name, value in x.items() if name not in self.spec.labels}
-        return super().predict_step((x,))
-
-    def _labels(self, x: Any, y: Any) -> Any:
-        if y is None and isinstance(x, Mapping):
-            return x.get(self.spec.labels[0])
-        return y
-
-
-class PooledModel(TaskModel):
-    """A classifier over the context token."""
+class TaskModel(Trained, TFDebertaPreTrainedModel):
+    """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        dtype = self.dtype_policy
-        self.deberta = Backbone(config, name="deberta", dtype=dtype)  # published name
-        self.pooler = ContextPooler(config, name="pooler", dtype=dtype)
-        self.dropout = dropout(config.classifier_dropout, dtype)
-        self.classifier = dense(config, config.num_labels, "classifier", dtype)
-        self.build()
+        self.deberta = Backbone(config, name="deberta", dtype=self.dtype_policy)  # published name
 
-    def build(self, input_shape: Any = None) -> None:
-        """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
-        self.pooler.build()
-        self.classifier.build((None, self.config.hidden_size))
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """What the head makes of the encoded texts, by output names."""
+        raise NotImplementedError
 
     def call(
         self,
@@ -97,7 +42,158 @@ class PooledModel(TaskModel):
         return_dict: bool | None = True,
         training: bool | None = None,
     ) -> Any:
-        """Classifies a batch of texts.
+        """Runs backbone and head, and computes the loss where labels are given.
+
+        Args:
+            input_ids: `[B, L]`, and the other inputs, as for `Backbone.call`; for multiple choice each has an
+                axis N of choices behind B.
+            attention_mask: see there.
+            token_type_ids: see there.
+            position_ids: see there.
+            inputs_embeds: see there.
+            labels: the task's labels, see the class.
+            output_attentions: see there.
+            output_hidden_states: see there.
+            return_dict: see there.
+            training: see there.
+
+        Returns:
+            the task's output, see the class: `loss` (a scalar, where labels were given), `logits`, and on request
+            `hidden_states` and `attentions`.
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        return self.run(inputs, {"labels": labels}, output_attentions, output_hidden_states, return_dict)
+
+    def run(
+        self,
+        inputs: tuple[Any, ...],
+        labels: Mapping[str, Any],
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        return_dict: bool | None,
+    ) -> Any:
+        """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
+        choices: Any = 1
+        if self.spec.folds_choices:
+            inputs, choices = fold_choices(inputs)
+        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
+        predictions = self.predict_outputs(encoded)
+        if self.spec.folds_choices:
+            predictions = {name: ops.reshape(values, (-1, choices)) for name, values in predictions.items()}
+        given = {name: value for name, value in labels.items() if value is not None}
+        values: dict[str, Any] = {"loss": None}
+        if len(given) == len(labels):
+            parts = TASK_LOSSES[self.spec.name](self.config, predictions, given, encoded.token_mask)
+            values["loss"] = mean_loss(parts)
+        values |= predictions
+        values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
+        return make_output(self.spec.output_name, values, return_dict)
+
+
+class LmModel(TaskModel):
+    """Scores of the whole vocabulary for every token; the decoder is tied to the word embeddings."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = self.dtype_policy
+        if config.legacy:
+            self.cls = Scope(LegacyPredictions(config, name="predictions", dtype=dtype), name="cls", dtype=dtype)
+        else:
+            inner = LanguageModelHead(config, name="lm_head", dtype=dtype)
+            self.lm_predictions = Scope(inner, name="lm_predictions", dtype=dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build()
+        self.head.build()
+
+    @property
+    def head(self) -> keras.layers.Layer:
+        """The head the configuration chooses."""
+        return self.cls if self.config.legacy else self.lm_predictions
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`logits [B, L, V]`."""
+        words = ops.cast(self.deberta.embeddings.word_embeddings.embeddings, self.compute_dtype)
+        return {"logits": self.head(encoded.last_hidden_state, words)}
+
+
+class PooledModel(TaskModel):
+    """A classifier over the context token."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = self.dtype_policy
+        self.pooler = ContextPooler(config, name="pooler", dtype=dtype)
+        self.dropout = dropout(config.classifier_dropout, dtype)
+        self.classifier = dense(config, 1 if self.spec.folds_choices else config.num_labels, "classifier", dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build()
+        self.pooler.build()
+        self.classifier.build((None, self.config.hidden_size))
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`logits [B, N]`; `[B * N, 1]` for multiple choice."""
+        pooled = self.pooler(encoded.last_hidden_state, encoded.token_mask)
+        return {"logits": self.classifier(self.dropout(pooled))}
+
+
+class TokenModel(TaskModel):
+    """A classifier over every token."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.dropout = dropout(config.hidden_dropout_prob, self.dtype_policy)
+        self.classifier = dense(config, config.num_labels, "classifier", self.dtype_policy)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build()
+        self.classifier.build((None, None, self.config.hidden_size))
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`logits [B, L, N]`."""
+        return {"logits": self.classifier(self.dropout(encoded.last_hidden_state))}
+
+
+class SpanModel(TaskModel):
+    """Scores of every token as start and as end of an answer."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.qa_outputs = dense(config, 2, "qa_outputs", self.dtype_policy)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build()
+        self.qa_outputs.build((None, None, self.config.hidden_size))
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`start_logits` and `end_logits`, both `[B, L]`."""
+        start, end = ops.unstack(self.qa_outputs(encoded.last_hidden_state), axis=-1)
+        return {"start_logits": start, "end_logits": end}
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+        training: bool | None = None,
+    ) -> Any:
+        """Runs backbone and head; see `TaskModel.call`.
 
         Args:
             input_ids: and the other inputs as for `Backbone.call`.
@@ -105,37 +201,107 @@ class PooledModel(TaskModel):
             token_type_ids: see there.
             position_ids: see there.
             inputs_embeds: see there.
-            labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of
-                0 and 1 for multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape.
+            start_positions: `[B]` integers, token positions; clipped to [0, L], where L, and padding, are ignored, and
+                0 means the context token (no answer).
+            end_positions: likewise.
             output_attentions: see there.
             output_hidden_states: see there.
             return_dict: see there.
             training: see there.
 
         Returns:
-            `SequenceClassifierOutput`: `loss` (a scalar, where labels were given), `logits [B, N]`, and on request
-            `hidden_states` and `attentions`.
+            `QuestionAnsweringOutput`: `loss` (where both positions were given), `start_logits`, `end_logits` `[B, L]`.
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
-        pooled = self.pooler(encoded.last_hidden_state, encoded.token_mask)
-        logits = self.classifier(self.dropout(pooled))
-        values = {
-            "loss": None if labels is None else mean_loss(*self.label_losses(logits, labels)),
-            "logits": logits,
-            "hidden_states": encoded.hidden_states,
-            "attentions": encoded.attentions,
-        }
-        return make_output(self.spec.output_name, values, return_dict)
+        labels = {"start_positions": start_positions, "end_positions": end_positions}
+        return self.run(inputs, labels, output_attentions, output_hidden_states, return_dict)
 
-    def label_losses(self, logits: Any, labels: Any) -> tuple[Any, Any]:
-        """See the base class."""
-        return sequence_classification_losses(self.config, logits, labels)
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaForMaskedLM(LmModel):
+    """Masked LM with DeBERTa v1: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
+
+    config_class = DebertaConfig
+    task = "masked_lm"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaForSequenceClassification(PooledModel):
+    """Sequence classification with DeBERTa v1: single label, multi-label, regression, soft labels.
+
+    Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
+    multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape. Returns
+    `SequenceClassifierOutput`: `logits [B, N]`.
+    """
+
+    config_class = DebertaConfig
+    task = "sequence_classification"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaForTokenClassification(TokenModel):
+    """Token classification with DeBERTa v1: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
+
+    config_class = DebertaConfig
+    task = "token_classification"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaForQuestionAnswering(SpanModel):
+    """Extractive question answering with DeBERTa v1; `QuestionAnsweringOutput`."""
+
+    config_class = DebertaConfig
+    task = "question_answering"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaForMultipleChoice(PooledModel):
+    """Multiple choice with DeBERTa v1: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
+
+    config_class = DebertaConfig
+    task = "multiple_choice"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaV2ForMaskedLM(LmModel):
+    """Masked LM with DeBERTa v2 and v3: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
+
+    config_class = DebertaV2Config
+    task = "masked_lm"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
 class TFDebertaV2ForSequenceClassification(PooledModel):
-    """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels."""
+    """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels.
+
+    Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
+    multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape. Returns
+    `SequenceClassifierOutput`: `logits [B, N]`.
+    """
 
     config_class = DebertaV2Config
     task = "sequence_classification"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaV2ForTokenClassification(TokenModel):
+    """Token classification with DeBERTa v2 and v3: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
+
+    config_class = DebertaV2Config
+    task = "token_classification"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaV2ForQuestionAnswering(SpanModel):
+    """Extractive question answering with DeBERTa v2 and v3; `QuestionAnsweringOutput`."""
+
+    config_class = DebertaV2Config
+    task = "question_answering"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaV2ForMultipleChoice(PooledModel):
+    """Multiple choice with DeBERTa v2 and v3: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
+
+    config_class = DebertaV2Config
+    task = "multiple_choice"

@@ -42,6 +42,9 @@ class DisentangledSelfAttention(nn.Module):
         self.terms = config.position_terms
         # A Python float, folded into the factors before the products: half precision cannot overflow in the scores.
         self.scale = 1 / math.sqrt(config.head_size * (1 + len(config.pos_att_type)))
+        # Talking heads, a mix of all heads' scores and probabilities: modules in versions that can have them.
+        self.head_logits_proj: nn.Module | None = None
+        self.head_weights_proj: nn.Module | None = None
         self.table_dropout = nn.Dropout(config.hidden_dropout_prob)
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
@@ -68,9 +71,14 @@ class DisentangledSelfAttention(nn.Module):
         scores = query @ key.transpose(-1, -2)  # [B, H, Q, K]
         if positions is not None and self.terms:
             scores = scores + self.position_bias(query, key, positions)
+        if self.head_logits_proj is not None:
+            scores = mix_heads(scores, self.head_logits_proj)
         scores = scores.float().masked_fill(~masks.keys, torch.finfo(torch.float32).min)
         probabilities = scores.softmax(dim=-1).to(value.dtype) * masks.queries
-        context = self.dropout(probabilities) @ value  # [B, H, Q, D]
+        weights = self.dropout(probabilities)
+        if self.head_weights_proj is not None:
+            weights = probabilities = mix_heads(weights, self.head_weights_proj)
+        context = weights @ value  # [B, H, Q, D]
         return context.transpose(1, 2).flatten(2), probabilities
 
     def position_bias(self, query: Tensor, key: Tensor, positions: RelativePositions) -> Tensor:
@@ -103,6 +111,11 @@ class DisentangledSelfAttention(nn.Module):
     def _split_heads(self, values: Tensor) -> Tensor:
         """`[..., L, H * D] -> [..., H, L, D]`."""
         return values.unflatten(-1, (self.num_heads, self.head_size)).transpose(-2, -3)
+
+
+def mix_heads(values: Tensor, projection: nn.Module) -> Tensor:
+    """Mixes `[B, H, Q, K]` over the heads: `out_g = sum_h W[g, h] in_h`."""
+    return projection(values.movedim(1, -1)).movedim(-1, 1)
 
 
 def position_products(values: Tensor, rows: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ def check_call(
     spec: TaskSpec,
     inputs: Sequence[Tensor | None],
     labels: Mapping[str, Tensor | None] | None = None,
+    choices: int = 1,
 ) -> None:
     """Checks the arguments of a forward pass.
 
@@ -30,6 +31,7 @@ def check_call(
         spec: the row of its task.
         inputs: tensors or None, in the order of `INPUT_NAMES`.
         labels: the task's labels by name.
+        choices: N of multiple choice, whose inputs are folded.
 
     Raises:
         InputError: what `deberta_core.inputs` refuses, or a value that is no tensor.
@@ -42,8 +44,7 @@ def check_call(
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return
     arrays = {name: _to_numpy(name, value) for name, value in given.items()}
-    batch, _ = check_inputs(config, arrays)
-    check_labels(config, spec, arrays, batch)
+    check_labels(config, spec, arrays, check_inputs(config, arrays), choices)
 
 
 def _to_numpy(name: str, value: Tensor) -> np.ndarray:
@@ -54,4 +55,5 @@ def _to_numpy(name: str, value: Tensor) -> np.ndarray:
         except (RuntimeError, TypeError):  # inside torch.func transforms a tensor has no values
             pass
     kind = np.float32 if value.is_floating_point() else np.bool_ if value.dtype == torch.bool else np.int64
-    return np.broadcast_to(np.zeros((), kind), tuple(value.shape))  # zeros are in every range
+    # Zeros are in every range; as a mask they would make every token padding.
+    return np.broadcast_to(np.asarray(name == "attention_mask", kind), tuple(value.shape))

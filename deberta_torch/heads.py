@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
@@ -23,3 +24,42 @@ class ContextPooler(nn.Module):
         first = token_mask.int().argmax(dim=1)
         context = hidden[torch.arange(hidden.shape[0], device=hidden.device), first]
         return self.activation(self.dense(self.dropout(context)))
+
+
+class LanguageModelTransform(nn.Module):
+    """Dense C -> E, activation, LayerNorm: what a token's hidden state goes through before the decoder."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.embedding_width)
+        self.LayerNorm = nn.LayerNorm(config.embedding_width, config.layer_norm_eps)  # published name
+        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[B, L, C]` to `[B, L, E]`."""
+        return self.LayerNorm(self.activation(self.dense(hidden)))
+
+
+class LegacyPredictions(nn.Module):
+    """The masked-LM head `cls.predictions`, of checkpoints made with transformers."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__()
+        self.transform = LanguageModelTransform(config)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
+        """`[B, L, C]`, and the word embeddings `[V, E]`, the tied decoder, to `[B, L, V]`."""
+        return F.linear(self.transform(hidden), words, self.bias)
+
+
+class LanguageModelHead(LanguageModelTransform):
+    """The masked-LM head `lm_predictions.lm_head`, of the published pretraining checkpoints."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
+        """`[B, L, C]`, and the word embeddings `[V, E]`, the tied decoder, to `[B, L, V]`."""
+        return F.linear(super().forward(hidden), words, self.bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 def initialize(module: nn.Module, deviation: float) -> None:
@@ -16,8 +16,9 @@ def initialize(module: nn.Module, deviation: float) -> None:
         nn.init.ones_(module.weight)
     elif isinstance(module, (nn.Linear, nn.Conv1d, nn.Embedding)):
         nn.init.normal_(module.weight, 0.0, deviation)
-    if getattr(module, "bias", None) is not None and isinstance(module.bias, Tensor):
-        nn.init.zeros_(module.bias)
+    for name, parameter in module.named_parameters(recurse=False):
+        if name.endswith("bias"):  # also `q_bias` and `v_bias` of v1's attention
+            nn.init.zeros_(parameter)
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
         with torch.no_grad():
             module.weight[module.padding_idx].zero_()

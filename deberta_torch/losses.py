@@ -1,8 +1,8 @@
-"""The losses (NUMERICS 6): one value per example in float32, and their mean, 0 where every label is ignored."""
+"""The losses (NUMERICS 6): one value per label in float32, and their mean, 0 where every label is ignored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -11,38 +11,60 @@ from torch import Tensor
 from deberta_core.config import BaseConfig
 from deberta_core.tasks import sequence_problem
 
+LossesAndCounts = tuple[Tensor, Tensor]
+Named = Mapping[str, Tensor]
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> LossesAndCounts:
     """Negative log-probability of the labels; negative labels do not count.
 
     Shape:
-        logits: `[B, N]`; labels: `[B]` or `[B, 1]`, integers; returns losses and counts (0 or 1), both `[B]`.
+        logits: `[..., N]`; labels: `[...]`, or with a last axis of 1, integers; returns losses and counts (0 or 1),
+        both `[...]`.
     """
-    labels = labels.reshape(-1).long()
+    labels = labels.reshape(logits.shape[:-1]).long()
     counted = labels >= 0
-    losses = F.cross_entropy(logits.float(), labels.clamp(min=0), reduction="none")
+    flat = logits.float().flatten(0, -2)
+    losses = F.cross_entropy(flat, labels.clamp(min=0).flatten(), reduction="none").reshape(labels.shape)
     return torch.where(counted, losses, 0.0), counted.float()
 
 
-def soft_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def span_cross_entropy(logits: Tensor, positions: Tensor, token_mask: Tensor) -> LossesAndCounts:
+    """Negative log-probability of a position, over the real positions of each text.
+
+    Positions are clipped to [0, L]; L, and padding, do not count; 0 (no answer) means the context token.
+
+    Shape:
+        logits: `[B, L]`; positions: `[B]` or `[B, 1]`, integers; token_mask: bool `[B, L]`; returns losses and counts,
+        both `[B]`.
+    """
+    length = logits.shape[1]
+    positions = positions.reshape(-1).long().clamp(0, length)
+    positions = torch.where(positions == 0, token_mask.int().argmax(dim=1), positions)
+    is_real = token_mask.gather(1, positions.clamp(max=length - 1)[:, None])[:, 0]
+    kept = logits.float().masked_fill(~token_mask, torch.finfo(torch.float32).min)
+    return cross_entropy(kept, torch.where(is_real & (positions < length), positions, -1))
+
+
+def soft_cross_entropy(logits: Tensor, labels: Tensor) -> LossesAndCounts:
     """Cross-entropy against a distribution per row; `[B, N]` twice to losses and counts `[B]`."""
     losses = -(logits.float().log_softmax(dim=-1) * labels.float()).sum(dim=-1)
     return losses, torch.ones_like(losses)
 
 
-def binary_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def binary_cross_entropy(logits: Tensor, labels: Tensor) -> LossesAndCounts:
     """Binary cross-entropy with logits, mean over the labels; `[B, N]` twice to losses and counts `[B]`."""
     losses = F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none").mean(dim=-1)
     return losses, torch.ones_like(losses)
 
 
-def mean_squared_error(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def mean_squared_error(logits: Tensor, labels: Tensor) -> LossesAndCounts:
     """Squared difference, mean over the numbers; `[B, N]` and as many labels to losses and counts `[B]`."""
     losses = (logits.float() - labels.float().reshape(logits.shape)).square().mean(dim=-1)
     return losses, torch.ones_like(losses)
 
 
-_SEQUENCE_LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+_SEQUENCE_LOSSES: dict[str, Callable[[Tensor, Tensor], LossesAndCounts]] = {
     "regression": mean_squared_error,
     "single_label_classification": cross_entropy,
     "multi_label_classification": binary_cross_entropy,
@@ -50,15 +72,42 @@ _SEQUENCE_LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] =
 }
 
 
-def sequence_classification_losses(config: BaseConfig, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The losses `sequence_problem` names, of `logits [B, N]` against `labels`; losses and counts, both `[B]`."""
-    return _SEQUENCE_LOSSES[sequence_problem(config, labels.shape)](logits, labels)
+def sequence_classification_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Tensor
+) -> list[LossesAndCounts]:
+    """What `sequence_problem` names, of `logits [B, N]` against `labels`."""
+    logits, targets = predictions["logits"], labels["labels"]
+    return [_SEQUENCE_LOSSES[sequence_problem(config, targets.shape)](logits, targets)]
 
 
-def mean_loss(losses: Tensor, counts: Tensor) -> Tensor:
-    """The mean over what counts, a scalar; 0 if nothing does.
+def label_losses(config: BaseConfig, predictions: Named, labels: Named, token_mask: Tensor) -> list[LossesAndCounts]:
+    """Cross-entropy of `logits [..., N]` against `labels [...]`: masked LM, tokens, choices."""
+    return [cross_entropy(predictions["logits"], labels["labels"])]
+
+
+def question_answering_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Tensor
+) -> list[LossesAndCounts]:
+    """Those of the start and of the end of the answer."""
+    return [
+        span_cross_entropy(predictions[f"{side}_logits"], labels[f"{side}_positions"], token_mask)
+        for side in ("start", "end")
+    ]
+
+
+TASK_LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Tensor], list[LossesAndCounts]]] = {
+    "masked_lm": label_losses,
+    "sequence_classification": sequence_classification_losses,
+    "token_classification": label_losses,
+    "question_answering": question_answering_losses,
+    "multiple_choice": label_losses,
+}
+
+
+def mean_loss(parts: list[LossesAndCounts]) -> Tensor:
+    """The mean over what counts, 0 if nothing does, and the mean of that over the parts; a scalar.
 
     Shape:
-        losses, counts: `[B]`; losses are 0 where counts are.
+        losses, counts: of any one shape; losses are 0 where counts are.
     """
-    return losses.sum() / counts.sum().clamp(min=1)
+    return sum(losses.sum() / counts.sum().clamp(min=1) for losses, counts in parts) / len(parts)

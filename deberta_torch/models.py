@@ -8,7 +8,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from deberta_core.config import BaseConfig, DebertaV2Config
+from deberta_core.checkpoint import load_config
+from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
 from deberta_torch import weights
@@ -29,7 +30,7 @@ class Encoded(NamedTuple):
 
 
 class DebertaPreTrainedModel(nn.Module):
-    """Base of all models.
+    """Base of all models; raises `ConfigError` for the configuration of another version.
 
     Attributes:
         config: the configuration; not to be changed after construction.
@@ -42,6 +43,8 @@ class DebertaPreTrainedModel(nn.Module):
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__()
+        if hasattr(self, "config_class"):  # a backbone inside a task model has none
+            self.config_class.check_class(config, type(self).__name__)
         self.config = config
 
     @property
@@ -88,7 +91,8 @@ class DebertaPreTrainedModel(nn.Module):
 
         Args:
             path: a folder with config.json and `model.safetensors` or `tf_model.h5`.
-            config: used instead of the folder's config.json.
+            config: used as it is instead of the folder's config.json. That may lack `legacy`; then the weights' names
+                say which masked-LM head it is.
             dtype: of the parameters; None is float32, "auto" keeps the file's.
             device: where the parameters go; None is the CPU.
             new_head: a missing head is initialised without a word.
@@ -101,8 +105,10 @@ class DebertaPreTrainedModel(nn.Module):
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
-        config = cls.config_class.from_pretrained(path) if config is None else config
-        config = config.replace(**config_overrides) if config_overrides else config
+        if config is None:
+            config = load_config(cls.config_class, path, cls.task, config_overrides)
+        elif config_overrides:
+            config = config.replace(**config_overrides)
         model, report = weights.load(
             cls,
             config,
@@ -194,6 +200,12 @@ class Backbone(DebertaPreTrainedModel):
             "attentions": encoded.attentions,
         }
         return make_output(self.spec.output_name, values, return_dict)
+
+
+class DebertaModel(Backbone):
+    """The backbone of DeBERTa v1."""
+
+    config_class = DebertaConfig
 
 
 class DebertaV2Model(Backbone):

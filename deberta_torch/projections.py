@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_torch.attention import DisentangledSelfAttention
+
+
+class FusedSelfAttention(DisentangledSelfAttention):
+    """v1: one projection without bias, its rows laid out per head as [q, k, v] of D rows each; no key bias."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        width, heads = config.hidden_size, config.all_heads_size
+        self.in_proj = nn.Linear(width, 3 * heads, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(heads))
+        self.v_bias = nn.Parameter(torch.zeros(heads))
+        self.pos_proj = nn.Linear(width, heads, bias=False) if "c2p" in self.terms else None
+        self.pos_q_proj = nn.Linear(width, heads) if "p2c" in self.terms else None
+        if config.mixes_heads:
+            self.head_logits_proj = nn.Linear(self.num_heads, self.num_heads, bias=False)
+            self.head_weights_proj = nn.Linear(self.num_heads, self.num_heads, bias=False)
+
+    def content(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the base class."""
+        by_head = self.in_proj(hidden).unflatten(-1, (self.num_heads, 3, self.head_size))  # [..., H, 3, D]
+        query, key, value = (part.flatten(-2) for part in by_head.unbind(-2))
+        # Under autocast the products are half and the biases float32: the sum must stay half.
+        return query + self.q_bias.to(query.dtype), key, value + self.v_bias.to(value.dtype)
+
+    def position_key(self, rows: Tensor) -> Tensor:
+        """See the base class."""
+        return self.pos_proj(rows)
+
+    def position_query(self, rows: Tensor) -> Tensor:
+        """See the base class."""
+        return self.pos_q_proj(rows)
 
 
 class SeparateSelfAttention(DisentangledSelfAttention):
@@ -34,6 +66,9 @@ class SeparateSelfAttention(DisentangledSelfAttention):
         return (self.pos_query_proj or self.query_proj)(rows)
 
 
+_VERSIONS = {"deberta": FusedSelfAttention, "deberta-v2": SeparateSelfAttention}
+
+
 def make_self_attention(config: BaseConfig) -> DisentangledSelfAttention:
     """The self-attention of the configuration's version."""
-    return SeparateSelfAttention(config)
+    return _VERSIONS[config.model_type](config)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from deberta_core.config import BaseConfig, DebertaV2Config
+from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
+from deberta_core.errors import WeightError
+from deberta_core.inputs import fold_choices
 from deberta_core.outputs import make_output
 from deberta_torch.checks import check_call
-from deberta_torch.heads import ContextPooler
-from deberta_torch.losses import mean_loss, sequence_classification_losses
-from deberta_torch.models import Backbone, DebertaPreTrainedModel
+from deberta_torch.heads import ContextPooler, LanguageModelHead, LegacyPredictions
+from deberta_torch.losses import TASK_LOSSES, mean_loss
+from deberta_torch.models import Backbone, DebertaPreTrainedModel, Encoded
 
 
-class PooledModel(DebertaPreTrainedModel):
-    """A classifier over the context token."""
+class TaskModel(DebertaPreTrainedModel):
+    """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__(config)
         self.deberta = Backbone(config)  # published name
-        self.pooler = ContextPooler(config)
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.reset_parameters(self.pooler, self.classifier)
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
+        """What the head makes of the encoded texts, by output names."""
+        raise NotImplementedError
 
     def forward(
         self,
@@ -37,7 +41,161 @@ class PooledModel(DebertaPreTrainedModel):
         output_hidden_states: bool | None = False,
         return_dict: bool | None = True,
     ) -> Any:
-        """Classifies a batch of texts.
+        """Runs backbone and head, and computes the loss where labels are given.
+
+        Args:
+            input_ids: `[B, L]`, and the other inputs, as for `Backbone.forward`; for multiple choice each has an
+                axis N of choices behind B.
+            attention_mask: see there.
+            token_type_ids: see there.
+            position_ids: see there.
+            inputs_embeds: see there.
+            labels: the task's labels, see the class.
+            output_attentions: see there.
+            output_hidden_states: see there.
+            return_dict: see there.
+
+        Returns:
+            the task's output, see the class: `loss` (a scalar, where labels were given), `logits`, and on request
+            `hidden_states` and `attentions`.
+
+        Raises:
+            InputError: an input or the labels have the wrong shape or a value out of range.
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        return self.run(inputs, {"labels": labels}, output_attentions, output_hidden_states, return_dict)
+
+    def run(
+        self,
+        inputs: tuple[Tensor | None, ...],
+        labels: Mapping[str, Tensor | None],
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        return_dict: bool | None,
+    ) -> Any:
+        """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
+        choices = 1
+        if self.spec.folds_choices:
+            inputs, choices = fold_choices(inputs)
+        check_call(self.config, self.spec, inputs, labels, choices)
+        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
+        predictions = self.predict_outputs(encoded)
+        if self.spec.folds_choices:
+            predictions = {name: values.reshape(-1, choices) for name, values in predictions.items()}
+        given = {name: value for name, value in labels.items() if value is not None}
+        values: dict[str, Any] = {"loss": None}
+        if len(given) == len(labels):
+            parts = TASK_LOSSES[self.spec.name](self.config, predictions, given, encoded.token_mask)
+            values["loss"] = mean_loss(parts)
+        values |= predictions
+        values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
+        return make_output(self.spec.output_name, values, return_dict)
+
+
+class LmModel(TaskModel):
+    """Scores of the whole vocabulary for every token; the decoder is tied to the word embeddings."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        if config.legacy:
+            self.cls = nn.ModuleDict({"predictions": LegacyPredictions(config)})  # published names
+        else:
+            self.lm_predictions = nn.ModuleDict({"lm_head": LanguageModelHead(config)})
+        self.reset_parameters(self.head)
+        self.register_load_state_dict_pre_hook(_drop_tied_duplicates)
+
+    @property
+    def head(self) -> nn.Module:
+        """The head the configuration chooses."""
+        return self.cls["predictions"] if self.config.legacy else self.lm_predictions["lm_head"]
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
+        """`logits [B, L, V]`."""
+        words = self.deberta.embeddings.word_embeddings.weight
+        return {"logits": self.head(encoded.last_hidden_state, words)}
+
+
+# Names of the tied decoder that state dicts saved by transformers hold besides the tensor itself.
+_TIED_DUPLICATES = {
+    "cls.predictions.decoder.weight": "deberta.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+
+
+def _drop_tied_duplicates(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Takes the decoder's names out of a state dict that is about to be loaded.
+
+    Raises:
+        WeightError: a duplicate differs from the tensor it is tied to.
+    """
+    for duplicate, tied in _TIED_DUPLICATES.items():
+        if prefix + duplicate not in state or prefix + tied not in state:
+            continue
+        if not torch.equal(state[prefix + duplicate], state[prefix + tied]):
+            raise WeightError(
+                f"{prefix}{duplicate} differs from {prefix}{tied}, but the decoder is tied to it. "
+                f"Remove the one that was not trained."
+            )
+        del state[prefix + duplicate]
+
+
+class PooledModel(TaskModel):
+    """A classifier over the context token."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        self.pooler = ContextPooler(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, 1 if self.spec.folds_choices else config.num_labels)
+        self.reset_parameters(self.pooler, self.classifier)
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
+        """`logits [B, N]`; `[B * N, 1]` for multiple choice."""
+        pooled = self.pooler(encoded.last_hidden_state, encoded.token_mask)
+        return {"logits": self.classifier(self.dropout(pooled))}
+
+
+class TokenModel(TaskModel):
+    """A classifier over every token."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.reset_parameters(self.classifier)
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
+        """`logits [B, L, N]`."""
+        return {"logits": self.classifier(self.dropout(encoded.last_hidden_state))}
+
+
+class SpanModel(TaskModel):
+    """Scores of every token as start and as end of an answer."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.reset_parameters(self.qa_outputs)
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
+        """`start_logits` and `end_logits`, both `[B, L]`."""
+        start, end = self.qa_outputs(encoded.last_hidden_state).unbind(-1)
+        return {"start_logits": start, "end_logits": end}
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+    ) -> Any:
+        """Runs backbone and head; see `TaskModel.forward`.
 
         Args:
             input_ids: and the other inputs as for `Backbone.forward`.
@@ -45,35 +203,99 @@ class PooledModel(DebertaPreTrainedModel):
             token_type_ids: see there.
             position_ids: see there.
             inputs_embeds: see there.
-            labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of
-                0 and 1 for multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape.
+            start_positions: `[B]` integers, token positions; clipped to [0, L], where L, and padding, are ignored, and
+                0 means the context token (no answer).
+            end_positions: likewise.
             output_attentions: see there.
             output_hidden_states: see there.
             return_dict: see there.
 
         Returns:
-            `SequenceClassifierOutput`: `loss` (a scalar, where labels were given), `logits [B, N]`, and on request
-            `hidden_states` and `attentions`.
+            `QuestionAnsweringOutput`: `loss` (where both positions were given), `start_logits`, `end_logits` `[B, L]`.
 
         Raises:
-            InputError: an input or the labels have the wrong shape or a value out of range.
+            InputError: an input or a position has the wrong shape or a value out of range.
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        check_call(self.config, self.spec, inputs, {"labels": labels})
-        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
-        pooled = self.pooler(encoded.last_hidden_state, encoded.token_mask)
-        logits = self.classifier(self.dropout(pooled))
-        values = {
-            "loss": None if labels is None else mean_loss(*sequence_classification_losses(self.config, logits, labels)),
-            "logits": logits,
-            "hidden_states": encoded.hidden_states,
-            "attentions": encoded.attentions,
-        }
-        return make_output(self.spec.output_name, values, return_dict)
+        labels = {"start_positions": start_positions, "end_positions": end_positions}
+        return self.run(inputs, labels, output_attentions, output_hidden_states, return_dict)
+
+
+class DebertaForMaskedLM(LmModel):
+    """Masked LM with DeBERTa v1: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
+
+    config_class = DebertaConfig
+    task = "masked_lm"
+
+
+class DebertaForSequenceClassification(PooledModel):
+    """Sequence classification with DeBERTa v1: single label, multi-label, regression, soft labels.
+
+    Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
+    multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape. Returns
+    `SequenceClassifierOutput`: `logits [B, N]`.
+    """
+
+    config_class = DebertaConfig
+    task = "sequence_classification"
+
+
+class DebertaForTokenClassification(TokenModel):
+    """Token classification with DeBERTa v1: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
+
+    config_class = DebertaConfig
+    task = "token_classification"
+
+
+class DebertaForQuestionAnswering(SpanModel):
+    """Extractive question answering with DeBERTa v1; `QuestionAnsweringOutput`."""
+
+    config_class = DebertaConfig
+    task = "question_answering"
+
+
+class DebertaForMultipleChoice(PooledModel):
+    """Multiple choice with DeBERTa v1: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
+
+    config_class = DebertaConfig
+    task = "multiple_choice"
+
+
+class DebertaV2ForMaskedLM(LmModel):
+    """Masked LM with DeBERTa v2 and v3: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
+
+    config_class = DebertaV2Config
+    task = "masked_lm"
 
 
 class DebertaV2ForSequenceClassification(PooledModel):
-    """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels."""
+    """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels.
+
+    Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
+    multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape. Returns
+    `SequenceClassifierOutput`: `logits [B, N]`.
+    """
 
     config_class = DebertaV2Config
     task = "sequence_classification"
+
+
+class DebertaV2ForTokenClassification(TokenModel):
+    """Token classification with DeBERTa v2 and v3: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
+
+    config_class = DebertaV2Config
+    task = "token_classification"
+
+
+class DebertaV2ForQuestionAnswering(SpanModel):
+    """Extractive question answering with DeBERTa v2 and v3; `QuestionAnsweringOutput`."""
+
+    config_class = DebertaV2Config
+    task = "question_answering"
+
+
+class DebertaV2ForMultipleChoice(PooledModel):
+    """Multiple choice with DeBERTa v2 and v3: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
+
+    config_class = DebertaV2Config
+    task = "multiple_choice"

@@ -18,29 +18,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from conformance.suite.adapters import FRAMEWORKS, ReferenceAdapter
-from conformance.suite.cases import CASES, LABEL_SETTINGS, Case, random_inputs, random_labels, random_params
+from conformance.suite.cases import CASES, LABEL_SETTINGS, Case, folded_mask, random_params, task_inputs
 from conformance.suite.compare import QUANTITIES, at_real_positions, output_scale, relative_error
 from conformance.tolerances import TOLERANCES
 
-TASK = "sequence_classification"
+RUNS = [(task, setting) for task, settings in LABEL_SETTINGS.items() for setting in settings]
 
 
 def measure(case: Case, framework: str, seed: int) -> Iterator[tuple[str, float]]:
-    """Quantities and their errors for one case, one framework and one seed; sides and labels change with the seed."""
-    setting = list(LABEL_SETTINGS[TASK])[seed % len(LABEL_SETTINGS[TASK])]
-    config = case.config.replace(**LABEL_SETTINGS[TASK][setting])
-    params = random_params(config, TASK, seed)
-    side = ("right", "left", "none")[seed % 3]
-    inputs = random_inputs(config, case.length, seed, side=side) | random_labels(config, TASK, setting, 3, seed)
-    expected = ReferenceAdapter(config, TASK, params).forward(inputs)
-    mask = inputs["attention_mask"].astype(bool)
-    model = FRAMEWORKS[framework](config, TASK, params)
+    """Quantities and their errors for one case, one framework and one seed; task, labels and side change with it."""
+    task, setting = RUNS[seed % len(RUNS)]
+    config = case.config.replace(**LABEL_SETTINGS[task][setting])
+    params = random_params(config, task, seed)
+    inputs = task_inputs(config, task, setting, case.length, seed, ("right", "left", "none")[seed % 3])
+    expected = ReferenceAdapter(config, task, params).forward(inputs)
+    mask = folded_mask(inputs)
+    model = FRAMEWORKS[framework](config, task, params)
     for name, values in model.forward(inputs).items():
         quantity = QUANTITIES[name.split(".")[0]]
         actual, judge = (at_real_positions(name, side, mask) for side in (values, expected[name]))
         yield quantity, relative_error(actual, judge, output_scale(quantity, judge))
     if framework != "torch":  # gradients are compared with PyTorch's, whose own are checked by differences
-        judges = FRAMEWORKS["torch"](config, TASK, params).gradients(inputs)[1]
+        judges = FRAMEWORKS["torch"](config, task, params).gradients(inputs)[1]
         largest = max(float(np.abs(values).max()) for values in judges.values())
         for name, values in model.gradients(inputs)[1].items():
             scale = max(float(np.abs(judges[name]).max()), 1e-2 * largest)

@@ -70,4 +70,6 @@ def _describe(planned: Conversion) -> None:
 def _describe_rest(conversion: Conversion) -> None:
     if conversion.dropped:
         print(f"left out, not used by this model: {name_list(conversion.dropped)}")
+    if conversion.tied:
+        print(f"left out, second copies of tied parameters: {name_list(conversion.tied)}")
     print(f"copied: {', '.join(conversion.carried)}")

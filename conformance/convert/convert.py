@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.convert.plan import Move, plan
+from conformance.convert.task import find_task
 from deberta_core.checkpoint import (
     Format,
-    LazyWeights,
     LoadedWeights,
     find_weight_file,
     format_named,
+    load_config,
     match_weights,
     refuse_problems,
     save_weights,
 )
-from deberta_core.config import CONFIG_FILE, DebertaV2Config
-from deberta_core.errors import WeightError, name_list
+from deberta_core.config import CONFIG_FILE, BaseConfig
+from deberta_core.errors import WeightError
 from deberta_core.files import atomic_folder
-from deberta_core.tasks import BACKBONE, HEAD_MODULES, TASKS, TaskSpec
 
 # The files of a checkpoint folder that are not weights: configuration, tokenizer, description.
 CARRIED = ("*.json", "spm.model", "*.txt", "README.md")
@@ -38,6 +38,7 @@ class Conversion:
         task: the task of the model; None for the backbone.
         moves: every array.
         dropped: names in the source that no model of this task uses.
+        tied: names in the source of second copies, which are not written.
         carried: names of the files that are copied.
     """
 
@@ -45,6 +46,7 @@ class Conversion:
     task: str | None
     moves: tuple[Move, ...]
     dropped: tuple[str, ...]
+    tied: tuple[str, ...]
     carried: tuple[str, ...]
 
 
@@ -82,39 +84,11 @@ def dry_run(source_folder: str | Path, to: str) -> Conversion:
         return checkpoint.conversion(row)
 
 
-def find_task(config: DebertaV2Config, weights: LazyWeights) -> str | None:
-    """The task a checkpoint was saved from, by the names of its weights and `architectures` of its config.
-
-    Returns:
-        a name of `TASKS`; None for a bare backbone.
-
-    Raises:
-        WeightError: a task that is not supported.
-    """
-    tops = {name.split(".")[0] for name in weights}
-    heads = tuple(module for module in HEAD_MODULES if module in tops)
-    architectures = config.extra.get("architectures")
-    declared = [str(name) for name in architectures] if isinstance(architectures, list) else []
-    specs = [spec for spec in TASKS.values() if set(spec.head_modules) == set(heads)]
-    if not heads:
-        return None
-    # Several tasks have the same head modules; only the config tells them apart.
-    if declared:
-        specs = [spec for spec in specs if any(name.endswith(spec.class_suffix) for name in declared)]
-    if len(specs) != 1:
-        supported = ", ".join(_class_name(config, spec) for spec in (BACKBONE, *TASKS.values()))
-        raise WeightError(
-            f"{weights.file} holds the head {name_list(heads)} and config.json says "
-            f"architectures={declared or None}: this cannot be converted. Supported are: {supported}."
-        )
-    return specs[0].name
-
-
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
     """An open source folder."""
 
-    config: DebertaV2Config
+    config: BaseConfig
     task: str | None
     format: Format
     loaded: LoadedWeights
@@ -124,14 +98,15 @@ class _Checkpoint:
         weights = self.loaded.weights
         stored = {name: entry.stored for name, entry in weights.entries.items()}
         moves = plan(self.config, self.task, stored, self.format, target)
-        return Conversion(weights.file, self.task, moves, self.loaded.report.dropped, self.carried)
+        report = self.loaded.report
+        return Conversion(weights.file, self.task, moves, report.dropped, report.tied, self.carried)
 
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[_Checkpoint]:
     if not folder.is_dir():
         raise WeightError(f"{folder} is no folder. Give a folder with {CONFIG_FILE} and a weight file.")
-    config = DebertaV2Config.from_pretrained(folder)
+    config = load_config(None, folder, "masked_lm")  # settles which head that would be; other tasks do not mind
     file, row = find_weight_file(folder)
     with row.read(file, config) as weights:
         task = find_task(config, weights)
@@ -153,7 +128,3 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
         return
     if not target.is_dir() or (any(target.iterdir()) and not (target / CONFIG_FILE).is_file()):
         raise WeightError(f"{target} is no checkpoint folder, so --force does not replace it. Choose another target.")
-
-
-def _class_name(config: DebertaV2Config, spec: TaskSpec) -> str:
-    return type(config).__name__.removesuffix("Config") + spec.class_suffix

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from conformance.convert.convert import find_task
+from conformance.convert.task import class_name, find_task
 from conformance.tolerances import TOLERANCES
-from deberta_core.checkpoint import load_weights, open_weights
-from deberta_core.config import DebertaV2Config
+from deberta_core.checkpoint import load_config, load_weights, open_weights
+from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
 from deberta_core.parameters import Array
 from deberta_core.reference.forward import forward
@@ -26,9 +26,10 @@ TEXTS = (
     "Ein Brief aus Zürich kam an; he paid €12.50 for it — 東京 was the last stop.",
 )
 _LENGTHS = (24, 1, 13)  # tokens of made-up inputs: the longest, the shortest there is, an odd one
+_NOT_COMPARED = ("loss", "hidden_states", "attentions")
 _MAX_TOKENS = 128  # of a real text; the reference is slow
 
-Run = Callable[[Path, DebertaV2Config, str | None, Mapping[str, Array]], Array]
+Run = Callable[[Path, BaseConfig, str | None, Mapping[str, Array]], dict[str, Array]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,31 +78,43 @@ def verify(source: str | Path, target: str | Path, show: Callable[[str], object]
 
 def compare(source: Path, target: Path) -> list[Line]:
     """The comparisons of `verify`: stored numbers, then what each framework computes from each folder."""
-    config = DebertaV2Config.from_pretrained(source)
+    config = load_config(None, source, "masked_lm")  # as `convert` does
     with open_weights(source, config) as stored:
         task = find_task(config, stored)
     with load_weights(source, config, task) as loaded:
         weights = dict(loaded.weights)
     lines = [Line("files", "stored numbers, source and target", _stored_difference(weights, target, task), 0.0)]
-    inputs = make_inputs(source, config)
-    field = _output_field(task)
-    expected = forward(config, weights, inputs, task)[field]
-    kept = _kept(expected, inputs["attention_mask"])
-    bound = TOLERANCES["converted"].limit * float(np.abs(expected[kept]).max())
+    inputs = make_inputs(source, config, task)
+    expected = forward(config, weights, inputs, task)
+    kept = _kept(inputs["attention_mask"], task)
     for framework, run in RUNNERS.items():
         for role, folder in (("source", source), ("target", target)):
             actual = run(folder, config, task, inputs)
-            difference = float(np.abs(actual.astype(np.float64) - expected)[kept].max())
-            lines.append(Line(framework, f"{field} from the {role}", difference, bound))
+            for field in output_fields(task):
+                bound = TOLERANCES["converted"].limit * float(np.abs(expected[field][kept]).max())
+                difference = float(np.abs(actual[field].astype(np.float64) - expected[field])[kept].max())
+                lines.append(Line(framework, f"{field} from the {role}", difference, bound))
     return lines
 
 
-def make_inputs(folder: Path, config: DebertaV2Config) -> dict[str, Array]:
+def make_inputs(folder: Path, config: BaseConfig, task: str | None = None) -> dict[str, Array]:
     """A padded batch: real text if the folder has a vocabulary, else ids over the whole vocabulary.
 
     Returns:
-        `input_ids [B, L]` and `attention_mask [B, L]`, int32.
+        `input_ids [B, L]` and `attention_mask [B, L]`, int32; `[B, N, L]` where the task has choices.
     """
+    inputs = _texts(folder, config)
+    if task_spec(task).folds_choices:  # each text with another one
+        return {name: np.stack([array, np.roll(array, 1, axis=0)], axis=1) for name, array in inputs.items()}
+    return inputs
+
+
+def output_fields(task: str | None) -> tuple[str, ...]:
+    """What is compared: the last hidden state, or the head's outputs."""
+    return tuple(name for name in task_spec(task).output_fields if name not in _NOT_COMPARED)
+
+
+def _texts(folder: Path, config: BaseConfig) -> dict[str, Array]:
     limit = config.max_position_embeddings
     if (folder / VOCABULARY_FILE).is_file():
         from deberta_core.tokenization import DebertaV2Tokenizer
@@ -117,20 +130,20 @@ def make_inputs(folder: Path, config: DebertaV2Config) -> dict[str, Array]:
     return {"input_ids": ids.astype(np.int32), "attention_mask": mask.astype(np.int32)}
 
 
-def _torch(folder: Path, config: DebertaV2Config, task: str | None, inputs: Mapping[str, Array]) -> Array:
+def _torch(folder: Path, config: BaseConfig, task: str | None, inputs: Mapping[str, Array]) -> dict[str, Array]:
     torch, models = _import("torch", "torch"), _import("deberta_torch", "torch")
     model = _model_class(models, "", config, task).from_pretrained(folder).eval()
     with torch.no_grad():
         # Ids are int64 in torch by custom.
         outputs = model(**{name: torch.from_numpy(array.astype(np.int64)) for name, array in inputs.items()})
-    result: Array = getattr(outputs, _output_field(task)).numpy()
-    return result
+    return {field: getattr(outputs, field).numpy() for field in output_fields(task)}
 
 
-def _tensorflow(folder: Path, config: DebertaV2Config, task: str | None, inputs: Mapping[str, Array]) -> Array:
+def _tensorflow(folder: Path, config: BaseConfig, task: str | None, inputs: Mapping[str, Array]) -> dict[str, Array]:
     models = _import("deberta_tf", "tf")
     model = _model_class(models, "TF", config, task).from_pretrained(folder)
-    return np.asarray(getattr(model(**inputs, training=False), _output_field(task)))
+    outputs = model(**inputs, training=False)
+    return {field: np.asarray(getattr(outputs, field)) for field in output_fields(task)}
 
 
 RUNNERS: dict[str, Run] = {"torch": _torch, "tensorflow": _tensorflow}
@@ -146,24 +159,19 @@ def _import(name: str, extra: str) -> Any:
         ) from problem
 
 
-def _model_class(models: Any, prefix: str, config: DebertaV2Config, task: str | None) -> Any:
-    family = type(config).__name__.removesuffix("Config")
-    return getattr(models, f"{prefix}{family}{task_spec(task).class_suffix}")
+def _model_class(models: Any, prefix: str, config: BaseConfig, task: str | None) -> Any:
+    return getattr(models, prefix + class_name(config, task_spec(task)))
 
 
-def _output_field(task: str | None) -> str:
-    return "logits" if task else "last_hidden_state"
-
-
-def _kept(expected: Array, mask: Array) -> Array:
-    """Which numbers count: outputs per token have no meaning at padding."""
-    per_token = expected.ndim > 2
-    return mask.astype(bool) if per_token else np.ones(expected.shape[:1], dtype=bool)
+def _kept(mask: Array, task: str | None) -> Array:
+    """Which outputs count: those per token have no meaning at padding."""
+    per_text = "pooler" in task_spec(task).head_modules
+    return np.ones(len(mask), dtype=bool) if per_text else mask.astype(bool)
 
 
 def _stored_difference(weights: Mapping[str, Array], target: Path, task: str | None) -> float:
     """The largest difference of a parameter between the folders; a conversion moves numbers and changes none."""
-    config = DebertaV2Config.from_pretrained(target)
+    config = load_config(None, target, task)
     worst = 0.0
     with load_weights(target, config, task) as loaded:
         for name, array in weights.items():

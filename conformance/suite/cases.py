@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deberta_core.config import BaseConfig, DebertaV2Config
+from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.parameters import DENSE, EMBEDDING, NORM_SCALE, expand
 from deberta_core.tasks import TASKS
 
 Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
 
 _V3_LIKE: dict[str, Any] = {
     "vocab_size": 97,
@@ -42,9 +43,24 @@ def _v2(name: str, length: int = 17, **changes: Any) -> Case:
     return Case(name, DebertaV2Config(**_V3_LIKE | changes), length)
 
 
+def _v1(name: str, length: int = 17, **changes: Any) -> Case:
+    shared = {name: value for name, value in _V3_LIKE.items() if name in DebertaConfig.field_names()}
+    return Case(name, DebertaConfig(**shared | {"relative_attention": True} | changes), length)
+
+
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
+        _v1("v1_like"),
+        _v1("v1_c2p", pos_att_type="c2p"),
+        _v1("v1_p2c", pos_att_type="p2c"),
+        _v1("v1_no_relative", relative_attention=False, position_biased_input=True),
+        _v1("v1_absolute_types", position_biased_input=True, type_vocab_size=3),
+        _v1("v1_embedding_ne_hidden", embedding_size=24),
+        _v1("v1_head_size", attention_head_size=5, num_attention_heads=3),
+        _v1("v1_talking_head", talking_head=True),
+        _v1("v1_short_span", max_relative_positions=5),
+        _v1("v1_long", length=150, num_hidden_layers=2),
         _v2("v3_like"),
         _v2("v2_conv", conv_kernel_size=3, conv_act="gelu"),
         _v2("v2_conv_groups", conv_kernel_size=5, conv_groups=4),
@@ -72,6 +88,10 @@ CASES: dict[str, Case] = {
 
 # Label settings per task: what the configuration adds, and how labels are drawn.
 LABEL_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "masked_lm": {"legacy": {"legacy": True}, "new": {"legacy": False}},
+    "token_classification": {"tokens": {"num_labels": 5}},
+    "question_answering": {"spans": {}},
+    "multiple_choice": {"choices": {}},
     "sequence_classification": {
         "single": {"num_labels": 3, "problem_type": "single_label_classification"},
         "multi": {"num_labels": 4, "problem_type": "multi_label_classification"},
@@ -124,16 +144,53 @@ def random_inputs(
     return inputs
 
 
-def random_labels(config: BaseConfig, task: str, setting: str, batch: int, seed: int = 0) -> dict[str, Array]:
-    """Labels of a task for one of its `LABEL_SETTINGS`; one single label is ignored."""
+CHOICES = 4
+
+
+def folded_mask(inputs: Arrays) -> Array:
+    """True at tokens that some query sees, `[B, L]`; texts of multiple choice are folded."""
+    mask = inputs.get("attention_mask")
+    if mask is None:
+        return np.ones(next(iter(inputs.values())).shape[:2], bool)
+    if "input_ids" in inputs and inputs["input_ids"].ndim == 3:
+        mask = mask.reshape(-1, mask.shape[-1])
+    seen = mask.astype(np.float32) != 0
+    return seen if seen.ndim == 2 else seen.any(axis=tuple(range(1, seen.ndim - 1)))
+
+
+def task_inputs(config: BaseConfig, task: str, setting: str, length: int, seed: int = 0, side: str = "right") -> Arrays:
+    """Inputs and labels of a task: 3 texts, or 3 times `CHOICES` for multiple choice; some labels are ignored."""
+    if task == "multiple_choice":
+        inputs = random_inputs(config, length, seed, batch=3 * CHOICES, side=side)
+        inputs = {name: values.reshape(3, CHOICES, length) for name, values in inputs.items()}
+    else:
+        inputs = random_inputs(config, length, seed, side=side)
+    return inputs | random_labels(config, task, setting, inputs, seed)
+
+
+def random_labels(config: BaseConfig, task: str, setting: str, inputs: Arrays, seed: int = 0) -> Arrays:
+    """Labels of a task for one of its `LABEL_SETTINGS`."""
     generator = np.random.default_rng(seed)
-    count = config.num_labels or 2
+    count, mask = config.num_labels or 2, inputs["attention_mask"]
+    batch, length = len(mask), mask.shape[-1]
+    if task == "question_answering":
+        # The context token, a position inside the shortest text, and one beyond the text, which is ignored.
+        positions = np.array([0, max(0, length // 4), length])[:batch]
+        return {"start_positions": positions, "end_positions": positions[::-1].copy()}
     draws = {
         "single": lambda: np.where(np.arange(batch) == 1, -100, generator.integers(0, count, batch)),
         "multi": lambda: generator.integers(0, 2, (batch, count)).astype(np.float32),
         # Far from the logits: near them the gradient is a difference of almost equal numbers.
         "regression": lambda: (10 + generator.standard_normal(batch)).astype(np.float32),
         "soft": lambda: generator.dirichlet(np.ones(count), batch).astype(np.float32),
+        "choices": lambda: generator.integers(0, CHOICES, batch),
+        "tokens": lambda: _token_labels(generator, count, mask),
+        "legacy": lambda: _token_labels(generator, config.vocab_size, mask),
+        "new": lambda: _token_labels(generator, config.vocab_size, mask),
     }
-    assert task == "sequence_classification"
     return {"labels": draws[setting.removeprefix("inferred_")]()}
+
+
+def _token_labels(generator: np.random.Generator, count: int, mask: Array) -> Array:
+    chosen = (mask == 1) & (generator.random(mask.shape) < 0.6)
+    return np.where(chosen, generator.integers(0, count, mask.shape), -100)

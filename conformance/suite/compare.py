@@ -19,6 +19,8 @@ QUANTITIES = {
     "hidden_states": "hidden",
     "attentions": "attentions",
     "logits": "logits",
+    "start_logits": "logits",
+    "end_logits": "logits",
     "loss": "loss",
 }
 
@@ -76,7 +78,8 @@ def at_real_positions(name: str, values: Array, mask: Array) -> Array:
         mask: bool `[B, L]`, true at real tokens.
     """
     kind = QUANTITIES[name.split(".")[0]]
-    if kind == "hidden":
+    per_token = kind == "logits" and (values.ndim == 3 or name in ("start_logits", "end_logits"))
+    if kind == "hidden" or per_token:
         return values[mask]
     if kind == "attentions":
         return values.swapaxes(1, 2)[mask]

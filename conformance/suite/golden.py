@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deberta_core.config import BaseConfig, DebertaV2Config
+from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.tasks import BACKBONE, TASKS
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,7 @@ OWN = ROOT / "conformance" / "golden"
 SHARED = Path(os.environ.get("DEBERTA_SHARED", ROOT.parent / "shared")) / "goldens"
 
 _TASK_OF_HEAD = {spec.class_suffix: spec.name for spec in TASKS.values()} | {BACKBONE.class_suffix: None}
-_CONFIGS = {"v2": DebertaV2Config}
+_CONFIGS = {"v1": DebertaConfig, "v2": DebertaV2Config}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,9 @@ class Golden:
         return {name: stored[name] for name in expand(self.config, self.task)}
 
     def mask(self) -> Array:
-        """True at real tokens, `[B, L]`."""
-        return self.tensors("input")["attention_mask"].astype(bool)
+        """True at real tokens, `[B, L]`; texts of multiple choice are folded."""
+        mask = self.tensors("input")["attention_mask"].astype(bool)
+        return mask.reshape(-1, mask.shape[-1])
 
     def _shaped(self, name: str, value: Array) -> Array:
         if name == "loss":

@@ -3,6 +3,7 @@
 from deberta_core.checkpoint.formats import FORMATS, Format, find_weight_file, format_named, open_weights
 from deberta_core.checkpoint.lazy import Entry, LazyWeights
 from deberta_core.checkpoint.load import LoadedWeights, LoadReport, load_weights, match_weights, refuse_problems
+from deberta_core.checkpoint.model_config import load_config
 from deberta_core.checkpoint.save import save_weights
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "LoadedWeights",
     "find_weight_file",
     "format_named",
+    "load_config",
     "load_weights",
     "match_weights",
     "open_weights",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deberta_core.checkpoint.lazy import Entry, LazyWeights, damaged
+from deberta_core.checkpoint.lazy import Entry, LazyWeights, check_tied, damaged
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
 from deberta_core.parameters import BIAS, DENSE, Array, Kind, Parameter, expand
@@ -24,6 +24,8 @@ from deberta_core.tasks import TASKS, task_spec
 if TYPE_CHECKING:
     import h5py
 
+# The masked-LM layer there owns the embedding layer too, for the tied decoder, and stores its variables again.
+_ALSO_STORED = {"cls": ("deberta/embeddings/",)}
 # What h5py raises for a file with damaged parts, besides OSError for one that is none.
 _H5_PROBLEMS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 _KERAS_VERSION = "2.21.0"  # of the Keras 2 whose layout this is
@@ -87,8 +89,8 @@ def write_h5(file: Path, config: BaseConfig, task: str | None, weights: Mapping[
     """
     import h5py
 
-    layers = task_spec(task).h5_layers
     parameters = sorted(expand(config, task).values(), key=_build_order)
+    layers = _layers(parameters, task)
     with h5py.File(file, "w") as out:
         _write_names(out, "layer_names", layers)
         out.attrs["backend"] = b"tensorflow"
@@ -96,7 +98,8 @@ def write_h5(file: Path, config: BaseConfig, task: str | None, weights: Mapping[
         for layer in (*layers, "top_level_model_weights"):
             group = out.create_group(layer)
             own = [p for p in parameters if p.h5_path.split("/")[0] == layer]
-            paths = {p.name: stored_h5(p, config, task).removeprefix(f"{layer}/") for p in own}
+            own += [p for p in parameters if p.h5_path.startswith(_ALSO_STORED.get(layer, ("none",)))]
+            paths = {p.name: f"{instance_name(config, task)}/{p.h5_path}:0" for p in own}
             _write_names(group, "weight_names", list(paths.values()))
             for parameter in own:
                 array = parameter.kind.convert(np.asarray(weights[parameter.name]))
@@ -141,18 +144,25 @@ def _entry(file: Path, kind: Kind, datasets: Sequence[h5py.Dataset]) -> Entry:
 def _reader(file: Path, kind: Kind, datasets: Sequence[h5py.Dataset]) -> Callable[[], Array]:
     def read() -> Array:
         try:
-            first, *others = (dataset[()] for dataset in datasets)
+            arrays = {dataset.name: dataset[()] for dataset in datasets}
         except _H5_PROBLEMS as problem:
             raise damaged(file, problem) from problem
-        for dataset, other in zip(datasets[1:], others, strict=True):
-            if first.shape != other.shape or not np.array_equal(first, other, equal_nan=True):
-                raise WeightError(
-                    f"{file} stores {datasets[0].name} and {dataset.name}, which are one parameter, with different "
-                    f"numbers. Save the model again with the two tied."
-                )
+        check_tied(file, arrays)
+        first = arrays[datasets[0].name]
         return kind.convert(first.astype(first.dtype.newbyteorder("="), copy=False))
 
     return read
+
+
+def _layers(parameters: Sequence[Parameter], task: str | None) -> list[str]:
+    """The top-level layers of a model: those of Hugging Face's class, and of a head that it does not have.
+
+    The masked LM there has the head `cls` alone; with another head that group is not there.
+    """
+    spec = task_spec(task)
+    filled = dict.fromkeys(p.h5_path.split("/")[0] for p in parameters)
+    theirs = [layer for layer in spec.h5_layers if layer in filled or layer not in spec.head_modules]
+    return [*theirs, *(layer for layer in filled if layer not in theirs)]
 
 
 def _build_order(parameter: Parameter) -> tuple[bool, int]:

@@ -87,6 +87,25 @@ def describe(weights: Mapping[str, Array], name: str) -> tuple[tuple[int, ...], 
     return tuple(known.shape), known.dtype
 
 
+def check_tied(file: Path, copies: Mapping[str, Array]) -> None:
+    """Compares the stored copies of one parameter; NaN equals NaN.
+
+    Args:
+        file: where they are stored.
+        copies: names in the file to arrays.
+
+    Raises:
+        WeightError: two differ; the message names both.
+    """
+    (name, first), *others = copies.items()
+    for other, array in others:
+        if first.shape != array.shape or not np.array_equal(first, array, equal_nan=True):
+            raise WeightError(
+                f"{file} stores {name} and {other}, which are one parameter, with different numbers. "
+                f"Save the model again with the two tied."
+            )
+
+
 def damaged(file: Path, problem: object) -> WeightError:
     """The error for a weight file that cannot be read as what its name says."""
     reason = " ".join(str(problem).split())

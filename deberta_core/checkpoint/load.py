@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deberta_core.checkpoint.formats import FORMATS, open_weights
-from deberta_core.checkpoint.lazy import LazyWeights
+from deberta_core.checkpoint.lazy import Entry, LazyWeights, check_tied
+from deberta_core.checkpoint.model_config import MASKED_LM_HEADS
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, WeightError, name_list
 from deberta_core.parameters import UNUSED_NAMES, Array, expand
@@ -21,8 +22,16 @@ Shape = tuple[int, ...]
 
 _FLOATS = frozenset(dtype for row in FORMATS.values() for dtype in row.dtypes)
 _LAYER_NUMBER = re.compile(r"encoder\.layer\.(\d+)\.")
-# The end of a name that no model of this family has -> what it means.
-_DIAGNOSES = {"in_proj.weight": "this is a v1 checkpoint, use the Deberta classes"}
+# The end of a name that no model of this `model_type` has, and what it means.
+_DIAGNOSES = {
+    "deberta": ("query_proj.weight", "this is a v2 or v3 checkpoint, use the DebertaV2 classes"),
+    "deberta-v2": ("in_proj.weight", "this is a v1 checkpoint, use the Deberta classes"),
+}
+# Second names of tied parameters, under which some files hold them too -> the parameter's own.
+TIED_NAMES = {
+    "cls.predictions.decoder.weight": "deberta.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +42,15 @@ class LoadReport:
         missing: the model's parameters that are not in the file.
         unexpected: names in the file that belong to no known model.
         mismatched: the model's parameters whose shape differs: name, shape in the file, shape in the model.
-        dropped: names in the file that belong to another task's head, or that no model uses.
+        dropped: names in the file that belong to another head, or that no model uses.
+        tied: names in the file of second copies of the model's parameters; they are compared on reading.
     """
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[tuple[str, Shape, Shape], ...] = ()
     dropped: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +140,23 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
     Raises:
         InputError: no such task.
     """
-    own = task_spec(task).head_modules
-    other_heads = tuple(f"{module}." for module in HEAD_MODULES if module not in own)
     parameters = expand(config, task)
     by_canonical = {parameter.canonical: parameter for parameter in parameters.values()}
+    own = {canonical.split(".")[0] for canonical in by_canonical}
+    other_heads = tuple(f"{module}." for module in HEAD_MODULES if module not in own)
     found: dict[str, str] = {}
+    copies: dict[str, str] = {}  # second copies in the file -> the parameter
     unexpected, dropped = [], []
-    for name, canonical in _canonical_names(source).items():
+    canonical_names = _canonical_names(source)
+    stored = set(canonical_names.values())
+    for name, canonical in canonical_names.items():
+        tied = by_canonical.get(TIED_NAMES.get(canonical, ""))
         if canonical in by_canonical:
             found[by_canonical[canonical].name] = name
+        elif tied is not None and tied.canonical not in stored:
+            found[tied.name] = name  # the only copy
+        elif tied is not None and canonical.split(".")[0] in own:
+            copies[name] = tied.name
         elif canonical in UNUSED_NAMES or canonical.startswith(other_heads):
             dropped.append(name)
         else:
@@ -155,8 +174,13 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
         unexpected=tuple(sorted(unexpected)),
         mismatched=tuple(sorted(mismatched)),
         dropped=tuple(sorted(dropped)),
+        tied=tuple(sorted(copies)),
     )
-    return LoadedWeights(source.select(fits), report)
+    weights = source.select(fits)
+    for name, parameter in copies.items():
+        if parameter in fits:
+            weights.entries[parameter] = _compared(source.file, weights.entries[parameter], source.entries[name])
+    return LoadedWeights(weights, report)
 
 
 def refuse_problems(
@@ -192,8 +216,19 @@ def refuse_problems(
     model = type(config).__name__.removesuffix("Config") + task_spec(task).class_suffix
     parts = [f"{kind} ({len(names)}): {name_list(names)}." for kind, names in problems.items() if names]
     raise WeightError(
-        f"{loaded.weights.file} does not fit {model}: {' '.join(parts)} {_mend(loaded, config, problems)}"
+        f"{loaded.weights.file} does not fit {model}: {' '.join(parts)} {_mend(loaded, config, task, problems)}"
     )
+
+
+def _compared(file: Path, entry: Entry, copy: Entry) -> Entry:
+    """The entry, whose reader also compares it with its copy."""
+
+    def read() -> Array:
+        array = entry.read()
+        check_tied(file, {entry.stored: array, copy.stored: copy.read()})
+        return array
+
+    return replace(entry, read=read)
 
 
 def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
@@ -204,16 +239,31 @@ def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
     return {name: name if name.startswith(heads) else BACKBONE_PREFIX + name for name in source}
 
 
-def _mend(loaded: LoadedWeights, config: BaseConfig, problems: Mapping[str, Sequence[str]]) -> str:
+def _mend(loaded: LoadedWeights, config: BaseConfig, task: str | None, problems: Mapping[str, Sequence[str]]) -> str:
     """What to do: a diagnosis where there is one."""
     names = [*loaded.weights, *loaded.report.unexpected, *(name for name, *_ in loaded.report.mismatched)]
-    found = [f"Found {end}: {text}." for end, text in _DIAGNOSES.items() if any(name.endswith(end) for name in names)]
+    end, text = _DIAGNOSES[config.model_type]
+    found = [f"Found {end}: {text}."] if any(name.endswith(end) for name in names) else []
     layers = 1 + max((int(match[1]) for name in names if (match := _LAYER_NUMBER.search(name))), default=-1)
     if names and layers != config.num_hidden_layers:
         found.append(f"The file has {layers} layers, but num_hidden_layers={config.num_hidden_layers} in the config.")
+    found += _head_diagnosis(loaded, task, problems["missing"])
     if not found and problems["of another shape"]:
         found.append("Pass ignore_mismatched_sizes=True to start parameters of another shape fresh.")
     return " ".join([*found, "Use the config.json of this checkpoint and the class it was saved from."])
+
+
+def _head_diagnosis(loaded: LoadedWeights, task: str | None, missing: Sequence[str]) -> list[str]:
+    """Which head the file has, where the model's whole head is missing."""
+    own = {module for module in task_spec(task).head_modules if any(name.startswith(f"{module}.") for name in missing)}
+    if not own or any(name.startswith(tuple(f"{module}." for module in own)) for name in loaded.weights):
+        return []
+    held = sorted({name.split(".")[0] for name in loaded.report.dropped} & set(HEAD_MODULES))
+    other = [module for module in MASKED_LM_HEADS if module in held]
+    if task == "masked_lm" and other:
+        return [f"The file holds {other[0]}: set legacy={MASKED_LM_HEADS[other[0]]}."]
+    has = f"the head {', '.join(held)}" if held else "no head"
+    return [f"The file holds {has}: pass new_head=True to start {name_list(own)} fresh."]
 
 
 def _shapes(row: tuple[str, Shape, Shape]) -> str:

@@ -11,17 +11,27 @@ from deberta_core.positions import (
     relative_position,
 )
 from deberta_core.reference.arrays import ACTIVATION_FUNCTIONS, Scope, activation, layer_norm, linear, softmax
-from deberta_core.reference.attention import attention, disentangled_scores, score_components
+from deberta_core.reference.attention import attention, content, disentangled_scores, mix_heads, score_components
 from deberta_core.reference.embeddings import embeddings
 from deberta_core.reference.encoder import convolution, encoder, layer, relative_table
 from deberta_core.reference.forward import forward
-from deberta_core.reference.heads import context_pooler, sequence_classification
+from deberta_core.reference.heads import (
+    context_pooler,
+    masked_lm,
+    multiple_choice,
+    question_answering,
+    sequence_classification,
+    token_classification,
+)
 from deberta_core.reference.losses import (
     binary_cross_entropy,
     cross_entropy,
+    label_loss,
     mean_squared_error,
+    question_answering_loss,
     sequence_classification_loss,
     soft_cross_entropy,
+    span_cross_entropy,
 )
 from deberta_core.reference.masks import key_mask, token_mask
 
@@ -31,6 +41,7 @@ __all__ = [
     "activation",
     "attention",
     "binary_cross_entropy",
+    "content",
     "context_pooler",
     "convolution",
     "cross_entropy",
@@ -39,13 +50,19 @@ __all__ = [
     "encoder",
     "forward",
     "key_mask",
+    "label_loss",
     "layer",
     "layer_norm",
     "linear",
     "log_bucket_position",
+    "masked_lm",
     "mean_squared_error",
+    "mix_heads",
+    "multiple_choice",
     "position_index_table",
     "position_indices",
+    "question_answering",
+    "question_answering_loss",
     "relative_position",
     "relative_table",
     "score_components",
@@ -53,5 +70,7 @@ __all__ = [
     "sequence_classification_loss",
     "soft_cross_entropy",
     "softmax",
+    "span_cross_entropy",
+    "token_classification",
     "token_mask",
 ]

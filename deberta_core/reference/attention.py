@@ -69,7 +69,7 @@ def attention(
         the output `[B, L, C]`, the probabilities `[B, H, L, L]`, and the score components.
     """
     own = scope / "self"
-    query, key, value = (_split_heads(linear(hidden, own / name), config) for name in _CONTENT)  # [B, H, L, D]
+    query, key, value = (_split_heads(part, config) for part in content(config, own, hidden))  # [B, H, L, D]
     pos_key, pos_query = (
         _split_heads(linear(table, own / projection), config)
         if table is not None and term in config.position_terms
@@ -78,17 +78,50 @@ def attention(
     )  # [H, R, D]
     scale = 1 / math.sqrt(config.head_size * (1 + len(config.pos_att_type)))
     components = score_components(query, key, pos_key, pos_query, index, scale)
-    probabilities = softmax(np.sum(list(components.values()), axis=0), allowed)
+    scores = np.sum(list(components.values()), axis=0)
+    if config.mixes_heads:
+        scores = mix_heads(scores, own / "head_logits_proj")
+    probabilities = softmax(scores, allowed)
+    if config.mixes_heads:  # what is reported, too, is what multiplies the values
+        probabilities = mix_heads(probabilities, own / "head_weights_proj")
     context = _merge_heads(probabilities @ value)  # [B, L, H * D]
     output = linear(context, scope / "output" / "dense") + hidden
     return layer_norm(output, scope / "output" / "LayerNorm", config.layer_norm_eps), probabilities, components
 
 
-_CONTENT = ("query_proj", "key_proj", "value_proj")
+def content(config: BaseConfig, scope: Scope, hidden: Array) -> tuple[Array, Array, Array]:
+    """Query, key and value of the tokens.
+
+    v1 has one `in_proj` without bias, its rows laid out per head as [q, k, v] of D rows each, and a bias for query and
+    value; v2 and v3 have three projections with bias.
+
+    Args:
+        config: the model's configuration.
+        scope: parameters below `attention.self`.
+        hidden: `[B, L, C]`.
+
+    Returns:
+        three arrays `[B, L, H * D]`.
+    """
+    if config.model_type != "deberta":
+        query, key, value = (linear(hidden, scope / name) for name in ("query_proj", "key_proj", "value_proj"))
+        return query, key, value
+    fused = linear(hidden, scope / "in_proj")  # [B, L, 3 * H * D]
+    by_head = fused.reshape(*hidden.shape[:2], config.num_attention_heads, 3, config.head_size)
+    query, key, value = (by_head[:, :, :, part].reshape(*hidden.shape[:2], -1) for part in range(3))
+    return query + scope["q_bias"], key, value + scope["v_bias"]
+
+
+def mix_heads(values: Array, scope: Scope) -> Array:
+    """Talking heads: `out_g = sum_h W[g, h] in_h`; `[B, H, Q, K]` to the same."""
+    mixed: Array = np.einsum("gh,bhqk->bgqk", scope["weight"], values)
+    return mixed
 
 
 def _position_projections(config: BaseConfig) -> tuple[str, str]:
     """The projections of the relative table for c2p and p2c."""
+    if config.model_type == "deberta":
+        return "pos_proj", "pos_q_proj"
     return ("key_proj", "query_proj") if config.shares_position_projections else ("pos_key_proj", "pos_query_proj")
 
 

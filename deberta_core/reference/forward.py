@@ -10,20 +10,30 @@ import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, name_list
-from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels
+from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels, fold_choices
 from deberta_core.reference.arrays import Array, Scope
 from deberta_core.reference.embeddings import embeddings
 from deberta_core.reference.encoder import encoder
-from deberta_core.reference.heads import sequence_classification
-from deberta_core.reference.losses import sequence_classification_loss
+from deberta_core.reference.heads import (
+    masked_lm,
+    multiple_choice,
+    question_answering,
+    sequence_classification,
+    token_classification,
+)
+from deberta_core.reference.losses import label_loss, question_answering_loss, sequence_classification_loss
 from deberta_core.reference.masks import key_mask, token_mask
 from deberta_core.tasks import BACKBONE_PREFIX, task_spec
 
 Head = Callable[[BaseConfig, Scope, Array, Array], dict[str, Array]]
-Loss = Callable[[BaseConfig, Mapping[str, Array], Array], Array]
+Loss = Callable[[BaseConfig, Mapping[str, Array], Mapping[str, Array], Array], Array]
 
 _TASKS: dict[str, tuple[Head, Loss]] = {
+    "masked_lm": (masked_lm, label_loss),
     "sequence_classification": (sequence_classification, sequence_classification_loss),
+    "token_classification": (token_classification, label_loss),
+    "question_answering": (question_answering, question_answering_loss),
+    "multiple_choice": (multiple_choice, label_loss),
 }
 
 
@@ -59,8 +69,12 @@ def forward(
             f"inputs hold {name_list(unknown)}, which is not one of {', '.join(INPUT_NAMES + spec.labels)}."
         )
     arrays = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
+    choices = 1
+    if spec.folds_choices:
+        folded, choices = fold_choices([arrays.get(name) for name in INPUT_NAMES])
+        arrays |= {name: value for name, value in zip(INPUT_NAMES, folded, strict=True) if value is not None}
     batch, length = check_inputs(config, arrays)
-    check_labels(config, spec, arrays, batch)
+    check_labels(config, spec, arrays, (batch, length), choices)
     cast = {name.removeprefix(BACKBONE_PREFIX): np.asarray(value).astype(dtype) for name, value in params.items()}
     scope = Scope(cast)
     attention_mask = arrays.get("attention_mask", np.ones((batch, length)))
@@ -72,6 +86,8 @@ def forward(
     if spec.name in _TASKS:
         head, loss = _TASKS[spec.name]
         outputs |= head(config, scope, hidden, mask)
+        if spec.folds_choices:
+            outputs["logits"] = outputs["logits"].reshape(-1, choices)
         if all(name in arrays for name in spec.labels):
-            outputs["loss"] = loss(config, outputs, *(arrays[name] for name in spec.labels))
+            outputs["loss"] = loss(config, outputs, {name: arrays[name] for name in spec.labels}, mask)
     return outputs

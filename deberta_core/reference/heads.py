@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deberta_core.config import BaseConfig
-from deberta_core.reference.arrays import Array, Scope, activation, linear
+from deberta_core.reference.arrays import Array, Scope, activation, layer_norm, linear
 
 
 def context_pooler(config: BaseConfig, scope: Scope, hidden: Array, mask: Array) -> Array:
@@ -24,6 +24,39 @@ def context_pooler(config: BaseConfig, scope: Scope, hidden: Array, mask: Array)
     return activation(config.pooler_hidden_act, linear(context, scope / "dense"))
 
 
+def masked_lm(config: BaseConfig, scope: Scope, hidden: Array, mask: Array) -> dict[str, Array]:
+    """Scores of the whole vocabulary for every token; the decoder is tied to the word embeddings.
+
+    Returns:
+        `logits [B, L, V]`.
+
+    Source:
+        `legacy`: transformers' `cls.predictions`; else Microsoft's `lm_predictions.lm_head`, with a dense layer C -> E.
+    """
+    head = scope / "cls" / "predictions" if config.legacy else scope / "lm_predictions" / "lm_head"
+    transform = head / "transform" if config.legacy else head
+    values = activation(config.hidden_act, linear(hidden, transform / "dense"))  # [B, L, E]
+    values = layer_norm(values, transform / "LayerNorm", config.layer_norm_eps)
+    words = (scope / "embeddings" / "word_embeddings")["weight"]
+    return {"logits": values @ words.T + head["bias"]}
+
+
 def sequence_classification(config: BaseConfig, scope: Scope, hidden: Array, mask: Array) -> dict[str, Array]:
     """Pooler and classifier; `logits [B, N]`."""
     return {"logits": linear(context_pooler(config, scope / "pooler", hidden, mask), scope / "classifier")}
+
+
+def token_classification(config: BaseConfig, scope: Scope, hidden: Array, mask: Array) -> dict[str, Array]:
+    """Classifier over every token; `logits [B, L, N]`."""
+    return {"logits": linear(hidden, scope / "classifier")}
+
+
+def question_answering(config: BaseConfig, scope: Scope, hidden: Array, mask: Array) -> dict[str, Array]:
+    """Scores of every token as start and end of the answer; `start_logits`, `end_logits [B, L]`."""
+    start, end = np.moveaxis(linear(hidden, scope / "qa_outputs"), -1, 0)
+    return {"start_logits": start, "end_logits": end}
+
+
+def multiple_choice(config: BaseConfig, scope: Scope, hidden: Array, mask: Array) -> dict[str, Array]:
+    """A score for every folded text; `logits [B * N, 1]`, unfolded to `[B, N]` by `forward`."""
+    return sequence_classification(config, scope, hidden, mask)

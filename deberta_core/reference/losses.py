@@ -15,13 +15,32 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     """Mean negative log-probability of the labels; negative labels are ignored.
 
     Args:
-        logits: `[B, N]`.
-        labels: `[B]` or `[B, 1]`, integers.
+        logits: `[..., N]`.
+        labels: `[...]`, or with a last axis of 1, integers.
     """
+    logits = logits.reshape(-1, logits.shape[-1])
     labels = labels.reshape(-1).astype(np.int64)
     counted = labels >= 0
     chosen = log_softmax(logits)[np.arange(len(labels)), np.where(counted, labels, 0)]
     return np.asarray(-np.sum(chosen * counted) / max(counted.sum(), 1), dtype=logits.dtype)
+
+
+def span_cross_entropy(logits: Array, positions: Array, mask: Array) -> Array:
+    """Mean negative log-probability of a position, over the real positions of each text.
+
+    Positions are clipped to [0, L]; L, and padding, are ignored; 0 (no answer) means the context token.
+
+    Args:
+        logits: `[B, L]`.
+        positions: `[B]` or `[B, 1]`, integers.
+        mask: bool `[B, L]`.
+    """
+    rows, length = np.arange(len(logits)), logits.shape[1]
+    positions = np.clip(positions.reshape(-1).astype(np.int64), 0, length)
+    positions = np.where(positions == 0, mask.argmax(axis=1), positions)
+    counted = (positions < length) & mask[rows, np.minimum(positions, length - 1)]
+    kept = np.where(mask, logits, np.finfo(logits.dtype).min / 2)
+    return cross_entropy(kept, np.where(counted, positions, -1))
 
 
 def soft_cross_entropy(logits: Array, labels: Array) -> Array:
@@ -39,6 +58,9 @@ def mean_squared_error(logits: Array, labels: Array) -> Array:
     return np.asarray(np.mean((logits - labels.reshape(logits.shape)) ** 2))
 
 
+Outputs = Mapping[str, Array]
+Labels = Mapping[str, Array]
+
 _SEQUENCE_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
     "regression": mean_squared_error,
     "single_label_classification": cross_entropy,
@@ -47,7 +69,19 @@ _SEQUENCE_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def sequence_classification_loss(config: BaseConfig, outputs: Mapping[str, Array], labels: Array) -> Array:
+def sequence_classification_loss(config: BaseConfig, outputs: Outputs, labels: Labels, mask: Array) -> Array:
     """The loss `sequence_problem` names, of `logits [B, N]` against `labels`; in the logits' dtype."""
-    logits = outputs["logits"]
-    return _SEQUENCE_LOSSES[sequence_problem(config, labels.shape)](logits, labels).astype(logits.dtype)
+    logits, targets = outputs["logits"], labels["labels"]
+    return _SEQUENCE_LOSSES[sequence_problem(config, targets.shape)](logits, targets).astype(logits.dtype)
+
+
+def label_loss(config: BaseConfig, outputs: Outputs, labels: Labels, mask: Array) -> Array:
+    """Cross-entropy of `logits [..., N]` against `labels [...]`: masked LM, tokens, choices."""
+    return cross_entropy(outputs["logits"], labels["labels"])
+
+
+def question_answering_loss(config: BaseConfig, outputs: Outputs, labels: Labels, mask: Array) -> Array:
+    """The mean of the losses of start and end."""
+    start = span_cross_entropy(outputs["start_logits"], labels["start_positions"], mask)
+    end = span_cross_entropy(outputs["end_logits"], labels["end_positions"], mask)
+    return (start + end) / 2

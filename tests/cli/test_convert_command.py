@@ -1,10 +1,14 @@
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
+from deberta_core import DebertaConfig
 from deberta_core.checkpoint import save_weights
 from deberta_core.cli import main
 from deberta_core.parameters import expand
@@ -18,6 +22,23 @@ def source(tmp_path, small_config, random_weights):
     small_config.save_pretrained(tmp_path / "source")
     save_weights(tmp_path / "source", small_config, TASK, random_weights(small_config, TASK))
     return tmp_path / "source"
+
+
+@pytest.fixture
+def masked_lm(tmp_path, random_weights):
+    """A v1 masked LM as published ones are: `legacy` is not in config.json, and another head is there too."""
+    sizes = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = DebertaConfig(**sizes, intermediate_size=20, legacy=False, relative_attention=True, pos_att_type="c2p")
+    folder = tmp_path / "masked_lm"
+    file = config.save_pretrained(folder)
+    values = json.loads(file.read_text())
+    del values["legacy"]
+    file.write_text(json.dumps(values))
+    weights = random_weights(config, "masked_lm")
+    safetensors.numpy.save_file(
+        weights | {"mask_predictions.classifier.bias": np.zeros(1, "f4")}, folder / "model.safetensors"
+    )
+    return folder
 
 
 def listing(folder):
@@ -40,6 +61,22 @@ def test_dry_run_prints_the_plan(tmp_path, source, capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("classifier.weight"))
     assert "axes reversed" in line
     assert line.endswith("classifier/tf_deberta_v2_for_sequence_classification/classifier/kernel:0 (16, 3)")
+
+
+def test_what_is_left_out_is_said(tmp_path, masked_lm, capsys):
+    assert main(["convert", str(masked_lm), str(tmp_path / "target"), "--to", "h5"]) == 0
+    assert "left out, not used by this model: mask_predictions.classifier.bias\n" in capsys.readouterr().out
+    file = masked_lm / "model.safetensors"
+    weights = {
+        name.replace("lm_predictions.lm_head.bias", "cls.predictions.bias").replace(
+            "lm_predictions.lm_head", "cls.predictions.transform"
+        ): array
+        for name, array in safetensors.numpy.load_file(file).items()
+    }
+    weights["cls.predictions.decoder.bias"] = weights["cls.predictions.bias"].copy()
+    safetensors.numpy.save_file(weights, file)
+    assert main(["convert", str(masked_lm), str(tmp_path / "legacy"), "--to", "h5"]) == 0
+    assert "second copies of tied parameters: cls.predictions.decoder.bias\n" in capsys.readouterr().out
 
 
 def test_existing_target_and_force(tmp_path, source, capsys):
@@ -87,8 +124,10 @@ def test_verify_decides_the_status(tmp_path, source, capsys, monkeypatch, passed
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in FRAMEWORKS), reason="needs torch and tensorflow"
 )
-def test_verify_with_both_frameworks(tmp_path, source):
+@pytest.mark.parametrize("kind", ["source", "masked_lm"])
+def test_verify_with_both_frameworks(tmp_path, kind, request):
     """The whole command as a user runs it, in its own process."""
+    source = request.getfixturevalue(kind)
     code = "import sys; from deberta_core.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--verify"]
     environment = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND",)}

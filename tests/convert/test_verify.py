@@ -5,10 +5,9 @@ import pytest
 
 from conformance.convert import verify as module
 from conformance.convert.convert import convert
-from conformance.convert.verify import compare, make_inputs, verify
+from conformance.convert.verify import compare, make_inputs, output_fields, verify
 from conformance.tolerances import TOLERANCES
-from deberta_core import DebertaV2Config
-from deberta_core.checkpoint import load_weights, save_weights
+from deberta_core.checkpoint import load_config, load_weights, save_weights
 from deberta_core.errors import WeightError
 from deberta_core.reference.forward import forward
 from deberta_core.tokenization import DebertaV2Tokenizer
@@ -18,8 +17,8 @@ TASK = "sequence_classification"
 
 def reference_runner(folder, config, task, inputs, dtype=np.float32):
     """Stands for a framework: the reference in float32, on the weights of a folder."""
-    with load_weights(folder, DebertaV2Config.from_pretrained(folder), task) as loaded:
-        return forward(config, dict(loaded.weights), inputs, task, dtype)["logits" if task else "last_hidden_state"]
+    with load_weights(folder, load_config(None, folder, task), task) as loaded:
+        return forward(config, dict(loaded.weights), inputs, task, dtype)
 
 
 @pytest.fixture(params=[None, TASK])
@@ -58,7 +57,8 @@ def test_a_good_conversion_passes(folders, capsys):
 
 def test_the_bound_follows_the_scale_of_the_output(folders, small_config, task):
     source, target = folders
-    expected = reference_runner(source, small_config, task, make_inputs(source, small_config), np.float64)
+    outputs = reference_runner(source, small_config, task, make_inputs(source, small_config), np.float64)
+    expected = outputs["logits" if task else "last_hidden_state"]
     assert compare(source, target)[1].bound <= TOLERANCES["converted"].limit * np.abs(expected).max()
     assert compare(source, target)[1].bound > TOLERANCES["converted"].limit * np.abs(expected).max() / 100
 
@@ -76,7 +76,11 @@ def test_a_wrong_target_fails(folders, small_config, task, change, capsys):
 
 
 def test_a_framework_that_reads_wrongly_fails(folders, monkeypatch):
-    monkeypatch.setattr(module, "RUNNERS", {"odd": lambda *args: reference_runner(*args) * np.float32(1.001)})
+    def odd(folder, config, task, inputs):
+        outputs = reference_runner(folder, config, task, inputs)
+        return {field: outputs[field] * np.float32(1.001) for field in output_fields(task)}
+
+    monkeypatch.setattr(module, "RUNNERS", {"odd": odd})
     assert [line.passed for line in compare(*folders)] == [True, False, False]
 
 
@@ -107,3 +111,44 @@ def test_a_missing_framework_is_named(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(WeightError, match=r'torch is not installed\. .*"deberta-dual\[torch\]"'):
         verify(*folders)
+
+
+@pytest.mark.parametrize(
+    ("golden", "fields"),
+    [
+        ("v1-base", ("last_hidden_state",)),
+        ("v1-mlm", ("logits",)),
+        ("v1-mlm-legacy", ("logits",)),
+        ("v2-mlm", ("logits",)),
+        ("v2-choice", ("logits",)),
+        ("v2-token", ("logits",)),
+        ("v1-qa", ("start_logits", "end_logits")),
+    ],
+)
+def test_every_task_of_both_versions(shared, tmp_path, monkeypatch, golden, fields):
+    """Each field is compared; an error in the last of them is seen."""
+    source = shared / "goldens" / golden
+    convert(source, tmp_path / "target", "h5")
+    monkeypatch.setattr(module, "RUNNERS", {"float32": reference_runner})
+    lines = compare(source, tmp_path / "target")
+    assert [line.what for line in lines[1:]] == [
+        f"{f} from the {role}" for role in ("source", "target") for f in fields
+    ]
+    assert all(line.passed for line in lines)
+
+    def wrong(folder, config, task, inputs):
+        outputs = reference_runner(folder, config, task, inputs)
+        return outputs | {fields[-1]: outputs[fields[-1]] * np.float32(1.001)}
+
+    monkeypatch.setattr(module, "RUNNERS", {"wrong": wrong})
+    assert [line.passed for line in compare(source, tmp_path / "target")[1:]] == 2 * [
+        *(True for _ in fields[1:]),
+        False,
+    ]
+
+
+@pytest.mark.parametrize("task", ["multiple_choice"])
+def test_choices_differ(folders, small_config, task):
+    inputs = make_inputs(folders[0], small_config, task)
+    assert inputs["input_ids"].shape == inputs["attention_mask"].shape == (3, 2, 24)
+    assert (inputs["attention_mask"][:, 0] != inputs["attention_mask"][:, 1]).any()

@@ -9,13 +9,24 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from deberta_core import AutoConfig, DebertaConfig, DebertaV2Config
 from deberta_core.checkpoint import FORMATS, LazyWeights, find_weight_file, open_weights, save_weights
 from deberta_core.checkpoint.h5_file import instance_name
 from deberta_core.errors import DebertaWarning, WeightError
 from deberta_core.parameters import expand
 
 TASKS = [None, "sequence_classification"]
-GOLDENS = ["v2-seq-single", "v2-seq-regression", "v2-seq-multilabel", "v2-conv", "v2-v3-style", "v2-embedding-proj"]
+# All that have a tf_model.h5.
+GOLDENS = {
+    None: ("v1-absolute-types", "v1-base", "v1-embedding-proj", "v2-conv", "v2-embedding-proj", "v2-v3-style"),
+    "masked_lm": ("v1-mlm-legacy", "v2-mlm-legacy"),
+    "sequence_classification": tuple(
+        f"{version}-seq-{kind}" for version in ("v1", "v2") for kind in ("single", "regression", "multilabel")
+    ),
+    "token_classification": ("v1-token", "v2-token"),
+    "question_answering": ("v1-qa", "v1-qa-full", "v2-qa", "v2-qa-full"),
+    "multiple_choice": ("v2-choice",),
+}
 
 
 def assert_same(actual, expected):
@@ -27,11 +38,11 @@ def assert_same(actual, expected):
 
 
 def h5_content(file):
-    """Datasets and attributes by path, the number of the model instance cut off."""
+    """Datasets and attributes by path, the numbers of the model instance and of unnamed dropouts cut off."""
 
     def plain(text):
         text = text.decode() if isinstance(text, bytes) else text
-        return re.sub(r"(tf_deberta[a-z0-9_]*?)(_\d+)?(?=/|$)", r"\1", text)
+        return re.sub(r"(tf_deberta[a-z0-9_]*?|\bdropout)(_\d+)?(?=/|$)", r"\1", text)
 
     datasets, attributes = {}, {}
 
@@ -139,20 +150,29 @@ def test_saving_beside_a_preferred_file_warns(tmp_path, small_config, random_wei
 
 
 @pytest.mark.parametrize(
-    ("task", "name"), [(None, "tf_deberta_v2_model"), (TASKS[1], "tf_deberta_v2_for_sequence_classification")]
+    ("config", "task", "name"),
+    [
+        (DebertaV2Config(), None, "tf_deberta_v2_model"),
+        (DebertaV2Config(), TASKS[1], "tf_deberta_v2_for_sequence_classification"),
+        (DebertaV2Config(), "masked_lm", "tf_deberta_v2_for_masked_lm"),
+        (DebertaConfig(), None, "tf_deberta_model"),
+        (DebertaConfig(), "question_answering", "tf_deberta_for_question_answering"),
+    ],
 )
-def test_instance_name(small_config, task, name):
-    assert instance_name(small_config, task) == name
+def test_instance_name(config, task, name):
+    assert instance_name(config, task) == name
 
 
-@pytest.mark.parametrize("golden", GOLDENS)
-def test_h5_is_hugging_faces(shared, tmp_path, golden):
+def test_goldens_are_all(shared):
+    files = (shared / "goldens").glob("*/tf_model.h5")
+    assert sorted(file.parent.name for file in files) == sorted(golden for row in GOLDENS.values() for golden in row)
+
+
+@pytest.mark.parametrize(("task", "golden"), [(task, golden) for task, row in GOLDENS.items() for golden in row])
+def test_h5_is_hugging_faces(shared, tmp_path, task, golden):
     """Names, values, groups and attributes, their types and order included."""
-    from deberta_core import DebertaV2Config
-
     folder = shared / "goldens" / golden
-    config = DebertaV2Config.from_pretrained(folder)
-    task = TASKS[1] if "-seq-" in golden else None
+    config = AutoConfig.from_pretrained(folder)
     with open_weights(folder / "model.safetensors", config) as stored:
         file = save_weights(tmp_path, config, task, stored, "h5")
         with open_weights(folder / "tf_model.h5", config) as theirs:
@@ -161,6 +181,21 @@ def test_h5_is_hugging_faces(shared, tmp_path, golden):
     expected_datasets, expected_attributes = h5_content(folder / "tf_model.h5")
     assert_same(datasets, expected_datasets)
     assert attributes == expected_attributes
+
+
+@pytest.mark.parametrize("config", [DebertaConfig, DebertaV2Config])
+def test_h5_holds_the_head_hugging_face_has_not(tmp_path, config, random_weights):
+    """The masked LM there has `cls` alone, which owns the embeddings too."""
+    sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = config(**sizes, intermediate_size=12, legacy=False)
+    weights = random_weights(config, "masked_lm")
+    file = save_weights(tmp_path, config, "masked_lm", weights, "h5")
+    datasets, attributes = h5_content(file)
+    assert attributes["", "layer_names"][2] == ["deberta", "lm_predictions"]
+    assert len(datasets) == len(weights)
+    for reader in (config, config.replace(legacy=True)):  # the names say it, not the configuration
+        with open_weights(file, reader) as stored:
+            assert_same(stored, weights)
 
 
 def test_long_list_of_names_is_split_as_keras_does(tmp_path, small_config, random_weights):
@@ -176,8 +211,6 @@ def test_long_list_of_names_is_split_as_keras_does(tmp_path, small_config, rando
 
 
 def test_tied_copies_in_h5_are_compared(shared, tmp_path):
-    from deberta_core import DebertaV2Config
-
     folder = shared / "goldens" / "v2-mlm-legacy"
     config = DebertaV2Config.from_pretrained(folder)
     word = "deberta.embeddings.word_embeddings.weight"

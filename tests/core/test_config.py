@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from conformance.suite.cases import CASES
-from deberta_core import ConfigError, DebertaV2Config, DebertaWarning
+from deberta_core import AutoConfig, ConfigError, DebertaConfig, DebertaV2Config, DebertaWarning
 
 SIZES = {
     "vocab_size": 50,
@@ -31,7 +31,7 @@ def terms(value) -> tuple[str, ...]:
 
 def published_files(shared):
     yield from sorted((shared / "data" / "configs").glob("*.config.json"))
-    yield from sorted((shared / "goldens").glob("v2-*/config.json"))
+    yield from sorted((shared / "goldens").glob("v?-*/config.json"))
     yield shared / "data" / "configs" / "deberta-v3-large.generator_config.json"
 
 
@@ -40,13 +40,13 @@ def published_files(shared):
 
 def test_published_files_survive_a_round_trip(shared):
     files = [file for file in published_files(shared) if "tokenizer" not in file.name]
-    assert len(files) >= 20
+    assert len(files) >= 40
     for file in files:
         original = json.loads(file.read_text(encoding="utf-8"))
-        read = DebertaV2Config.from_pretrained(file)
+        read = AutoConfig.from_pretrained(file)
         written = read.to_dict()
-        assert DebertaV2Config.from_dict(written) == read, file
-        assert DebertaV2Config.from_dict(json.loads(json.dumps(written))) == read, file
+        assert type(read).from_dict(written) == read, file
+        assert type(read).from_dict(json.loads(json.dumps(written))) == read, file
         assert set(original) <= set(written), file
         for name, value in original.items():
             if name == "pos_att_type":
@@ -59,46 +59,57 @@ def test_published_files_survive_a_round_trip(shared):
 def test_cases_survive_a_round_trip(name, tmp_path):
     original = CASES[name].config.replace(num_labels=3, problem_type="regression", extra={"bos_token_id": 1})
     original.save_pretrained(tmp_path / "new" / "folder")
-    assert DebertaV2Config.from_pretrained(tmp_path / "new" / "folder") == original
-    assert DebertaV2Config.from_pretrained(str(tmp_path / "new" / "folder" / "config.json")) == original
+    assert type(original).from_pretrained(tmp_path / "new" / "folder") == original
+    assert AutoConfig.from_pretrained(str(tmp_path / "new" / "folder" / "config.json")) == original
 
 
-def test_every_field_survives_a_round_trip():
+V1_FIELDS = {"talking_head": True}
+V2_FIELDS = {
+    "position_buckets": 8,
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "conv_kernel_size": 3,
+    "conv_groups": 2,
+    "conv_act": "gelu",
+}
+
+
+@pytest.mark.parametrize(("cls", "own"), [(DebertaConfig, V1_FIELDS), (DebertaV2Config, V2_FIELDS)], ids=["v1", "v2"])
+def test_every_field_survives_a_round_trip(cls, own):
     """One value other than the default for every field there is."""
-    values = SIZES | {
-        "embedding_size": 12,
-        "hidden_act": "relu",
-        "hidden_dropout_prob": 0.2,
-        "attention_probs_dropout_prob": 0.3,
-        "type_vocab_size": 2,
-        "initializer_range": 0.1,
-        "layer_norm_eps": 1e-5,
-        "pad_token_id": 3,
-        "position_biased_input": False,
-        "relative_attention": False,
-        "max_relative_positions": 40,
-        "pos_att_type": ("p2c",),
-        "pooler_dropout": 0.4,
-        "pooler_hidden_act": "tanh",
-        "cls_dropout": 0.5,
-        "num_labels": 2,
-        "id2label": {0: "no", 1: "yes"},
-        "label2id": {"no": 0, "yes": 1},
-        "problem_type": "multi_label_classification",
-        "attention_head_size": 6,
-        "position_buckets": 8,
-        "share_att_key": True,
-        "norm_rel_ebd": "layer_norm",
-        "conv_kernel_size": 3,
-        "conv_groups": 2,
-        "conv_act": "gelu",
-    }
-    made = DebertaV2Config(**values)
+    values = (
+        SIZES
+        | own
+        | {
+            "embedding_size": 12,
+            "hidden_act": "relu",
+            "hidden_dropout_prob": 0.2,
+            "attention_probs_dropout_prob": 0.3,
+            "type_vocab_size": 2,
+            "initializer_range": 0.1,
+            "layer_norm_eps": 1e-5,
+            "pad_token_id": 3,
+            "position_biased_input": False,
+            "relative_attention": cls is DebertaConfig,
+            "max_relative_positions": 40,
+            "pos_att_type": ("p2c",),
+            "pooler_dropout": 0.4,
+            "pooler_hidden_act": "tanh",
+            "cls_dropout": 0.5,
+            "num_labels": 2,
+            "id2label": {0: "no", 1: "yes"},
+            "label2id": {"no": 0, "yes": 1},
+            "problem_type": "multi_label_classification",
+            "attention_head_size": 6,
+            "legacy": False,
+        }
+    )
+    made = cls(**values)
     defaults = {field.name: field.default for field in dataclasses.fields(made)}
     assert set(values) == set(made.field_names())
     assert {name: getattr(made, name) for name in values} == values
     assert all(values[name] != defaults[name] for name in values)
-    assert DebertaV2Config.from_dict(made.to_dict()) == made
+    assert cls.from_dict(made.to_dict()) == made
 
 
 def test_unknown_keys_are_kept_and_fields_win():
@@ -121,7 +132,7 @@ def test_pooler_width_is_always_the_hidden_width():
     [
         *("bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "torch_dtype", "dtype"),
         *("architectures", "transformers_version", "_name_or_path", "gradient_checkpointing", "output_hidden_states"),
-        *("summary_type", "position_embedding_type", "use_cache", "return_dict", "tie_word_embeddings", "legacy"),
+        *("summary_type", "position_embedding_type", "use_cache", "return_dict", "tie_word_embeddings"),
     ],
 )
 def test_usual_keys_do_not_warn(key):
@@ -251,3 +262,62 @@ def test_a_callers_dictionaries_are_copied():
     values = SIZES | {"model_type": "deberta-v2", "x": 1}
     DebertaV2Config.from_dict(values)
     assert values["model_type"] == "deberta-v2"
+
+
+# Versions
+
+
+def test_defaults_of_v1():
+    """NUMERICS, decision 6: what config.json lacks."""
+    made = DebertaConfig.from_dict({})
+    assert (made.vocab_size, made.hidden_size, made.num_hidden_layers) == (50265, 768, 12)
+    assert made.relative_attention is made.talking_head is False
+    assert made.legacy is made.position_biased_input is True
+    assert made.pos_att_type == ()
+    assert made.layer_norm_eps == 1e-7
+    assert (made.buckets, made.convolution_kernel, made.convolution_groups) == (0, 0, 1)
+    assert not made.mixes_heads
+    assert DebertaConfig(talking_head=True).mixes_heads
+    assert not config().mixes_heads
+
+
+def test_fields_of_the_other_version_are_kept_and_change_nothing():
+    read = DebertaConfig.from_dict(SIZES | {"share_att_key": True, "norm_rel_ebd": "layer_norm"})
+    assert read.extra == {"share_att_key": True, "norm_rel_ebd": "layer_norm"}
+    assert not read.shares_position_projections
+    assert not read.normalizes_table
+    assert config(extra={"talking_head": True}).mixes_heads is False
+    with pytest.raises(TypeError, match="talking_head"):
+        config(talking_head=True)
+    with pytest.raises(TypeError, match="position_buckets"):
+        DebertaConfig(position_buckets=8)
+
+
+@pytest.mark.parametrize("cls", [DebertaConfig, DebertaV2Config])
+def test_the_class_follows_the_model_type(cls, tmp_path):
+    made = cls(**SIZES, relative_attention=True)
+    made.save_pretrained(tmp_path)
+    read = AutoConfig.from_pretrained(tmp_path, hidden_dropout_prob=0.3)
+    assert type(read) is cls
+    assert read == made.replace(hidden_dropout_prob=0.3)
+    assert AutoConfig.for_model(cls.model_type, **SIZES) == cls(**SIZES)
+    other = DebertaConfig if cls is DebertaV2Config else DebertaV2Config
+    with pytest.raises(ConfigError, match=rf"model_type='{cls.model_type}' is not '{other.model_type}'"):
+        other.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("values", [{}, {"model_type": "bert"}, {"model_type": None}, {"model_type": ["deberta"]}])
+def test_a_model_type_that_is_not_known(values, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"config\.json: model_type=.* is unknown\. Use one of: deberta, deberta-v2"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_errors_of_the_chooser(tmp_path):
+    with pytest.raises(ConfigError, match=r"model_type='bert' is unknown"):
+        AutoConfig.for_model("bert")
+    with pytest.raises(ConfigError, match=r"config\.json does not exist"):
+        AutoConfig.from_pretrained(tmp_path)
+    config().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="no field hidden_dropout"):
+        AutoConfig.from_pretrained(tmp_path, hidden_dropout=0.0)

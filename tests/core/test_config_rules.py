@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from deberta_core import ConfigError, DebertaError, DebertaV2Config
+from deberta_core import ConfigError, DebertaConfig, DebertaError, DebertaV2Config
 from deberta_core.config_rules import ACTIVATIONS, FIELD_RULES, JOINT_RULES
 
 COUNTS = (
@@ -27,7 +27,7 @@ WRONG_VALUES = [
     *((name, value) for name in ("hidden_act", "pooler_hidden_act", "conv_act") for value in ("gleu", None, ["gelu"])),
     *(
         (name, value)
-        for name in ("position_biased_input", "relative_attention", "share_att_key")
+        for name in ("position_biased_input", "relative_attention", "share_att_key", "talking_head", "legacy")
         for value in (1, "true", None)
     ),
     *(("pos_att_type", value) for value in ("p2p", "c2p|p2p", ["c2p", "c2p"], 5, ["c2p", 1], ("c2p", "none"))),
@@ -44,8 +44,9 @@ def test_every_rule_is_tried():
 
 @pytest.mark.parametrize(("name", "value"), WRONG_VALUES)
 def test_a_wrong_value_is_named(name, value):
-    with pytest.raises(ConfigError, match=rf"^DebertaV2Config: {name}=.* is not allowed: it must be ") as caught:
-        DebertaV2Config(**{name: value})
+    cls = DebertaConfig if name == "talking_head" else DebertaV2Config
+    with pytest.raises(ConfigError, match=rf"^{cls.__name__}: {name}=.* is not allowed: it must be ") as caught:
+        cls(**{name: value})
     assert str(caught.value).count("is not allowed") == 1
     assert FIELD_RULES[name][1] in str(caught.value)
     shown = tuple(value) if name == "pos_att_type" and isinstance(value, list) and value == ["c2p", "c2p"] else value

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conformance.suite.cases import CASES, TASK_NAMES
-from deberta_core import DebertaV2Config, InputError
+from deberta_core import DebertaConfig, DebertaV2Config, InputError
 from deberta_core.parameters import (
     BIAS,
     CONDITIONS,
@@ -21,9 +21,10 @@ from deberta_core.parameters import (
 from deberta_core.presets import PRESETS
 from deberta_core.tasks import FRESH_MODULES, HEAD_MODULES, TASKS, task_spec
 
-CONFIGS = {name: case.config for name, case in CASES.items()} | {
-    name: DebertaV2Config.preset(name) for name in PRESETS["deberta-v2"]
-}
+CONFIGS = {name: case.config for name, case in CASES.items()}
+CONFIGS |= {f"{name}_new_head": CASES[name].config.replace(legacy=False) for name in ("v1_like", "v3_like")}
+CONFIGS |= {name: DebertaConfig.preset(name) for name in PRESETS["deberta"]}
+CONFIGS |= {name: DebertaV2Config.preset(name) for name in PRESETS["deberta-v2"]}
 KINDS = {"dense": DENSE, "convolution": CONVOLUTION, "embedding": EMBEDDING, "bias": BIAS}
 KINDS |= {"scale": NORM_SCALE, "shift": NORM_SHIFT}
 
@@ -50,7 +51,8 @@ def test_every_condition_is_off_somewhere():
 
 
 def test_rows_are_unique():
-    names = [row.name for row in ROWS]
+    """But for the classifier, whose width depends on the task."""
+    names = [(row.name, task) for row in ROWS for task in row.tasks or TASK_NAMES]
     assert len(set(names)) == len(names)
 
 
@@ -76,7 +78,8 @@ def test_names_of_a_model(task):
             assert module == "deberta" or module in task_spec(task).head_modules
             assert parameter.canonical == name
     if task:
-        assert {name.split(".")[0] for name in table} - {"deberta"} == set(task_spec(task).head_modules)
+        either = {"lm_predictions"}  # the other masked-LM head
+        assert {name.split(".")[0] for name in table} - {"deberta"} == set(task_spec(task).head_modules) - either
 
 
 def test_the_order_is_backbone_layers_head():
@@ -149,6 +152,69 @@ def test_shapes_follow_the_configuration():
     )
 
 
+V1_LAYER = {
+    "q_bias": (32,),
+    "v_bias": (32,),
+    "in_proj.weight": (96, 32),
+    "pos_proj.weight": (32, 32),
+    "pos_q_proj.weight": (32, 32),
+    "pos_q_proj.bias": (32,),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("v1_like", {}),
+        ("v1_c2p", {"pos_q_proj.weight": None, "pos_q_proj.bias": None}),
+        ("v1_p2c", {"pos_proj.weight": None}),
+        ("v1_no_relative", {"pos_proj.weight": None, "pos_q_proj.weight": None, "pos_q_proj.bias": None}),
+        ("v1_talking_head", {"head_logits_proj.weight": (4, 4), "head_weights_proj.weight": (4, 4)}),
+    ],
+)
+def test_self_attention_of_v1(name, changes):
+    prefix = "encoder.layer.1.attention.self."
+    table = expand(CONFIGS[name], None)
+    found = {key.removeprefix(prefix): row.shape for key, row in table.items() if key.startswith(prefix)}
+    assert found == {key: shape for key, shape in (V1_LAYER | changes).items() if shape}
+
+
+def test_the_fused_projection_follows_the_head_size():
+    assert expand(CONFIGS["v1_head_size"], None)["encoder.layer.0.attention.self.in_proj.weight"].shape == (45, 32)
+
+
+@pytest.mark.parametrize("name", ["v1_like", "v3_like"])
+@pytest.mark.parametrize("legacy", [True, False])
+def test_heads_of_masked_lm(name, legacy):
+    """Dense C -> E; the decoder is the word embeddings and has a bias only."""
+    table = expand(CONFIGS[name].replace(legacy=legacy, embedding_size=24), "masked_lm")
+    start = "cls.predictions" if legacy else "lm_predictions.lm_head"
+    inner = f"{start}.transform" if legacy else start
+    assert {key: row.shape for key, row in table.items() if not key.startswith("deberta.")} == {
+        f"{inner}.dense.weight": (24, 32),
+        f"{inner}.dense.bias": (24,),
+        f"{inner}.LayerNorm.weight": (24,),
+        f"{inner}.LayerNorm.bias": (24,),
+        f"{start}.bias": (97,),
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "head"),
+    [
+        ("token_classification", {"classifier": (5, 32)}),
+        ("question_answering", {"qa_outputs": (2, 32)}),
+        ("multiple_choice", {"pooler.dense": (32, 32), "classifier": (1, 32)}),
+        ("sequence_classification", {"pooler.dense": (32, 32), "classifier": (5, 32)}),
+    ],
+)
+def test_heads_of_the_other_tasks(task, head):
+    table = expand(CONFIGS["v1_like"].replace(num_labels=5), task)
+    expected = {f"{name}.weight": shape for name, shape in head.items()}
+    expected |= {f"{name}.bias": shape[:1] for name, shape in head.items()}
+    assert {key: row.shape for key, row in table.items() if not key.startswith("deberta.")} == expected
+
+
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4)])
 def test_the_layout_change_is_its_own_inverse(kind, shape):
@@ -168,7 +234,9 @@ def test_layouts():
 
 
 def test_an_unknown_task_is_refused():
-    with pytest.raises(InputError, match=r"task='x' is unknown. Use one of: sequence_classification"):
+    with pytest.raises(
+        InputError, match=r"task='x' is unknown. Use one of: masked_lm, multiple_choice, question_answering"
+    ):
         expand(CONFIGS["v3_like"], "x")
 
 
@@ -176,5 +244,5 @@ def test_task_rows_name_what_exists():
     modules = {module for spec in TASKS.values() for module in spec.head_modules}
     assert modules <= set(HEAD_MODULES)
     assert set(FRESH_MODULES) <= set(HEAD_MODULES)
-    assert {row.task for row in ROWS} - {None} == set(TASKS)
+    assert {task for row in ROWS for task in row.tasks} == set(TASKS)
     assert all(name.startswith("deberta.") for name in UNUSED_NAMES)

@@ -9,6 +9,7 @@ from deberta_core import DebertaV2Config, reference
 from deberta_core.tasks import sequence_problem
 
 LOGITS = np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])
+MASK = np.ones((2, 5), bool)
 
 
 def log_probability(row: int, label: int) -> float:
@@ -17,7 +18,7 @@ def log_probability(row: int, label: int) -> float:
 
 def loss(labels, logits=LOGITS, **changes) -> float:
     config = DebertaV2Config(**{"num_labels": logits.shape[1]} | changes)
-    result = reference.sequence_classification_loss(config, {"logits": logits}, np.asarray(labels))
+    result = reference.sequence_classification_loss(config, {"logits": logits}, {"labels": np.asarray(labels)}, MASK)
     assert result.shape == ()
     return float(result)
 
@@ -80,5 +81,62 @@ def test_which_loss(changes, shape, problem):
 def test_the_loss_has_the_dtype_of_the_logits(dtype, problem):
     config = DebertaV2Config(num_labels=3, problem_type=problem)
     outputs = {"logits": LOGITS.astype(dtype)}
-    result = reference.sequence_classification_loss(config, outputs, np.full((2, 3), 1 / 3))
+    result = reference.sequence_classification_loss(config, outputs, {"labels": np.full((2, 3), 1 / 3)}, MASK)
     assert result.dtype == np.dtype(dtype)
+
+
+# Tokens, choices and spans
+
+
+def test_labels_of_tokens():
+    """A mean over the labels that count, not over texts."""
+    logits = np.stack([LOGITS, LOGITS[::-1]])
+    labels = np.array([[1, -100], [2, 0]])
+    expected = -(log_probability(0, 1) + log_probability(1, 2) + log_probability(0, 0)) / 3
+    result = reference.label_loss(DebertaV2Config(), {"logits": logits}, {"labels": labels}, MASK)
+    assert float(result) == pytest.approx(expected)
+    ignored = {"labels": np.full((2, 2), -100)}
+    assert float(reference.label_loss(DebertaV2Config(), {"logits": logits}, ignored, MASK)) == 0.0
+
+
+SPAN_LOGITS = np.array([[0.3, -1.0, 2.0, 0.7, -0.2]])
+
+
+def span(position, mask=(1, 1, 1, 1, 1)) -> float:
+    real = np.array([mask], bool)
+    return float(reference.span_cross_entropy(SPAN_LOGITS, np.array([position]), real))
+
+
+def by_hand(position, real) -> float:
+    return math.log(sum(math.exp(SPAN_LOGITS[0, at]) for at in real)) - SPAN_LOGITS[0, position]
+
+
+def test_spans():
+    assert span(3) == pytest.approx(by_hand(3, range(5)))
+    assert span(-7) == span(0) == pytest.approx(by_hand(0, range(5)))  # clipped
+    assert span(5) == span(6) == span(1000) == 0.0  # beyond the text: ignored
+    for mask in [(1, 1, 1, 0, 0), (0, 0, 1, 1, 1), (1, 0, 1, 0, 1)]:
+        real = [at for at in range(5) if mask[at]]
+        for position in range(1, 5):
+            expected = by_hand(position, real) if mask[position] else 0.0  # on padding: ignored
+            assert span(position, mask) == pytest.approx(expected)
+        assert span(0, mask) == pytest.approx(by_hand(real[0], real))  # no answer: the context token
+    assert span(0, (0, 0, 0, 0, 0)) == span(2, (0, 0, 0, 0, 0)) == 0.0
+
+
+def test_padding_does_not_change_the_loss_of_a_span():
+    longer = np.concatenate([SPAN_LOGITS, np.full((1, 2), 50.0)], axis=1)
+    mask = np.array([[1, 1, 1, 1, 1, 0, 0]], bool)
+    assert float(reference.span_cross_entropy(longer, np.array([3]), mask)) == pytest.approx(span(3))
+
+
+def test_question_answering_is_the_mean_of_both_sides():
+    """Each side is a mean over its own positions that count."""
+    outputs = {"start_logits": np.repeat(SPAN_LOGITS, 2, axis=0), "end_logits": np.repeat(SPAN_LOGITS, 2, axis=0)}
+    labels = {"start_positions": np.array([1, 5]), "end_positions": np.array([2, 3])}
+    expected = (by_hand(1, range(5)) + (by_hand(2, range(5)) + by_hand(3, range(5))) / 2) / 2
+    result = reference.question_answering_loss(DebertaV2Config(), outputs, labels, MASK)
+    assert result.shape == ()
+    assert float(result) == pytest.approx(expected)
+    ignored = dict.fromkeys(labels, np.array([5, 9]))
+    assert float(reference.question_answering_loss(DebertaV2Config(), outputs, ignored, MASK)) == 0.0

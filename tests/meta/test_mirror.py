@@ -10,6 +10,7 @@ OWN_PARAMETERS = {
     "training": "a PyTorch module holds the mode itself",
     "kwargs": "Keras' own options: name and dtype",
     "device": "Keras places tensors itself",
+    "choices": "Keras checks the named inputs before they are folded",
     "labels": "Keras' calling convention makes labels one of the named inputs",
 }
 
@@ -34,12 +35,10 @@ ONLY_KERAS: dict[str, str] = {
     "layers.py normal": "as dense",
     "models.py DebertaPreTrainedModel.from_config": "Keras saves models by their configuration",
     "models.py DebertaPreTrainedModel.get_config": "the same",
-    "tasks.py PooledModel.label_losses": "fit asks a model for its loss",
-    "tasks.py TaskModel": "fit, evaluate and predict",
-    "tasks.py TaskModel.compute_loss": "the same",
-    "tasks.py TaskModel.compute_metrics": "the same",
-    "tasks.py TaskModel.label_losses": "the same",
-    "tasks.py TaskModel.predict_step": "the same",
+    "heads.py Scope": "nn.ModuleDict in PyTorch: a module for its name",
+    "heads.py Scope.forward": "the same",
+    "models.py DebertaPreTrainedModel.named_inputs": "Keras models take a tensor, a list, a dict or keywords",
+    "training.py": "fit, evaluate and predict",
     "weights.py parameter_variables": "named_parameters in PyTorch",
 }
 # Keras' `build` makes a layer's variables, wherever it has sublayers; PyTorch has no such step.

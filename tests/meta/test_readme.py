@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +68,8 @@ def test_snippets_run(readme, run_python, tmp_path):
 def test_a_broken_snippet_fails(run_python, tmp_path):
     for blocks in ([("python", "a = 1"), ("python", "assert a == 2")], [("sh", "false")]):
         assert run_python(DRIVER, json.dumps(blocks), folder=tmp_path).returncode != 0
+
+
+def test_the_support_table_is_up_to_date():
+    script = Path(__file__).parents[2] / "tools" / "support_table.py"
+    assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0

@@ -8,19 +8,27 @@ import torch
 import torch.utils._pytree as pytree
 from torch import nn
 
+import deberta_torch
 from conformance.suite.cases import CASES, TASK_NAMES
 from conformance.suite.compare import assert_close
-from deberta_core import DebertaV2Config, InputError
+from deberta_core import DebertaConfig, DebertaV2Config, InputError
 from deberta_core.parameters import expand
 from deberta_core.presets import PRESETS
+from deberta_core.tasks import task_spec
 from deberta_torch import BaseModelOutput, DebertaV2ForSequenceClassification, DebertaV2Model
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 
 CONFIG = CASES["v2_conv_groups"].config
-CLASSES = {None: DebertaV2Model, "sequence_classification": DebertaV2ForSequenceClassification}
-CONFIGS = {name: case.config for name, case in CASES.items()} | {
-    name: DebertaV2Config.preset(name) for name in PRESETS["deberta-v2"]
+CLASSES = {
+    (version, task): getattr(deberta_torch, f"{version}{task_spec(task).class_suffix}")
+    for version in ("Deberta", "DebertaV2")
+    for task in TASK_NAMES
 }
+VERSIONS = {"deberta": "Deberta", "deberta-v2": "DebertaV2"}
+CONFIGS = {name: case.config for name, case in CASES.items()}
+CONFIGS |= {f"{name}_new_head": CASES[name].config.replace(legacy=False) for name in ("v1_like", "v3_like")}
+CONFIGS |= {name: DebertaConfig.preset(name) for name in PRESETS["deberta"]}
+CONFIGS |= {name: DebertaV2Config.preset(name) for name in PRESETS["deberta-v2"]}
 IDS = torch.arange(14).reshape(2, 7) + 5
 MASK = torch.tensor([[1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1, 1]])
 
@@ -32,15 +40,17 @@ def model() -> DebertaV2Model:
 
 
 def test_every_task_has_its_class():
-    assert set(CLASSES) == set(TASK_NAMES)
+    for (version, task), cls in CLASSES.items():
+        assert cls.task == task
+        assert VERSIONS[cls.config_class.model_type] == version
 
 
-@pytest.mark.parametrize("task", CLASSES)
+@pytest.mark.parametrize("task", TASK_NAMES)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_parameters_are_those_of_the_table(name, task):
     """In names, shapes and order of the published state dict; no buffers among them."""
     with torch.device("meta"):
-        model = CLASSES[task](CONFIGS[name])
+        model = CLASSES[VERSIONS[CONFIGS[name].model_type], task](CONFIGS[name])
     table = expand(CONFIGS[name], task)
     state = model.state_dict()
     assert {key: tuple(value.shape) for key, value in state.items()} == {key: row.shape for key, row in table.items()}
@@ -164,12 +174,12 @@ def test_initialisation():
     assert not (model.deberta.embeddings.token_type_embeddings.weight[7] == 0).any()
 
 
-@pytest.mark.parametrize("task", CLASSES)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_initialisation_is_reproducible(task):
     states = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        states.append(CLASSES[task](CONFIG).state_dict())
+        states.append(CLASSES["DebertaV2", task](CONFIG).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     name = "encoder.layer.0.output.dense.weight"
     assert not torch.equal(*(state[name if task is None else f"deberta.{name}"] for state in states[1:]))

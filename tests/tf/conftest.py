@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from deberta_core import DebertaV2Config
+from deberta_core import DebertaConfig, DebertaV2Config
 from deberta_core.tokenization import DebertaV2Tokenizer
 
 CLASSES = 3
@@ -48,3 +48,10 @@ def batch(small_tokenizer: DebertaV2Tokenizer, prose: list[str]) -> dict[str, An
 def labels(prose: list[str]) -> np.ndarray:
     """A class per sentence."""
     return np.arange(len(prose)) % CLASSES
+
+
+@pytest.fixture(scope="session")
+def v1_config(config: DebertaV2Config) -> DebertaConfig:
+    """The same sizes as v1."""
+    names = set(DebertaConfig.field_names()) - {"id2label", "label2id"}
+    return DebertaConfig(**{name: getattr(config, name) for name in names if hasattr(config, name)})

@@ -1,0 +1,51 @@
+"""The configuration a model is loaded with: config.json, and the weights' names where it does not say enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deberta_core.auto import AutoConfig
+from deberta_core.checkpoint.formats import open_weights
+from deberta_core.config import CONFIG_FILE, BaseConfig
+from deberta_core.errors import ConfigError
+from deberta_core.files import read_json
+
+# The module of each masked-LM head -> the value of `legacy` that asks for it; a file with both has the published one.
+MASKED_LM_HEADS = {"lm_predictions": False, "cls": True}
+
+
+def load_config(
+    config_class: type[BaseConfig] | None,
+    path: str | Path,
+    task: str | None,
+    overrides: Mapping[str, Any] | None = None,
+) -> BaseConfig:
+    """Reads the configuration of a checkpoint for a task.
+
+    Which masked-LM head a checkpoint has is said by `legacy`; where config.json lacks it, the weights' names say it.
+
+    Args:
+        config_class: the configuration's type; None chooses by `model_type`.
+        path: the checkpoint folder.
+        task: the task of the model; None for the backbone.
+        overrides: fields to change.
+
+    Raises:
+        ConfigError: config.json is missing, wrong or another model's, or an override is not allowed.
+        WeightError: the weights' names are needed, and there is no weight file or a damaged one.
+    """
+    path, overrides = Path(path), overrides or {}
+    config = (config_class or AutoConfig).from_pretrained(path, **overrides)
+    if task != "masked_lm" or "legacy" in overrides or _says_legacy(path):
+        return config
+    with open_weights(path, config) as weights:
+        modules = {name.split(".")[0] for name in weights}
+    found = [legacy for module, legacy in MASKED_LM_HEADS.items() if module in modules]
+    return config.replace(legacy=found[0]) if found else config
+
+
+def _says_legacy(path: Path) -> bool:
+    file = path / CONFIG_FILE if path.is_dir() else path
+    return "legacy" in read_json(file, ConfigError, hint="")

@@ -1,0 +1,92 @@
+"""What `fit`, `evaluate` and `predict` need beyond the forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras import ops
+
+from deberta_core.errors import InputError
+from deberta_tf.losses import TASK_LOSSES, mean_loss
+from deberta_tf.masks import make_masks
+
+
+class Trained:
+    """The training side of a task model, mixed into it.
+
+    Labels may be y, or be inside a dict x. `compile(optimizer)` trains with the head's own loss; a loss or metric
+    given to `compile` is applied to the logits (to a list of both for question answering).
+    """
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The training loss, a scalar: the compiled one, else the mean of the head's own.
+
+        Sample weights multiply the losses; their mean is over the labels, as in Keras' own losses.
+
+        Raises:
+            InputError: there are no labels.
+        """
+        labels = self._labels(x, y)
+        if labels is None:
+            names = ", ".join(self.spec.labels)
+            raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
+        if self._compile_loss is not None:
+            return super().compute_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
+        parts = TASK_LOSSES[self.spec.name](self.config, y_pred._asdict(), labels, self._token_mask(x))
+        if sample_weight is not None:
+            parts = [(losses * _broadcast(sample_weight, losses), counts) for losses, counts in parts]
+        loss = mean_loss(parts)
+        return sum((ops.cast(extra, loss.dtype) for extra in self.losses), loss)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Updates the compiled metrics with the logits."""
+        return super().compute_metrics(x, _plain(self._labels(x, y)), self._scores(y_pred), sample_weight)
+
+    def predict_step(self, data: Any) -> Any:
+        """Predicts a batch; labels inside a dict x are left aside, since a mean loss has no rows to put together."""
+        x = data[0] if isinstance(data, tuple) else data
+        if isinstance(x, Mapping):
+            x = {name: value for name, value in x.items() if name not in self.spec.labels}
+        return super().predict_step((x,))
+
+    def _labels(self, x: Any, y: Any) -> dict[str, Any] | None:
+        """The labels by name, from y (an array, a list or tuple in order, a dict) or else from x; None without any."""
+        names = self.spec.labels
+        if y is None:
+            y = {name: x[name] for name in names if x.get(name) is not None} if isinstance(x, Mapping) else {}
+        elif isinstance(y, (list, tuple)):
+            y = dict(zip(names, y, strict=True))
+        elif not isinstance(y, Mapping):
+            y = {names[0]: y}
+        return {name: y[name] for name in names} if set(names) <= set(y) else None
+
+    def _scores(self, y_pred: Any) -> Any:
+        """The logits; a list of them where the task has several."""
+        return _plain({name: value for name, value in y_pred.items() if name.endswith("logits")})
+
+    def _token_mask(self, x: Any) -> Any:
+        """True at real tokens, `[B, L]`, of the inputs of a batch."""
+        named = self.named_inputs(x)
+        tokens = named.get("input_ids", named.get("inputs_embeds"))
+        if self.spec.folds_choices:
+            return None  # no loss over choices looks at tokens
+        return make_masks(named.get("attention_mask"), *ops.shape(tokens)[:2]).tokens
+
+
+def _plain(named: dict[str, Any] | None) -> Any:
+    """A single value as it is, several as a list."""
+    if named is None:
+        return None
+    values = list(named.values())
+    return values[0] if len(values) == 1 else values
+
+
+def _broadcast(sample_weight: Any, losses: Any) -> Any:
+    """Weights `[B]`, `[B, 1]` or of the losses' shape, to multiply losses `[B]` or `[B, L]`."""
+    weights = ops.cast(sample_weight, losses.dtype)
+    if len(weights.shape) < len(losses.shape):
+        return ops.expand_dims(weights, -1)
+    return ops.reshape(weights, ops.shape(losses)) if len(weights.shape) > len(losses.shape) else weights
