@@ -80,14 +80,26 @@ def atomic_folder(folder: Path, *, force: bool, error: type[DebertaError]) -> It
         temporary.chmod(0o777 & ~_umask())
         yield temporary
         if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            folder.replace(old / "replaced")
-            temporary.replace(folder)
-            shutil.rmtree(old)
+            _swap(folder, temporary)
         else:
             temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(folder: Path, new: Path) -> None:
+    """Puts `new` in the place of `folder`, which is back there if that fails."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    old = aside / folder.name
+    try:
+        folder.replace(old)
+        new.replace(folder)
+    except BaseException:
+        if old.exists():
+            old.replace(folder)  # if even this fails, the old folder stays where it is and nothing is lost
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _umask() -> int:

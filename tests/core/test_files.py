@@ -132,3 +132,39 @@ def test_json_that_cannot_be_read_is_named(tmp_path, content, message, error):
 def test_a_folder_is_no_json(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read as JSON"):
         read_json(tmp_path, ConfigError, hint="")
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_replacement_that_fails_halfway_puts_the_old_folder_back(tmp_path, monkeypatch, error):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "old").write_text("x")
+    rename = Path.replace
+
+    def fail_for_the_new_one(self: Path, target: Path) -> Path:
+        if (self / "new").exists():
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_for_the_new_one)
+    with pytest.raises(error), atomic_folder(folder, force=True, error=WeightError) as temporary:
+        (temporary / "new").write_text("y")
+    assert names(tmp_path) == ["a"]
+    assert names(folder) == ["old"]
+
+
+def test_an_old_folder_that_cannot_be_put_back_is_not_lost(tmp_path, monkeypatch):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "old").write_text("x")
+    rename = Path.replace
+
+    def fail_towards_the_folder(self: Path, target: Path) -> Path:
+        if target == folder:
+            raise OSError
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_towards_the_folder)
+    with pytest.raises(OSError), atomic_folder(folder, force=True, error=WeightError):  # noqa: PT011
+        pass
+    assert [file.read_text() for file in tmp_path.rglob("old")] == ["x"]
