@@ -6,14 +6,16 @@ BIN    := $(VENV)/bin
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: setup demo test unit conformance test-all lint format measure
+ORACLE := .venv-oracle
+
+.PHONY: oracle setup demo test unit conformance test-all lint format docs measure
 
 setup: $(VENV)/.ready
 
 # tensorflow-cpu instead of the extra `tf` (which names tensorflow): the same package without several hundred MB of CUDA.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu keras --editable ".[torch,demo,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu keras --editable ".[torch,demo,docs,dev]"
 	touch $@
 
 demo: setup
@@ -41,5 +43,18 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 measure: setup
 	$(BIN)/python tools/measure_tolerances.py
+
+# Loads what we write in transformers 4.57.1, PyTorch and TensorFlow, which need an environment of their own.
+oracle: $(ORACLE)/.ready
+	PYTHONPATH=. $(ORACLE)/bin/python -m pytest -q tests/oracle
+
+$(ORACLE)/.ready:
+	test -x $(ORACLE)/bin/python || $(PYTHON) -m venv $(ORACLE)
+	$(ORACLE)/bin/python -m pip install --quiet transformers==4.57.1 torch==2.13.0 tensorflow-cpu==2.21.0 tf-keras==2.21.0 \
+	  safetensors==0.8.0 h5py==3.14.0 ml_dtypes sentencepiece pytest
+	touch $@

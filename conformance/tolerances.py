@@ -2,9 +2,9 @@
 
 Errors are relative to the output's scale: `max |actual - expected| / max |expected|` over real positions. A bound is
 four times the worst error `tools/measure_tolerances.py` saw, rounded up to one digit; it changes only with a new
-measurement. Measured 2026-11-22 with 12 seeds on every named v2 case with sequence classification, in both frameworks:
-torch 2.13.0, TensorFlow 2.21.0, Keras 3.15.1, NumPy 2.4.6, x86-64 with AVX2. v1 and the other heads are held to the
-same bounds.
+measurement. Measured 2026-11-22 with 11 seeds, so that each named case of both versions met every task and kind of
+labels once, in both frameworks: torch 2.13.0, TensorFlow 2.21.0, Keras 3.15.1, NumPy 2.4.6, x86-64 with AVX2. The worst
+cases are v1's talking heads (hidden states, attentions, logits), whose mixes add to the rounding of every layer.
 """
 
 from __future__ import annotations
@@ -29,12 +29,23 @@ class Bound:
 
 TOLERANCES: dict[str, Bound] = {
     "exact": Bound(0.0, None, "integers, and numbers that are only moved"),
-    "hidden": Bound(1e-5, 2.4e-6, "float32 against float64: rounding of each sublayer, renormalised by LayerNorm"),
-    "attentions": Bound(2e-5, 2.8e-6, "float32 against float64: the scores' rounding times the softmax's slope"),
-    "logits": Bound(2e-5, 3.2e-6, "float32 against float64: one or two more products, relative to the logits or to 1"),
-    "loss": Bound(7e-6, 1.7e-6, "float32 against float64: a mean over logits, relative to the loss or to 1"),
-    "gradient": Bound(9e-5, 2.0e-5, "float32, each framework's rounding: sums over all tokens, through every layer"),
+    "hidden": Bound(2e-5, 3.6e-6, "float32 against float64: rounding of each sublayer, renormalised by LayerNorm"),
+    "attentions": Bound(2e-5, 3.1e-6, "float32 against float64: the scores' rounding times the softmax's slope"),
+    "logits": Bound(3e-5, 6.4e-6, "float32 against float64: one or two more products, relative to the logits or to 1"),
+    "loss": Bound(2e-5, 2.7e-6, "float32 against float64: a mean over logits, relative to the loss or to 1"),
+    "gradient": Bound(2e-4, 4.9e-5, "float32, each framework's rounding: sums over all tokens, through every layer"),
+    "deep hidden": Bound(
+        6e-6, 1.4e-6, "as hidden, 12 layers 768 wide: LayerNorm over more numbers divides by less noise"
+    ),
+    "deep attentions": Bound(2e-5, 3.0e-6, "as attentions, 12 layers 768 wide: sums over more numbers average out"),
+    "deep logits": Bound(6e-6, 1.3e-6, "as logits, 12 layers 768 wide: relative to the largest of many logits"),
+    "deep loss": Bound(1e-6, 2.2e-7, "as loss, 12 layers 768 wide: relative to a loss well above 1"),
+    "half": Bound(3e-2, 5.6e-3, "float16 of 11 bits: 5e-4 a rounding, some ten of them a layer, logits of differences"),
     "converted": Bound(2e-5, None, "the requirement; a wrong layout or a swapped parameter gives more than 1e-2"),
     "golden": Bound(2e-5, None, "the requirement: both sides are float32 here"),
     "golden gradient": Bound(1e-3, None, "the requirement: both sides are float32 here"),
+    "training curve": Bound(1e-4, None, "the requirement: 50 steps of SGD, each loss relative to itself"),
+    "training curve, AdamW": Bound(
+        3e-3, 6.6e-4, "50 steps; AdamW divides by the root of v: rounding noise of tiny gradients"
+    ),
 }

@@ -5,7 +5,19 @@ D width of a head, C hidden width, E embedding width, F feed-forward width, V vo
 table (2 x span), N labels or choices.
 """
 
-from deberta_core.auto import AutoConfig
+from deberta_core.auto import AutoConfig, AutoTokenizer
+from deberta_core.collation import (
+    AnswerWindow,
+    DataCollatorForLanguageModeling,
+    DataCollatorForMultipleChoice,
+    DataCollatorForNGramMask,
+    DataCollatorForTokenClassification,
+    DataCollatorForWholeWordMask,
+    DataCollatorWithPadding,
+    align_span_labels,
+    align_word_labels,
+    answer_windows,
+)
 from deberta_core.config import DebertaConfig, DebertaV2Config
 from deberta_core.errors import (
     ConfigError,
@@ -15,17 +27,40 @@ from deberta_core.errors import (
     TokenizationError,
     WeightError,
 )
-from deberta_core.tokenization import DebertaV2Tokenizer
+from deberta_core.tokenization import (
+    AddedToken,
+    BatchEncoding,
+    DebertaTokenizer,
+    DebertaTokenizerFast,
+    DebertaV2Tokenizer,
+    DebertaV2TokenizerFast,
+)
 
 __all__ = [
+    "AddedToken",
+    "AnswerWindow",
     "AutoConfig",
+    "AutoTokenizer",
+    "BatchEncoding",
     "ConfigError",
+    "DataCollatorForLanguageModeling",
+    "DataCollatorForMultipleChoice",
+    "DataCollatorForNGramMask",
+    "DataCollatorForTokenClassification",
+    "DataCollatorForWholeWordMask",
+    "DataCollatorWithPadding",
     "DebertaConfig",
     "DebertaError",
+    "DebertaTokenizer",
+    "DebertaTokenizerFast",
     "DebertaV2Config",
     "DebertaV2Tokenizer",
+    "DebertaV2TokenizerFast",
     "DebertaWarning",
     "InputError",
     "TokenizationError",
     "WeightError",
+    "align_span_labels",
+    "align_word_labels",
+    "answer_windows",
 ]

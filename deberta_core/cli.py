@@ -13,6 +13,7 @@ from deberta_core.errors import DebertaError, one_of
 # Name -> "module:function" taking the remaining arguments and giving the exit status, and a line for --help.
 COMMANDS = {
     "convert": ("conformance.convert.command:main", "convert a checkpoint folder between PyTorch and TensorFlow files"),
+    "inspect": ("conformance.convert.inspection:main", "show what a checkpoint holds, and what is wrong with it"),
 }
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; the last is what shells give for Ctrl-C

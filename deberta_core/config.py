@@ -11,14 +11,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from deberta_core.config_rules import NOT_SET, label_fields, violations
+from deberta_core.config_rules import NOT_SET, head_numbers, label_fields, violations
 from deberta_core.errors import ConfigError, DebertaWarning, name_list
 from deberta_core.files import read_json, write_text
+from deberta_core.hub import Wanted, local_folder, split_hub_options
 
 CONFIG_FILE = "config.json"
 
 _LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 _NOT_WRITTEN = frozenset({"extra", "num_labels"})  # num_labels follows from id2label, as in published files
+
+
+def config_file(path: str | Path, **hub_options: Any) -> Path:
+    """The config.json of a checkpoint folder, a file that is given itself, or that of a hub id, downloaded.
+
+    Raises:
+        ConfigError: see `deberta_core.hub.local_folder`.
+    """
+    path = local_folder(path, [Wanted((CONFIG_FILE,))], ConfigError, **hub_options)
+    return path / CONFIG_FILE if path.is_dir() else path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +64,8 @@ class BaseConfig:
     type_vocab_size: int = 0  # 0: no token type table
     initializer_range: float = 0.02  # standard deviation of fresh weights
     layer_norm_eps: float = 1e-7
+    # Layer numbers to the heads it no longer has, by the numbers of the whole model.
+    pruned_heads: dict[int, tuple[int, ...]] = field(default_factory=dict, hash=False)
     pad_token_id: int = 0
     position_biased_input: bool = True  # add absolute positions to the embeddings
     relative_attention: bool = False
@@ -72,6 +85,7 @@ class BaseConfig:
 
     def __post_init__(self) -> None:
         self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra or {}))
+        self._set(pruned_heads=head_numbers(self.pruned_heads))
         for name in ("max_relative_positions", *(n for n in ("position_buckets",) if hasattr(self, n))):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
@@ -99,11 +113,6 @@ class BaseConfig:
     def head_size(self) -> int:
         """D, the width of one attention head."""
         return self.attention_head_size or self.hidden_size // self.num_attention_heads
-
-    @property
-    def all_heads_size(self) -> int:
-        """H * D, the width of all heads together."""
-        return self.num_attention_heads * self.head_size
 
     @property
     def max_distance(self) -> int:
@@ -177,6 +186,21 @@ class BaseConfig:
                 f"{model} takes a {cls.__name__}, not a {type(config).__name__}. Use that version's classes."
             )
 
+    # Sizes of a layer
+
+    def kept_heads(self, layer: int) -> tuple[int, ...]:
+        """The numbers of the heads a layer (counted from 0) has, in order: all but the pruned ones."""
+        pruned = self.pruned_heads.get(layer, ())
+        return tuple(head for head in range(self.num_attention_heads) if head not in pruned)
+
+    def heads_in(self, layer: int) -> int:
+        """H, the number of heads a layer has."""
+        return len(self.kept_heads(layer))
+
+    def all_heads_size(self, layer: int) -> int:
+        """H * D, the width of all heads of a layer together."""
+        return self.heads_in(layer) * self.head_size
+
     # Dictionaries and files
 
     @classmethod
@@ -202,11 +226,6 @@ class BaseConfig:
                 f"Use the classes of that model."
             )
         values.pop("pooler_hidden_size", None)  # always hidden_size (NUMERICS, decision 6)
-        if values.get("pruned_heads"):
-            raise ConfigError(
-                f"pruned_heads={values['pruned_heads']!r} is not supported: the model would compute with all heads. "
-                f"Use a checkpoint whose heads were not pruned."
-            )
         declared = cls.field_names()
         known = {name: values.pop(name) for name in declared if name in values}
         for name in values:
@@ -219,6 +238,8 @@ class BaseConfig:
     def to_dict(self) -> dict[str, Any]:
         """The content of config.json, in the spelling published files use; `from_dict` gives this object again."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NOT_WRITTEN}
+        pruned = {str(layer): list(heads) for layer, heads in self.pruned_heads.items()}
+        fields["pruned_heads"] = pruned or None  # files of whole models do not mention it
         fields = {name: value for name, value in fields.items() if value is not None}
         fields["pos_att_type"] = "|".join(self.pos_att_type) or None
         assert self.id2label is not None
@@ -230,14 +251,19 @@ class BaseConfig:
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **overrides: Any) -> Self:
-        """Reads `config.json` of a checkpoint folder (or the file itself) and applies `overrides` by field name.
+        """Reads a config.json.
+
+        Args:
+            path: a checkpoint folder, the file itself, or a hub id.
+            **overrides: fields to change; and for a hub id the options of `deberta_core.hub.local_folder`
+                (`revision`, `cache_dir`, `local_files_only`, `token`).
 
         Raises:
             ConfigError: no such file, no JSON object, a value that is not allowed, another model's file, or an
                 override that names no field.
         """
-        path = Path(path)
-        file = path / CONFIG_FILE if path.is_dir() else path
+        hub, overrides = split_hub_options(overrides)
+        file = config_file(path, **hub)
         values = read_json(file, ConfigError, hint="A checkpoint folder holds a config.json.")
         try:
             config = cls.from_dict(values)

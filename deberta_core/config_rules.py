@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,10 @@ def _number(allowed: Check) -> Check:
     return lambda value: (
         isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and allowed(value)
     )
+
+
+def _heads(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(_integer(0), value))
 
 
 def _optional(check: Check) -> Check:
@@ -76,6 +81,10 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
     "share_att_key": _FLAG,
     "talking_head": _FLAG,
     "legacy": _FLAG,
+    "pruned_heads": (
+        lambda value: isinstance(value, dict) and all(map(_integer(0), value)) and all(map(_heads, value.values())),
+        "a mapping of layer numbers to lists of head numbers, all from 0",
+    ),
     "pos_att_type": (
         lambda value: isinstance(value, tuple) and len(set(value)) == len(value) and set(value) <= set(POSITION_TERMS),
         'each of "c2p" and "p2c" at most once (p2p, position-to-position, was never used by a published model)',
@@ -101,6 +110,27 @@ JOINT_RULES: tuple[tuple[tuple[str, ...], Check, str], ...] = (
         ("hidden_size", "num_attention_heads"),
         lambda c: c.attention_head_size is not None or c.hidden_size % c.num_attention_heads == 0,
         "hidden_size must be divisible by num_attention_heads: choose a multiple, or set attention_head_size.",
+    ),
+    (
+        ("pruned_heads", "num_hidden_layers"),
+        lambda c: all(layer < c.num_hidden_layers for layer in c.pruned_heads),
+        "pruned_heads must name layers below num_hidden_layers.",
+    ),
+    (
+        ("pruned_heads", "num_attention_heads"),
+        lambda c: all(head < c.num_attention_heads for heads in c.pruned_heads.values() for head in heads),
+        "pruned_heads must name heads below num_attention_heads.",
+    ),
+    (
+        ("pruned_heads", "num_attention_heads"),
+        lambda c: all(len(heads) < c.num_attention_heads for heads in c.pruned_heads.values()),
+        "pruned_heads must leave every layer at least one head.",
+    ),
+    (
+        ("pruned_heads", "talking_head"),
+        lambda c: not c.pruned_heads or not c.mixes_heads,
+        "pruned_heads must be empty with talking heads: every head mixes into every other, so that none can be left "
+        "out.",
     ),
     (
         ("pad_token_id", "vocab_size"),
@@ -150,6 +180,25 @@ def label_fields(num_labels: Any, id2label: Any, label2id: Any) -> dict[str, Any
         label2id = _inverted(id2label) if label2id is None else label2id
         num_labels = len(id2label) if num_labels is None and isinstance(id2label, dict) else num_labels
     return {"num_labels": num_labels, "id2label": id2label, "label2id": label2id}
+
+
+def head_numbers(pruned_heads: Any) -> Any:
+    """Pruned heads as layer numbers to sorted tuples of head numbers, layers without any left out.
+
+    Layer numbers may be strings, since JSON's keys are. What cannot be read is left as it is, for the rules to name.
+    """
+    if pruned_heads is None:
+        return {}
+    try:
+        read = {
+            int(layer) if isinstance(layer, str) else operator.index(layer): tuple(
+                sorted(set(map(operator.index, heads)))
+            )
+            for layer, heads in pruned_heads.items()
+        }
+    except (AttributeError, TypeError, ValueError):
+        return pruned_heads
+    return {layer: heads for layer, heads in sorted(read.items()) if heads}
 
 
 def violations(config: Any) -> list[str]:

@@ -49,6 +49,7 @@ def atomic_file(file: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     os.close(handle)
     temporary = Path(name)
+    temporary.unlink()  # ext4 waits for the disk when a file that was emptied is closed, not with a new one
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())

@@ -146,6 +146,11 @@ _CLASSES: dict[tuple[str, tuple[str, ...]], type[ModelOutput]] = {
 }
 
 
+def concrete_classes() -> dict[str, type[ModelOutput]]:
+    """The type of every output there can be, by a name that tells its kind and fields: `MaskedLMOutput(logits)`."""
+    return {f"{name}({','.join(fields)})": cls for (name, fields), cls in _CLASSES.items()}
+
+
 def make_output(name: str, values: Mapping[str, Any], return_dict: bool | None = True) -> Any:
     """Builds the output called `name` from the values that are not None.
 

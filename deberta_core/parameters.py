@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
+from deberta_core.errors import ConfigError
 from deberta_core.tasks import BACKBONE_PREFIX, task_spec
 
 Array = npt.NDArray[Any]
@@ -54,23 +55,23 @@ def _has_own_projection(config: BaseConfig, term: str) -> bool:
     return own and term in config.position_terms
 
 
-# Named sizes of shapes.
-DIMENSIONS: dict[str, Callable[[BaseConfig], int]] = {
-    "vocabulary": lambda c: c.vocab_size,
-    "embedding": lambda c: c.embedding_width,
-    "hidden": lambda c: c.hidden_size,
-    "all_heads": lambda c: c.all_heads_size,
-    "intermediate": lambda c: c.intermediate_size,
-    "positions": lambda c: c.max_position_embeddings,
-    "types": lambda c: c.type_vocab_size,
-    "table_rows": lambda c: c.table_rows,
-    "kernel": lambda c: c.convolution_kernel,
-    "group_width": lambda c: c.hidden_size // c.convolution_groups,
-    "labels": lambda c: c.num_labels or 2,
-    "heads": lambda c: c.num_attention_heads,
-    "fused_heads": lambda c: 3 * c.all_heads_size,
-    "one": lambda c: 1,
-    "two": lambda c: 2,
+# Named sizes of shapes; `i` is the number of the layer, None for a parameter outside the layers.
+DIMENSIONS: dict[str, Callable[[BaseConfig, Any], int]] = {
+    "vocabulary": lambda c, i: c.vocab_size,
+    "embedding": lambda c, i: c.embedding_width,
+    "hidden": lambda c, i: c.hidden_size,
+    "all_heads": lambda c, i: c.all_heads_size(i),
+    "intermediate": lambda c, i: c.intermediate_size,
+    "positions": lambda c, i: c.max_position_embeddings,
+    "types": lambda c, i: c.type_vocab_size,
+    "table_rows": lambda c, i: c.table_rows,
+    "kernel": lambda c, i: c.convolution_kernel,
+    "group_width": lambda c, i: c.hidden_size // c.convolution_groups,
+    "labels": lambda c, i: c.num_labels or 2,
+    "heads": lambda c, i: c.heads_in(i),
+    "fused_heads": lambda c, i: 3 * c.all_heads_size(i),
+    "one": lambda c, i: 1,
+    "two": lambda c, i: 2,
 }
 
 # When a row is there. A task's rows are chosen by `Row.tasks`.
@@ -105,6 +106,8 @@ class Row:
         when: a name of `CONDITIONS`.
         tasks: the tasks whose heads it belongs to; empty for the backbone.
         tf: the end of its name in Hugging Face's tf_model.h5 where the rule does not give it.
+        aliases: other canonical names under which files hold it; of several in one file all must be equal.
+        left_over: whether published files hold it even if a model of their configuration does not use it.
     """
 
     name: str
@@ -113,6 +116,8 @@ class Row:
     when: str = "always"
     tasks: tuple[str, ...] = ()
     tf: str | None = None
+    aliases: tuple[str, ...] = ()
+    left_over: bool = False
 
 
 def _dense(name: str, out: str, inner: str, *, bias: bool = True, tf: str | None = None, **where: Any) -> Iterator[Row]:
@@ -122,8 +127,9 @@ def _dense(name: str, out: str, inner: str, *, bias: bool = True, tf: str | None
 
 
 def _norm(name: str, width: str, **where: Any) -> Iterator[Row]:
-    yield Row(f"{name}.weight", NORM_SCALE, (width,), **where)
-    yield Row(f"{name}.bias", NORM_SHIFT, (width,), **where)
+    # The older spelling is that of the first converted BERT checkpoints.
+    yield Row(f"{name}.weight", NORM_SCALE, (width,), aliases=(f"{name}.gamma",), **where)
+    yield Row(f"{name}.bias", NORM_SHIFT, (width,), aliases=(f"{name}.beta",), **where)
 
 
 _EMBEDDINGS = "deberta.embeddings"
@@ -133,8 +139,20 @@ _MASKED_LM = ("masked_lm",)
 
 ROWS: tuple[Row, ...] = (
     # Hugging Face's TensorFlow classes made the word table by add_weight(name="weight"), the other two as "embeddings".
-    Row(f"{_EMBEDDINGS}.word_embeddings.weight", EMBEDDING, ("vocabulary", "embedding"), tf="word_embeddings/weight"),
-    Row(f"{_EMBEDDINGS}.position_embeddings.weight", EMBEDDING, ("positions", "embedding"), when="absolute_positions"),
+    Row(
+        f"{_EMBEDDINGS}.word_embeddings.weight",
+        EMBEDDING,
+        ("vocabulary", "embedding"),
+        tf="word_embeddings/weight",
+        aliases=("cls.predictions.decoder.weight",),  # the tied decoder
+    ),
+    Row(
+        f"{_EMBEDDINGS}.position_embeddings.weight",
+        EMBEDDING,
+        ("positions", "embedding"),
+        when="absolute_positions",
+        left_over=True,
+    ),
     Row(f"{_EMBEDDINGS}.token_type_embeddings.weight", EMBEDDING, ("types", "embedding"), when="token_types"),
     *_dense(f"{_EMBEDDINGS}.embed_proj", "hidden", "embedding", bias=False, when="projected_embeddings"),
     *_norm(f"{_EMBEDDINGS}.LayerNorm", "hidden"),
@@ -165,11 +183,18 @@ ROWS: tuple[Row, ...] = (
         when="relative",
         tf="rel_embeddings.weight",
     ),
-    *_norm("deberta.encoder.LayerNorm", "hidden", when="normalized_table"),
+    *_norm("deberta.encoder.LayerNorm", "hidden", when="normalized_table", left_over=True),
     Row("deberta.encoder.conv.conv.weight", CONVOLUTION, ("hidden", "group_width", "kernel"), when="convolution"),
     Row("deberta.encoder.conv.conv.bias", BIAS, ("hidden",), when="convolution"),
     *_norm("deberta.encoder.conv.LayerNorm", "hidden", when="convolution"),
-    Row("cls.predictions.bias", VECTOR, ("vocabulary",), when="legacy_head", tasks=_MASKED_LM),
+    Row(
+        "cls.predictions.bias",
+        VECTOR,
+        ("vocabulary",),
+        when="legacy_head",
+        tasks=_MASKED_LM,
+        aliases=("cls.predictions.decoder.bias",),
+    ),
     *_dense("cls.predictions.transform.dense", "embedding", "hidden", when="legacy_head", tasks=_MASKED_LM),
     *_norm("cls.predictions.transform.LayerNorm", "embedding", when="legacy_head", tasks=_MASKED_LM),
     *_dense("lm_predictions.lm_head.dense", "embedding", "hidden", when="new_head", tasks=_MASKED_LM),
@@ -181,15 +206,13 @@ ROWS: tuple[Row, ...] = (
     *_dense("qa_outputs", "two", "hidden", tasks=("question_answering",)),
 )
 
-# Buffers and parameters that published files hold although a model of that configuration does not use them.
-UNUSED_NAMES = frozenset(
-    {
-        "deberta.embeddings.position_ids",
-        "deberta.embeddings.position_embeddings.weight",
-        "deberta.encoder.LayerNorm.weight",
-        "deberta.encoder.LayerNorm.bias",
-    }
-)
+# What published files hold although a model of that configuration does not use it: parameters, and a buffer.
+UNUSED_NAMES = frozenset({f"{_EMBEDDINGS}.position_ids", *(row.name for row in ROWS if row.left_over)})
+# Older beginnings of names -> what they are now, replaced in this order: of torch's DataParallel, and of Microsoft's
+# first checkpoints.
+OLD_PREFIXES = {"module.": "", "bert.": BACKBONE_PREFIX}
+# More layers than any model has; a table for an absurd number would fill the memory.
+MAX_LAYERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,17 +223,23 @@ class Parameter:
         name: its PyTorch name in that model (bare models have no `deberta.`).
         canonical: its name in the table's spelling.
         kind: what it is, with the layout change.
+        dimensions: names of its axes' sizes, of `DIMENSIONS`, in PyTorch's layout.
+        layer: the number of its layer; None outside the layers.
         shape: in PyTorch's layout.
         keras_path: its path in our Keras model, without the model's own name.
         h5_path: its path in Hugging Face's tf_model.h5, without the model's own name.
+        aliases: other canonical names of it.
     """
 
     name: str
     canonical: str
     kind: Kind
+    dimensions: tuple[str, ...]
+    layer: int | None
     shape: tuple[int, ...]
     keras_path: str
     h5_path: str
+    aliases: tuple[str, ...]
 
     @property
     def keras_shape(self) -> tuple[int, ...]:
@@ -230,33 +259,40 @@ def expand(config: BaseConfig, task: str | None) -> dict[str, Parameter]:
 
     Raises:
         InputError: no such task.
+        ConfigError: there are more than `MAX_LAYERS` layers.
     """
     spec = task_spec(task)
+    if config.num_hidden_layers > MAX_LAYERS:
+        raise ConfigError(
+            f"num_hidden_layers={config.num_hidden_layers} is more than any model has. Give at most {MAX_LAYERS}."
+        )
     chosen = [row for row in ROWS if CONDITIONS[row.when](config) and (not row.tasks or spec.name in row.tasks)]
     parameters: dict[str, Parameter] = {}
-    for rows in _by_layer(chosen, config.num_hidden_layers):
-        for row, canonical in rows:
+    for layer, rows in _by_layer(chosen, config.num_hidden_layers):
+        for row in rows:
+            canonical = row.name.replace("{i}", str(layer))
             name = canonical if spec.head_modules else canonical.removeprefix(BACKBONE_PREFIX)
-            shape = tuple(DIMENSIONS[size](config) for size in row.shape)
             parameters[name] = Parameter(
                 name=name,
                 canonical=canonical,
                 kind=row.kind,
-                shape=shape,
+                dimensions=row.shape,
+                layer=layer,
+                shape=tuple(DIMENSIONS[size](config, layer) for size in row.shape),
                 keras_path=_keras_path(name, row.kind),
                 h5_path=_h5_path(canonical, row),
+                aliases=tuple(alias.replace("{i}", str(layer)) for alias in row.aliases),
             )
     return parameters
 
 
-def _by_layer(rows: list[Row], layers: int) -> Iterator[list[tuple[Row, str]]]:
-    """Rows with their names: those before the layers, those of each layer, those after."""
+def _by_layer(rows: list[Row], layers: int) -> Iterator[tuple[int | None, list[Row]]]:
+    """Layer numbers and rows: those before the layers, those of each layer, those after."""
     numbered = [row for row in rows if "{i}" in row.name]
     first = rows.index(numbered[0])
-    yield [(row, row.name) for row in rows[:first]]
-    for number in range(layers):
-        yield [(row, row.name.replace("{i}", str(number))) for row in numbered]
-    yield [(row, row.name) for row in rows[first:] if "{i}" not in row.name]
+    yield None, rows[:first]
+    yield from ((number, numbered) for number in range(layers))
+    yield None, [row for row in rows[first:] if row not in numbered]
 
 
 def _keras_path(name: str, kind: Kind) -> str:

@@ -1,6 +1,18 @@
 """DeBERTa in Keras 3; mirrors `deberta_torch` file for file."""
 
-from deberta_core.auto import AutoConfig
+from deberta_core.auto import AutoConfig, AutoTokenizer
+from deberta_core.collation import (
+    AnswerWindow,
+    DataCollatorForLanguageModeling,
+    DataCollatorForMultipleChoice,
+    DataCollatorForNGramMask,
+    DataCollatorForTokenClassification,
+    DataCollatorForWholeWordMask,
+    DataCollatorWithPadding,
+    align_span_labels,
+    align_word_labels,
+    answer_windows,
+)
 from deberta_core.config import DebertaConfig, DebertaV2Config
 from deberta_core.outputs import (
     BaseModelOutput,
@@ -11,7 +23,14 @@ from deberta_core.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from deberta_core.tokenization import DebertaV2Tokenizer
+from deberta_core.tokenization import (
+    AddedToken,
+    BatchEncoding,
+    DebertaTokenizer,
+    DebertaTokenizerFast,
+    DebertaV2Tokenizer,
+    DebertaV2TokenizerFast,
+)
 from deberta_tf.auto import (
     TFAutoModel,
     TFAutoModelForMaskedLM,
@@ -20,7 +39,7 @@ from deberta_tf.auto import (
     TFAutoModelForSequenceClassification,
     TFAutoModelForTokenClassification,
 )
-from deberta_tf.models import TFDebertaModel, TFDebertaPreTrainedModel, TFDebertaV2Model
+from deberta_tf.models import TFDebertaModel, TFDebertaPreTrainedModel, TFDebertaV2Model, TFDebertaV2PreTrainedModel
 from deberta_tf.tasks import (
     TFDebertaForMaskedLM,
     TFDebertaForMultipleChoice,
@@ -35,11 +54,24 @@ from deberta_tf.tasks import (
 )
 
 __all__ = [
+    "AddedToken",
+    "AnswerWindow",
     "AutoConfig",
+    "AutoTokenizer",
     "BaseModelOutput",
+    "BatchEncoding",
+    "DataCollatorForLanguageModeling",
+    "DataCollatorForMultipleChoice",
+    "DataCollatorForNGramMask",
+    "DataCollatorForTokenClassification",
+    "DataCollatorForWholeWordMask",
+    "DataCollatorWithPadding",
     "DebertaConfig",
+    "DebertaTokenizer",
+    "DebertaTokenizerFast",
     "DebertaV2Config",
     "DebertaV2Tokenizer",
+    "DebertaV2TokenizerFast",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceOutput",
@@ -64,5 +96,9 @@ __all__ = [
     "TFDebertaV2ForSequenceClassification",
     "TFDebertaV2ForTokenClassification",
     "TFDebertaV2Model",
+    "TFDebertaV2PreTrainedModel",
     "TokenClassifierOutput",
+    "align_span_labels",
+    "align_word_labels",
+    "answer_windows",
 ]

@@ -37,10 +37,10 @@ class DisentangledSelfAttention(keras.layers.Layer):
         arXiv 2006.03654 equations 2-4, with the index of the position-to-content term as trained (NUMERICS 3).
     """
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+    def __init__(self, config: BaseConfig, layer: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
-        self.num_heads = config.num_attention_heads
+        self.num_heads = config.heads_in(layer)
         self.head_size = config.head_size
         self.terms = config.position_terms
         # A Python float, folded into the factors before the products: half precision cannot overflow in the scores.

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from deberta_core.auto import AutoConfig
+from deberta_core.checkpoint import checkpoint_folder, config_beside
 from deberta_core.config import BaseConfig
+from deberta_core.hub import split_hub_options
 from deberta_tf import models, tasks
-from deberta_tf.models import TFDebertaPreTrainedModel
+from deberta_tf.models import PreTrainedModel
 
 
 class AutoBase:
@@ -18,26 +20,28 @@ class AutoBase:
         classes: model type to model class.
     """
 
-    classes: ClassVar[dict[str, type[TFDebertaPreTrainedModel]]]
+    classes: ClassVar[dict[str, type[PreTrainedModel]]]
 
     @classmethod
     def from_pretrained(cls, path: str | Path, config: BaseConfig | None = None, **options: Any) -> Any:
-        """Builds a model from a checkpoint folder, of the class its config.json names.
+        """Builds a model from a checkpoint, of the class its config.json names.
 
         Args:
-            path: the folder.
+            path: the folder, a weight file in it, or a hub id.
             config: used instead of the folder's config.json.
-            **options: as for `TFDebertaPreTrainedModel.from_pretrained`.
+            **options: as for `PreTrainedModel.from_pretrained`.
 
         Raises:
             ConfigError: config.json is missing, wrong or not DeBERTa's.
-            WeightError: see `TFDebertaPreTrainedModel.from_pretrained`.
+            WeightError: see `PreTrainedModel.from_pretrained`.
         """
-        config = AutoConfig.from_pretrained(path) if config is None else config
-        return cls.classes[config.model_type].from_pretrained(path, config, **options)
+        hub, options = split_hub_options(options)
+        folder = checkpoint_folder(path, with_config=config is None, **hub)
+        model_type = (AutoConfig.from_pretrained(config_beside(folder)) if config is None else config).model_type
+        return cls.classes[model_type].from_pretrained(folder, config, **options)
 
     @classmethod
-    def from_config(cls, config: BaseConfig) -> TFDebertaPreTrainedModel:
+    def from_config(cls, config: BaseConfig) -> PreTrainedModel:
         """Builds a model with fresh weights, of the configuration's class."""
         return cls.classes[config.model_type](config)
 

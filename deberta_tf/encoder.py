@@ -40,11 +40,12 @@ class ResidualOutput(keras.layers.Layer):
 class Attention(keras.layers.Layer):
     """Self-attention and its output projection."""
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+    def __init__(self, config: BaseConfig, layer: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.self = make_self_attention(config, name="self", dtype=self.dtype_policy)  # published name
+        self.self = make_self_attention(config, layer, name="self", dtype=self.dtype_policy)  # published name
         # `output` is a property of Keras layers: the attribute differs, the name does not.
-        self.output_block = ResidualOutput(config, config.all_heads_size, name="output", dtype=self.dtype_policy)
+        width = config.all_heads_size(layer)
+        self.output_block = ResidualOutput(config, width, name="output", dtype=self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
@@ -78,9 +79,9 @@ class Intermediate(keras.layers.Layer):
 class Layer(keras.layers.Layer):
     """One transformer layer."""
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+    def __init__(self, config: BaseConfig, number: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.attention = Attention(config, name="attention", dtype=self.dtype_policy)
+        self.attention = Attention(config, number, name="attention", dtype=self.dtype_policy)
         self.intermediate = Intermediate(config, name="intermediate", dtype=self.dtype_policy)
         self.output_block = ResidualOutput(config, config.intermediate_size, name="output", dtype=self.dtype_policy)
 
@@ -134,7 +135,7 @@ class Encoder(keras.layers.Layer):
         super().__init__(**kwargs)
         dtype = self.dtype_policy
         self.config = config
-        self.layer = [Layer(config, name=f"layer_{i}", dtype=dtype) for i in range(config.num_hidden_layers)]
+        self.layer = [Layer(config, i, name=f"layer_{i}", dtype=dtype) for i in range(config.num_hidden_layers)]
         self.rel_embeddings = (
             embedding(config, config.table_rows, config.hidden_size, "rel_embeddings", dtype)
             if config.relative_attention

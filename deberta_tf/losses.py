@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError
 from deberta_core.tasks import sequence_problem
+from deberta_tf.distribution import sum_over_replicas
 
 LossesAndCounts = tuple[Any, Any]
 Named = Mapping[str, Any]
@@ -82,7 +85,7 @@ def sequence_classification_losses(
 ) -> list[LossesAndCounts]:
     """What `sequence_problem` names, of `logits [B, N]` against `labels`."""
     logits, targets = predictions["logits"], labels["labels"]
-    return [_SEQUENCE_LOSSES[sequence_problem(config, targets.shape)](logits, targets)]
+    return [_SEQUENCE_LOSSES[sequence_problem(config, _label_shape(targets))](logits, targets)]
 
 
 def label_losses(config: BaseConfig, predictions: Named, labels: Named, token_mask: Any) -> list[LossesAndCounts]:
@@ -112,7 +115,31 @@ TASK_LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any], list[LossesAndC
 def mean_loss(parts: list[LossesAndCounts]) -> Any:
     """The mean over what counts, 0 if nothing does, and the mean of that over the parts; a scalar.
 
+    Under a distribution strategy it is the mean of the global batch, on every replica.
+
     Shape:
         losses, counts: of any one shape; losses are 0 where counts are.
     """
-    return sum(ops.sum(losses) / ops.maximum(ops.sum(counts), 1.0) for losses, counts in parts) / len(parts)
+    totals = [(_total(losses), _total(counts)) for losses, counts in parts]
+    return sum(loss / ops.maximum(count, 1.0) for loss, count in totals) / len(totals)
+
+
+def _label_shape(targets: Any) -> tuple[int | None, ...]:
+    """The shape of labels; where TensorFlow's graph has seen both `[B]` and `[B, 1]`, and so knows no rank, `[B, 1]`.
+
+    Raises:
+        InputError: the rank is unknown, and the labels are floats, which may be distributions as well.
+    """
+    shape = targets.shape
+    if getattr(shape, "rank", 0) is not None:
+        return tuple(shape)
+    if "int" not in keras.backend.standardize_dtype(targets.dtype):
+        raise InputError(
+            "labels came in several ranks, so that the graph cannot tell classes from distributions. Give all batches "
+            "labels of one rank, or set problem_type in the configuration."
+        )
+    return (None, 1)
+
+
+def _total(values: Any) -> Any:
+    return sum_over_replicas(ops.sum(values))

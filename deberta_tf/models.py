@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import keras
 from keras import ops
 
-from deberta_core.checkpoint import load_config
+from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
@@ -16,8 +16,10 @@ from deberta_tf import weights
 from deberta_tf.checks import check_call
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
+from deberta_tf.export import export_saved_model
 from deberta_tf.inputs import name_inputs
 from deberta_tf.masks import make_masks
+from deberta_tf.surgery import Resizable
 
 
 class Encoded(NamedTuple):
@@ -29,7 +31,7 @@ class Encoded(NamedTuple):
     attentions: tuple[Any, ...] | None
 
 
-class TFDebertaPreTrainedModel(keras.Model):
+class PreTrainedModel(Resizable, keras.Model):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
     Every variable exists from construction on.
@@ -99,6 +101,11 @@ class TFDebertaPreTrainedModel(keras.Model):
         new_head: bool = False,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
         **config_overrides: Any,
     ) -> Self | tuple[Self, Any]:
         """Builds a model from a checkpoint folder.
@@ -106,13 +113,19 @@ class TFDebertaPreTrainedModel(keras.Model):
         Bare and task checkpoints cross: a backbone is read out of a task checkpoint and the reverse.
 
         Args:
-            path: a folder with config.json and `model.safetensors` or `tf_model.h5`.
+            path: a folder with config.json and weights in any of `deberta_core.checkpoint.FORMATS`, in one file or
+                several; such a file, with config.json beside it; or a hub id.
             config: used as it is instead of the folder's config.json. That may lack `legacy`; then the weights' names
                 say which masked-LM head it is.
             dtype: a Keras dtype or policy; None is the global policy.
             new_head: a missing head is initialised without a word.
             ignore_mismatched_sizes: parameters whose shape differs are initialised, with a warning.
             output_loading_info: also return the `LoadReport`.
+            revision: of a hub id: a branch, tag or commit.
+            cache_dir: where downloads are kept; None is the hub's own place.
+            local_files_only: use no network.
+            token: for repositories that are not public.
+            force_download: download again what is in the cache.
             **config_overrides: fields of the configuration to change.
 
         Raises:
@@ -120,32 +133,80 @@ class TFDebertaPreTrainedModel(keras.Model):
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
+        path = checkpoint_folder(
+            path,
+            with_config=config is None,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+            force_download=force_download,
+        )
         if config is None:
             config = load_config(cls.config_class, path, cls.task, config_overrides)
         elif config_overrides:
             config = config.replace(**config_overrides)
         model, report = weights.load(
-            cls, config, Path(path), dtype=dtype, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes
+            cls, config, path, dtype=dtype, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes
         )
         return (model, report) if output_loading_info else model
 
-    def save_pretrained(self, folder: str | Path, format: str = "safetensors") -> None:
+    def save_pretrained(
+        self, folder: str | Path, max_shard_size: int | str | None = "5GB", format: str = "safetensors"
+    ) -> None:
         """Writes config.json and the weights into `folder`, which is made if need be.
 
         Args:
             folder: where to.
+            max_shard_size: bytes, or a text such as "5GB", above which the weights go into several files and an index;
+                None for one file.
             format: a name of `deberta_core.checkpoint.FORMATS`.
 
         Raises:
-            WeightError: an unknown format, or one that cannot hold the parameters' dtype.
+            WeightError: an unknown format, or one that cannot hold the parameters' dtype, or several files.
+            InputError: `max_shard_size` is no size.
         """
-        weights.save(self, Path(folder), format)
+        weights.save(self, Path(folder), max_shard_size, format)
+
+    def export(
+        self,
+        filepath: str | Path,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes the model for serving; a SavedModel has the named signatures of `deberta_tf.export.SIGNATURES`.
+
+        Args:
+            filepath: the folder, or file, to write.
+            format: "tf_saved_model", of any batch size and length; others are left to Keras.
+            verbose: whether Keras prints what it wrote.
+            input_signature: another signature than ours; it is left to Keras.
+            **kwargs: Keras' options of the format.
+        """
+        if format == "tf_saved_model" and input_signature is None:
+            export_saved_model(self, filepath, verbose)
+        else:
+            super().export(filepath, format, verbose, input_signature, **kwargs)
 
 
 _OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
 
 
-class Backbone(TFDebertaPreTrainedModel):
+class TFDebertaPreTrainedModel(PreTrainedModel):
+    """Base of the models of DeBERTa v1."""
+
+    config_class = DebertaConfig
+
+
+class TFDebertaV2PreTrainedModel(PreTrainedModel):
+    """Base of the models of DeBERTa v2 and v3."""
+
+    config_class = DebertaV2Config
+
+
+class Backbone(PreTrainedModel):
     """Embeddings and encoder, of every version."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
@@ -220,10 +281,8 @@ class Backbone(TFDebertaPreTrainedModel):
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaModel(Backbone):
+class TFDebertaModel(Backbone, TFDebertaPreTrainedModel):
     """The backbone of DeBERTa v1."""
-
-    config_class = DebertaConfig
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -231,10 +290,8 @@ class TFDebertaModel(Backbone):
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaV2Model(Backbone):
+class TFDebertaV2Model(Backbone, TFDebertaV2PreTrainedModel):
     """The backbone of DeBERTa v2 and v3."""
-
-    config_class = DebertaV2Config
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)

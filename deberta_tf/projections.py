@@ -14,9 +14,9 @@ from deberta_tf.layers import dense
 class FusedSelfAttention(DisentangledSelfAttention):
     """v1: one projection without bias, its rows laid out per head as [q, k, v] of D rows each; no key bias."""
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
-        super().__init__(config, **kwargs)
-        heads, dtype = config.all_heads_size, self.dtype_policy
+    def __init__(self, config: BaseConfig, layer: int, **kwargs: Any) -> None:
+        super().__init__(config, layer, **kwargs)
+        heads, dtype = config.all_heads_size(layer), self.dtype_policy
         self.in_proj = dense(config, 3 * heads, "in_proj", dtype, use_bias=False)
         self.pos_proj = dense(config, heads, "pos_proj", dtype, use_bias=False) if "c2p" in self.terms else None
         self.pos_q_proj = dense(config, heads, "pos_q_proj", dtype) if "p2c" in self.terms else None
@@ -26,8 +26,9 @@ class FusedSelfAttention(DisentangledSelfAttention):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.q_bias = self.add_weight(shape=(self.config.all_heads_size,), initializer="zeros", name="q_bias")
-        self.v_bias = self.add_weight(shape=(self.config.all_heads_size,), initializer="zeros", name="v_bias")
+        width = self.num_heads * self.head_size
+        self.q_bias = self.add_weight(shape=(width,), initializer="zeros", name="q_bias")
+        self.v_bias = self.add_weight(shape=(width,), initializer="zeros", name="v_bias")
         for part in (self.in_proj, self.pos_proj, self.pos_q_proj):
             if part is not None:
                 part.build((None, self.config.hidden_size))
@@ -57,9 +58,9 @@ class FusedSelfAttention(DisentangledSelfAttention):
 class SeparateSelfAttention(DisentangledSelfAttention):
     """v2 and v3: query, key and value each have a projection; relative positions share them or have their own."""
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
-        super().__init__(config, **kwargs)
-        heads, dtype = config.all_heads_size, self.dtype_policy
+    def __init__(self, config: BaseConfig, layer: int, **kwargs: Any) -> None:
+        super().__init__(config, layer, **kwargs)
+        heads, dtype = config.all_heads_size(layer), self.dtype_policy
         own = () if config.shares_position_projections else self.terms
         self.query_proj = dense(config, heads, "query_proj", dtype)
         self.key_proj = dense(config, heads, "key_proj", dtype)
@@ -89,6 +90,6 @@ class SeparateSelfAttention(DisentangledSelfAttention):
 _VERSIONS = {"deberta": FusedSelfAttention, "deberta-v2": SeparateSelfAttention}
 
 
-def make_self_attention(config: BaseConfig, **kwargs: Any) -> DisentangledSelfAttention:
-    """The self-attention of the configuration's version."""
-    return _VERSIONS[config.model_type](config, **kwargs)
+def make_self_attention(config: BaseConfig, layer: int, **kwargs: Any) -> DisentangledSelfAttention:
+    """The self-attention of the configuration's version, with the heads of the layer of this number."""
+    return _VERSIONS[config.model_type](config, layer, **kwargs)

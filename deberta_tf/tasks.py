@@ -8,17 +8,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
+from deberta_core.config import BaseConfig
 from deberta_core.outputs import make_output
 from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, Scope
 from deberta_tf.inputs import fold_choices
 from deberta_tf.layers import dense, dropout
 from deberta_tf.losses import TASK_LOSSES, mean_loss
-from deberta_tf.models import Backbone, Encoded, TFDebertaPreTrainedModel
+from deberta_tf.models import Backbone, Encoded, PreTrainedModel, TFDebertaPreTrainedModel, TFDebertaV2PreTrainedModel
 from deberta_tf.training import Trained
 
 
-class TaskModel(Trained, TFDebertaPreTrainedModel):
+class TaskModel(Trained, PreTrainedModel):
     """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
@@ -218,15 +218,14 @@ class SpanModel(TaskModel):
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaForMaskedLM(LmModel):
+class TFDebertaForMaskedLM(LmModel, TFDebertaPreTrainedModel):
     """Masked LM with DeBERTa v1: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
 
-    config_class = DebertaConfig
     task = "masked_lm"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaForSequenceClassification(PooledModel):
+class TFDebertaForSequenceClassification(PooledModel, TFDebertaPreTrainedModel):
     """Sequence classification with DeBERTa v1: single label, multi-label, regression, soft labels.
 
     Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
@@ -234,44 +233,39 @@ class TFDebertaForSequenceClassification(PooledModel):
     `SequenceClassifierOutput`: `logits [B, N]`.
     """
 
-    config_class = DebertaConfig
     task = "sequence_classification"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaForTokenClassification(TokenModel):
+class TFDebertaForTokenClassification(TokenModel, TFDebertaPreTrainedModel):
     """Token classification with DeBERTa v1: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
 
-    config_class = DebertaConfig
     task = "token_classification"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaForQuestionAnswering(SpanModel):
+class TFDebertaForQuestionAnswering(SpanModel, TFDebertaPreTrainedModel):
     """Extractive question answering with DeBERTa v1; `QuestionAnsweringOutput`."""
 
-    config_class = DebertaConfig
     task = "question_answering"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaForMultipleChoice(PooledModel):
+class TFDebertaForMultipleChoice(PooledModel, TFDebertaPreTrainedModel):
     """Multiple choice with DeBERTa v1: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
 
-    config_class = DebertaConfig
     task = "multiple_choice"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaV2ForMaskedLM(LmModel):
+class TFDebertaV2ForMaskedLM(LmModel, TFDebertaV2PreTrainedModel):
     """Masked LM with DeBERTa v2 and v3: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
 
-    config_class = DebertaV2Config
     task = "masked_lm"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaV2ForSequenceClassification(PooledModel):
+class TFDebertaV2ForSequenceClassification(PooledModel, TFDebertaV2PreTrainedModel):
     """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels.
 
     Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
@@ -279,29 +273,25 @@ class TFDebertaV2ForSequenceClassification(PooledModel):
     `SequenceClassifierOutput`: `logits [B, N]`.
     """
 
-    config_class = DebertaV2Config
     task = "sequence_classification"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaV2ForTokenClassification(TokenModel):
+class TFDebertaV2ForTokenClassification(TokenModel, TFDebertaV2PreTrainedModel):
     """Token classification with DeBERTa v2 and v3: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
 
-    config_class = DebertaV2Config
     task = "token_classification"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaV2ForQuestionAnswering(SpanModel):
+class TFDebertaV2ForQuestionAnswering(SpanModel, TFDebertaV2PreTrainedModel):
     """Extractive question answering with DeBERTa v2 and v3; `QuestionAnsweringOutput`."""
 
-    config_class = DebertaV2Config
     task = "question_answering"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaV2ForMultipleChoice(PooledModel):
+class TFDebertaV2ForMultipleChoice(PooledModel, TFDebertaV2PreTrainedModel):
     """Multiple choice with DeBERTa v2 and v3: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
 
-    config_class = DebertaV2Config
     task = "multiple_choice"

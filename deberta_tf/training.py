@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras import ops
+from keras import ops, tree
 
 from deberta_core.errors import InputError
+from deberta_tf.class_weights import applies_per_token, check_class_weight, weigh_tokens
+from deberta_tf.distribution import gather_rows, replica_count
 from deberta_tf.losses import TASK_LOSSES, mean_loss
 from deberta_tf.masks import make_masks
 
@@ -19,12 +21,30 @@ class Trained:
     given to `compile` is applied to the logits (to a list of both for question answering).
     """
 
+    def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
+        """Keras' `fit`; `class_weight` also weighs labels per token.
+
+        Raises:
+            InputError: class weights for labels that are no classes, or with sample weights.
+        """
+        x, options = self._weigh_classes(x, y, options)
+        return super().fit(x, y, *arguments, **options)
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **options: Any) -> Any:
+        """Keras' `train_on_batch`; see `fit`."""
+        x, options = self._weigh_classes(x, y, {"sample_weight": sample_weight, **options})
+        return super().train_on_batch(x, y, **options)
+
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """The training loss, a scalar: the compiled one, else the mean of the head's own.
 
         Sample weights multiply the losses; their mean is over the labels, as in Keras' own losses.
+
+        Under a distribution strategy it is the loss of the global batch divided by the number of replicas, on each of
+        them: Keras sums their gradients. A mean over the labels that count is no mean of the replicas' means, so that
+        the head's own loss sums over the replicas, and a compiled one, of which nothing is known, sees all rows.
 
         Raises:
             InputError: there are no labels.
@@ -34,12 +54,19 @@ class Trained:
             names = ", ".join(self.spec.labels)
             raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
         if self._compile_loss is not None:
-            return super().compute_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
+            return self._compiled_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
         parts = TASK_LOSSES[self.spec.name](self.config, y_pred._asdict(), labels, self._token_mask(x))
         if sample_weight is not None:
             parts = [(losses * _broadcast(sample_weight, losses), counts) for losses, counts in parts]
         loss = mean_loss(parts)
-        return sum((ops.cast(extra, loss.dtype) for extra in self.losses), loss)
+        return sum((ops.cast(extra, loss.dtype) for extra in self.losses), loss) / replica_count()
+
+    def _compiled_loss(self, x: Any, labels: Any, scores: Any, sample_weight: Any, training: bool) -> Any:
+        """Keras' loss of the global batch, divided by the number of replicas: by Keras, if it is a mean."""
+        rows = (tree.map_structure(gather_rows, part) for part in (labels, scores, sample_weight))
+        loss = super().compute_loss(x, *rows, training)
+        is_sum = any(getattr(part, "reduction", None) == "sum" for part in tree.flatten(self.loss))
+        return loss / replica_count() if is_sum else loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Updates the compiled metrics with the logits."""
@@ -51,6 +78,17 @@ class Trained:
         if isinstance(x, Mapping):
             x = {name: value for name, value in x.items() if name not in self.spec.labels}
         return super().predict_step((x,))
+
+    def _weigh_classes(self, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Turns an option `class_weight` that Keras would misread into sample weights; x is a dataset if y is None."""
+        classes = options.get("class_weight")
+        if classes is None:
+            return x, options
+        check_class_weight(self.config, self.spec)
+        if not applies_per_token(self.spec):
+            return x, options
+        x, weights = weigh_tokens(x, y, options.get("sample_weight"), classes)
+        return x, {**options, "class_weight": None, "sample_weight": weights}
 
     def _labels(self, x: Any, y: Any) -> dict[str, Any] | None:
         """The labels by name, from y (an array, a list or tuple in order, a dict) or else from x; None without any."""

@@ -14,9 +14,9 @@ from deberta_core.config import BaseConfig
 from deberta_core.parameters import Parameter, expand
 
 if TYPE_CHECKING:
-    from deberta_tf.models import TFDebertaPreTrainedModel
+    from deberta_tf.models import PreTrainedModel
 
-    Model = TypeVar("Model", bound=TFDebertaPreTrainedModel)
+    Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 def load(
@@ -38,15 +38,15 @@ def load(
     return model, loaded.report
 
 
-def save(model: TFDebertaPreTrainedModel, folder: Path, format: str) -> None:
+def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None, format: str) -> None:
     """Writes config.json and the weights; arguments as in `save_pretrained`."""
     published_name = type(model).__name__.removeprefix("TF")  # of the PyTorch class, as transformers writes it
     config = model.config.replace(extra=model.config.extra | {"architectures": [published_name]})
-    save_weights(folder, config, model.task, _Arrays(model), format)
+    save_weights(folder, config, model.task, _Arrays(model), format, max_shard_size)
     config.save_pretrained(folder)
 
 
-def parameter_variables(model: TFDebertaPreTrainedModel) -> dict[str, keras.Variable]:
+def parameter_variables(model: PreTrainedModel) -> dict[str, keras.Variable]:
     """The model's variables by their PyTorch names, in the table's order."""
     prefix = f"{model.path}/"
     by_path = {variable.path.removeprefix(prefix): variable for variable in model.weights}
@@ -56,7 +56,7 @@ def parameter_variables(model: TFDebertaPreTrainedModel) -> dict[str, keras.Vari
 class _Arrays(Mapping[str, Any]):
     """Parameters as arrays in PyTorch's layout, each converted when it is asked for."""
 
-    def __init__(self, model: TFDebertaPreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         self._variables = parameter_variables(model)
         self._table: dict[str, Parameter] = expand(model.config, model.task)
 

@@ -1,6 +1,18 @@
 """DeBERTa in PyTorch; mirrors `deberta_tf` file for file."""
 
-from deberta_core.auto import AutoConfig
+from deberta_core.auto import AutoConfig, AutoTokenizer
+from deberta_core.collation import (
+    AnswerWindow,
+    DataCollatorForLanguageModeling,
+    DataCollatorForMultipleChoice,
+    DataCollatorForNGramMask,
+    DataCollatorForTokenClassification,
+    DataCollatorForWholeWordMask,
+    DataCollatorWithPadding,
+    align_span_labels,
+    align_word_labels,
+    answer_windows,
+)
 from deberta_core.config import DebertaConfig, DebertaV2Config
 from deberta_core.outputs import (
     BaseModelOutput,
@@ -11,7 +23,14 @@ from deberta_core.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from deberta_core.tokenization import DebertaV2Tokenizer
+from deberta_core.tokenization import (
+    AddedToken,
+    BatchEncoding,
+    DebertaTokenizer,
+    DebertaTokenizerFast,
+    DebertaV2Tokenizer,
+    DebertaV2TokenizerFast,
+)
 from deberta_torch.auto import (
     AutoModel,
     AutoModelForMaskedLM,
@@ -20,7 +39,8 @@ from deberta_torch.auto import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
-from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model
+from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model, DebertaV2PreTrainedModel
+from deberta_torch.outputs import register_outputs
 from deberta_torch.tasks import (
     DebertaForMaskedLM,
     DebertaForMultipleChoice,
@@ -34,7 +54,11 @@ from deberta_torch.tasks import (
     DebertaV2ForTokenClassification,
 )
 
+register_outputs()
+
 __all__ = [
+    "AddedToken",
+    "AnswerWindow",
     "AutoConfig",
     "AutoModel",
     "AutoModelForMaskedLM",
@@ -42,7 +66,15 @@ __all__ = [
     "AutoModelForQuestionAnswering",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
+    "AutoTokenizer",
     "BaseModelOutput",
+    "BatchEncoding",
+    "DataCollatorForLanguageModeling",
+    "DataCollatorForMultipleChoice",
+    "DataCollatorForNGramMask",
+    "DataCollatorForTokenClassification",
+    "DataCollatorForWholeWordMask",
+    "DataCollatorWithPadding",
     "DebertaConfig",
     "DebertaForMaskedLM",
     "DebertaForMultipleChoice",
@@ -51,6 +83,8 @@ __all__ = [
     "DebertaForTokenClassification",
     "DebertaModel",
     "DebertaPreTrainedModel",
+    "DebertaTokenizer",
+    "DebertaTokenizerFast",
     "DebertaV2Config",
     "DebertaV2ForMaskedLM",
     "DebertaV2ForMultipleChoice",
@@ -58,11 +92,16 @@ __all__ = [
     "DebertaV2ForSequenceClassification",
     "DebertaV2ForTokenClassification",
     "DebertaV2Model",
+    "DebertaV2PreTrainedModel",
     "DebertaV2Tokenizer",
+    "DebertaV2TokenizerFast",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceOutput",
     "QuestionAnsweringOutput",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
+    "align_span_labels",
+    "align_word_labels",
+    "answer_windows",
 ]

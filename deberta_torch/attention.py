@@ -35,9 +35,9 @@ class DisentangledSelfAttention(nn.Module):
         arXiv 2006.03654 equations 2-4, with the index of the position-to-content term as trained (NUMERICS 3).
     """
 
-    def __init__(self, config: BaseConfig) -> None:
+    def __init__(self, config: BaseConfig, layer: int) -> None:
         super().__init__()
-        self.num_heads = config.num_attention_heads
+        self.num_heads = config.heads_in(layer)
         self.head_size = config.head_size
         self.terms = config.position_terms
         # A Python float, folded into the factors before the products: half precision cannot overflow in the scores.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
@@ -30,10 +33,10 @@ class ResidualOutput(nn.Module):
 class Attention(nn.Module):
     """Self-attention and its output projection."""
 
-    def __init__(self, config: BaseConfig) -> None:
+    def __init__(self, config: BaseConfig, layer: int) -> None:
         super().__init__()
-        self.self = make_self_attention(config)  # published name
-        self.output = ResidualOutput(config, config.all_heads_size)
+        self.self = make_self_attention(config, layer)  # published name
+        self.output = ResidualOutput(config, config.all_heads_size(layer))
 
     def forward(self, hidden: Tensor, masks: Masks, positions: RelativePositions | None) -> tuple[Tensor, Tensor]:
         """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
@@ -57,9 +60,9 @@ class Intermediate(nn.Module):
 class Layer(nn.Module):
     """One transformer layer."""
 
-    def __init__(self, config: BaseConfig) -> None:
+    def __init__(self, config: BaseConfig, number: int) -> None:
         super().__init__()
-        self.attention = Attention(config)
+        self.attention = Attention(config, number)
         self.intermediate = Intermediate(config)
         self.output = ResidualOutput(config, config.intermediate_size)
 
@@ -89,17 +92,23 @@ class Convolution(nn.Module):
 
 
 class Encoder(nn.Module):
-    """All layers, the relative table, and the convolution where configured."""
+    """All layers, the relative table, and the convolution where configured.
+
+    Attributes:
+        checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
+            a layer computed inside and computes it again in the backward pass.
+    """
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(Layer(config, number) for number in range(config.num_hidden_layers))
         self.rel_embeddings = nn.Embedding(config.table_rows, config.hidden_size) if config.relative_attention else None
         self.LayerNorm = (  # published name: the norm of the relative table
             nn.LayerNorm(config.hidden_size, config.layer_norm_eps) if config.normalizes_table else None
         )
         self.conv = Convolution(config) if config.convolution_kernel else None
         self.config = config
+        self.checkpointing: dict[str, Any] | None = None
         self.register_buffer("position_index", self._position_index(), persistent=False)
 
     def forward(
@@ -115,7 +124,10 @@ class Encoder(nn.Module):
         hidden_states, attentions = [hidden], []
         encoder_input = hidden
         for number, layer in enumerate(self.layer):
-            hidden, probabilities = layer(hidden, masks, positions)
+            if self.checkpointing is not None and self.training and torch.is_grad_enabled():
+                hidden, probabilities = checkpoint(layer, hidden, masks, positions, **self.checkpointing)
+            else:
+                hidden, probabilities = layer(hidden, masks, positions)
             if number == 0 and self.conv is not None:
                 hidden = self.conv(encoder_input, hidden, masks.tokens)
             if output_hidden_states:

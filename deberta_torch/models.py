@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from deberta_core.checkpoint import load_config
+from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
@@ -18,6 +18,7 @@ from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
 from deberta_torch.layers import initialize
 from deberta_torch.masks import make_masks
+from deberta_torch.surgery import Resizable
 
 
 class Encoded(NamedTuple):
@@ -29,7 +30,7 @@ class Encoded(NamedTuple):
     attentions: tuple[Tensor, ...] | None
 
 
-class DebertaPreTrainedModel(nn.Module):
+class PreTrainedModel(Resizable, nn.Module):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
     Attributes:
@@ -72,6 +73,30 @@ class DebertaPreTrainedModel(nn.Module):
             for module in part.modules():
                 initialize(module, self.config.initializer_range)
 
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """Trains in less memory: what a layer computed inside is computed again in the backward pass.
+
+        Loss and gradients stay the same to the last bit. In evaluation mode nothing changes.
+
+        Args:
+            gradient_checkpointing_kwargs: arguments of `torch.utils.checkpoint.checkpoint`; default
+                `use_reentrant=False`.
+        """
+        self._encoder.checkpointing = {"use_reentrant": False, **(gradient_checkpointing_kwargs or {})}
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Undoes `gradient_checkpointing_enable`."""
+        self._encoder.checkpointing = None
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether `gradient_checkpointing_enable` is in force."""
+        return self._encoder.checkpointing is not None
+
+    @property
+    def _encoder(self) -> Encoder:
+        return getattr(self, "deberta", self).encoder
+
     @classmethod
     def from_pretrained(
         cls,
@@ -83,6 +108,11 @@ class DebertaPreTrainedModel(nn.Module):
         new_head: bool = False,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
         **config_overrides: Any,
     ) -> Self | tuple[Self, Any]:
         """Builds a model from a checkpoint folder, in evaluation mode.
@@ -90,7 +120,8 @@ class DebertaPreTrainedModel(nn.Module):
         Bare and task checkpoints cross: a backbone is read out of a task checkpoint and the reverse.
 
         Args:
-            path: a folder with config.json and `model.safetensors` or `tf_model.h5`.
+            path: a folder with config.json and weights in any of `deberta_core.checkpoint.FORMATS`, in one file or
+                several; such a file, with config.json beside it; or a hub id.
             config: used as it is instead of the folder's config.json. That may lack `legacy`; then the weights' names
                 say which masked-LM head it is.
             dtype: of the parameters; None is float32, "auto" keeps the file's.
@@ -98,6 +129,11 @@ class DebertaPreTrainedModel(nn.Module):
             new_head: a missing head is initialised without a word.
             ignore_mismatched_sizes: parameters whose shape differs are initialised, with a warning.
             output_loading_info: also return the `LoadReport`.
+            revision: of a hub id: a branch, tag or commit.
+            cache_dir: where downloads are kept; None is the hub's own place.
+            local_files_only: use no network.
+            token: for repositories that are not public.
+            force_download: download again what is in the cache.
             **config_overrides: fields of the configuration to change.
 
         Raises:
@@ -105,6 +141,15 @@ class DebertaPreTrainedModel(nn.Module):
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
+        path = checkpoint_folder(
+            path,
+            with_config=config is None,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+            force_download=force_download,
+        )
         if config is None:
             config = load_config(cls.config_class, path, cls.task, config_overrides)
         elif config_overrides:
@@ -112,7 +157,7 @@ class DebertaPreTrainedModel(nn.Module):
         model, report = weights.load(
             cls,
             config,
-            Path(path),
+            path,
             dtype=dtype,
             device=device,
             new_head=new_head,
@@ -120,20 +165,37 @@ class DebertaPreTrainedModel(nn.Module):
         )
         return (model, report) if output_loading_info else model
 
-    def save_pretrained(self, folder: str | Path, format: str = "safetensors") -> None:
+    def save_pretrained(
+        self, folder: str | Path, max_shard_size: int | str | None = "5GB", format: str = "safetensors"
+    ) -> None:
         """Writes config.json and the weights into `folder`, which is made if need be.
 
         Args:
             folder: where to.
+            max_shard_size: bytes, or a text such as "5GB", above which the weights go into several files and an index;
+                None for one file.
             format: a name of `deberta_core.checkpoint.FORMATS`.
 
         Raises:
-            WeightError: an unknown format, or one that cannot hold the parameters' dtype.
+            WeightError: an unknown format, or one that cannot hold the parameters' dtype, or several files.
+            InputError: `max_shard_size` is no size.
         """
-        weights.save(self, Path(folder), format)
+        weights.save(self, Path(folder), max_shard_size, format)
 
 
-class Backbone(DebertaPreTrainedModel):
+class DebertaPreTrainedModel(PreTrainedModel):
+    """Base of the models of DeBERTa v1."""
+
+    config_class = DebertaConfig
+
+
+class DebertaV2PreTrainedModel(PreTrainedModel):
+    """Base of the models of DeBERTa v2 and v3."""
+
+    config_class = DebertaV2Config
+
+
+class Backbone(PreTrainedModel):
     """Embeddings and encoder, of every version."""
 
     def __init__(self, config: BaseConfig) -> None:
@@ -202,13 +264,9 @@ class Backbone(DebertaPreTrainedModel):
         return make_output(self.spec.output_name, values, return_dict)
 
 
-class DebertaModel(Backbone):
+class DebertaModel(Backbone, DebertaPreTrainedModel):
     """The backbone of DeBERTa v1."""
 
-    config_class = DebertaConfig
 
-
-class DebertaV2Model(Backbone):
+class DebertaV2Model(Backbone, DebertaV2PreTrainedModel):
     """The backbone of DeBERTa v2 and v3."""
-
-    config_class = DebertaV2Config

@@ -12,9 +12,9 @@ from deberta_torch.attention import DisentangledSelfAttention
 class FusedSelfAttention(DisentangledSelfAttention):
     """v1: one projection without bias, its rows laid out per head as [q, k, v] of D rows each; no key bias."""
 
-    def __init__(self, config: BaseConfig) -> None:
-        super().__init__(config)
-        width, heads = config.hidden_size, config.all_heads_size
+    def __init__(self, config: BaseConfig, layer: int) -> None:
+        super().__init__(config, layer)
+        width, heads = config.hidden_size, config.all_heads_size(layer)
         self.in_proj = nn.Linear(width, 3 * heads, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(heads))
         self.v_bias = nn.Parameter(torch.zeros(heads))
@@ -43,9 +43,9 @@ class FusedSelfAttention(DisentangledSelfAttention):
 class SeparateSelfAttention(DisentangledSelfAttention):
     """v2 and v3: query, key and value each have a projection; relative positions share them or have their own."""
 
-    def __init__(self, config: BaseConfig) -> None:
-        super().__init__(config)
-        width, heads = config.hidden_size, config.all_heads_size
+    def __init__(self, config: BaseConfig, layer: int) -> None:
+        super().__init__(config, layer)
+        width, heads = config.hidden_size, config.all_heads_size(layer)
         own = () if config.shares_position_projections else self.terms
         self.query_proj = nn.Linear(width, heads)
         self.key_proj = nn.Linear(width, heads)
@@ -69,6 +69,6 @@ class SeparateSelfAttention(DisentangledSelfAttention):
 _VERSIONS = {"deberta": FusedSelfAttention, "deberta-v2": SeparateSelfAttention}
 
 
-def make_self_attention(config: BaseConfig) -> DisentangledSelfAttention:
-    """The self-attention of the configuration's version."""
-    return _VERSIONS[config.model_type](config)
+def make_self_attention(config: BaseConfig, layer: int) -> DisentangledSelfAttention:
+    """The self-attention of the configuration's version, with the heads of the layer of this number."""
+    return _VERSIONS[config.model_type](config, layer)

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
+from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
 from deberta_core.inputs import fold_choices
 from deberta_core.outputs import make_output
 from deberta_torch.checks import check_call
 from deberta_torch.heads import ContextPooler, LanguageModelHead, LegacyPredictions
 from deberta_torch.losses import TASK_LOSSES, mean_loss
-from deberta_torch.models import Backbone, DebertaPreTrainedModel, Encoded
+from deberta_torch.models import Backbone, DebertaPreTrainedModel, DebertaV2PreTrainedModel, Encoded, PreTrainedModel
 
 
-class TaskModel(DebertaPreTrainedModel):
+class TaskModel(PreTrainedModel):
     """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
 
     def __init__(self, config: BaseConfig) -> None:
@@ -221,14 +221,13 @@ class SpanModel(TaskModel):
         return self.run(inputs, labels, output_attentions, output_hidden_states, return_dict)
 
 
-class DebertaForMaskedLM(LmModel):
+class DebertaForMaskedLM(LmModel, DebertaPreTrainedModel):
     """Masked LM with DeBERTa v1: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
 
-    config_class = DebertaConfig
     task = "masked_lm"
 
 
-class DebertaForSequenceClassification(PooledModel):
+class DebertaForSequenceClassification(PooledModel, DebertaPreTrainedModel):
     """Sequence classification with DeBERTa v1: single label, multi-label, regression, soft labels.
 
     Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
@@ -236,39 +235,34 @@ class DebertaForSequenceClassification(PooledModel):
     `SequenceClassifierOutput`: `logits [B, N]`.
     """
 
-    config_class = DebertaConfig
     task = "sequence_classification"
 
 
-class DebertaForTokenClassification(TokenModel):
+class DebertaForTokenClassification(TokenModel, DebertaPreTrainedModel):
     """Token classification with DeBERTa v1: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
 
-    config_class = DebertaConfig
     task = "token_classification"
 
 
-class DebertaForQuestionAnswering(SpanModel):
+class DebertaForQuestionAnswering(SpanModel, DebertaPreTrainedModel):
     """Extractive question answering with DeBERTa v1; `QuestionAnsweringOutput`."""
 
-    config_class = DebertaConfig
     task = "question_answering"
 
 
-class DebertaForMultipleChoice(PooledModel):
+class DebertaForMultipleChoice(PooledModel, DebertaPreTrainedModel):
     """Multiple choice with DeBERTa v1: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
 
-    config_class = DebertaConfig
     task = "multiple_choice"
 
 
-class DebertaV2ForMaskedLM(LmModel):
+class DebertaV2ForMaskedLM(LmModel, DebertaV2PreTrainedModel):
     """Masked LM with DeBERTa v2 and v3: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
 
-    config_class = DebertaV2Config
     task = "masked_lm"
 
 
-class DebertaV2ForSequenceClassification(PooledModel):
+class DebertaV2ForSequenceClassification(PooledModel, DebertaV2PreTrainedModel):
     """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels.
 
     Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
@@ -276,26 +270,22 @@ class DebertaV2ForSequenceClassification(PooledModel):
     `SequenceClassifierOutput`: `logits [B, N]`.
     """
 
-    config_class = DebertaV2Config
     task = "sequence_classification"
 
 
-class DebertaV2ForTokenClassification(TokenModel):
+class DebertaV2ForTokenClassification(TokenModel, DebertaV2PreTrainedModel):
     """Token classification with DeBERTa v2 and v3: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
 
-    config_class = DebertaV2Config
     task = "token_classification"
 
 
-class DebertaV2ForQuestionAnswering(SpanModel):
+class DebertaV2ForQuestionAnswering(SpanModel, DebertaV2PreTrainedModel):
     """Extractive question answering with DeBERTa v2 and v3; `QuestionAnsweringOutput`."""
 
-    config_class = DebertaV2Config
     task = "question_answering"
 
 
-class DebertaV2ForMultipleChoice(PooledModel):
+class DebertaV2ForMultipleChoice(PooledModel, DebertaV2PreTrainedModel):
     """Multiple choice with DeBERTa v2 and v3: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
 
-    config_class = DebertaV2Config
     task = "multiple_choice"

@@ -18,9 +18,9 @@ from deberta_torch.encoder import Encoder
 from deberta_torch.layers import initialize
 
 if TYPE_CHECKING:
-    from deberta_torch.models import DebertaPreTrainedModel
+    from deberta_torch.models import PreTrainedModel
 
-    Model = TypeVar("Model", bound=DebertaPreTrainedModel)
+    Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 def load(
@@ -64,10 +64,10 @@ def load(
     return model.eval(), loaded.report
 
 
-def save(model: DebertaPreTrainedModel, folder: Path, format: str) -> None:
+def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None, format: str) -> None:
     """Writes config.json and the weights; arguments as in `save_pretrained`."""
     config = model.config.replace(extra=model.config.extra | {"architectures": [type(model).__name__]})
-    save_weights(folder, config, model.task, _Arrays(dict(model.named_parameters())), format)
+    save_weights(folder, config, model.task, _Arrays(dict(model.named_parameters())), format, max_shard_size)
     config.save_pretrained(folder)
 
 

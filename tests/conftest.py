@@ -1,7 +1,8 @@
 """Fixtures that several folders of tests need."""
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from deberta_core import DebertaV2Config
 from deberta_core.parameters import Array, expand
 from deberta_core.tokenization import DebertaV2Tokenizer
+from tests.hub import Hub
 
 # Real sentences, enough for a vocabulary of 500 tokens; nothing outside the repository is needed.
 PROSE = """
@@ -90,3 +92,19 @@ def prose() -> list[str]:
 def small_tokenizer(prose: list[str]) -> DebertaV2Tokenizer:
     """A tokenizer trained on `prose`; tests must not change it."""
     return DebertaV2Tokenizer.train(prose, 500, model_max_length=64)
+
+
+@pytest.fixture
+def hub_server(monkeypatch, tmp_path) -> Iterator[Hub]:
+    """An empty model hub on this machine, which `huggingface_hub` uses instead of the real one, with an empty cache."""
+    pytest.importorskip("huggingface_hub")
+    server = Hub()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)  # between attempts
+    yield server
+    server.shutdown()
+    server.server_close()

@@ -1,20 +1,26 @@
-"""Writes the support table of README.md from the task table; with `--check` only compares."""
+"""Writes the tables of README.md, of tasks and of formats; with `--check` only compares."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from deberta_core.auto import CONFIG_CLASSES
+from deberta_core.checkpoint import FORMATS, Format, load_weights, save_weights
+from deberta_core.config import BaseConfig
+from deberta_core.parameters import expand
 from deberta_core.tasks import BACKBONE, TASKS
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- support table -->", "<!-- end of support table -->"
+SMALL = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
 
 
-def table() -> str:
-    """The table: a row per task, a column per version; `TF` stands before the Keras classes."""
+def task_table() -> str:
+    """A row per task, a column per version; `TF` stands before the Keras classes."""
     families = [cls.__name__.removesuffix("Config") for cls in CONFIG_CLASSES.values()]
     versions = {"Deberta": "v1", "DebertaV2": "v2, v3, mDeBERTa"}
     lines = [f"| task | {' | '.join(versions[family] for family in families)} | output |", "|---" * 4 + "|"]
@@ -24,18 +30,57 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def format_table() -> str:
+    """A row per format, a column per head; every cell is tried: written, read again, and compared."""
+    specs = (BACKBONE, *TASKS.values())
+    heads = " | ".join(spec.name.replace("_", " ") for spec in specs)
+    lines = [f"| name | files | numbers | {heads} |", "|---" * (3 + len(specs)) + "|"]
+    for row in FORMATS.values():
+        files = f"`{row.file_name}`" + (f", `{row.index_name}`" if row.write_part else "")
+        cells = " | ".join(_directions(row, None if spec is BACKBONE else spec.name) for spec in specs)
+        lines.append(f"| `{row.name}` | {files} | {', '.join(row.dtypes)} | {cells} |")
+    return "\n".join(lines)
+
+
+def _directions(row: Format, task: str | None) -> str:
+    """What works for every version and masked-LM head."""
+    configs = [cls(**SMALL, legacy=legacy) for cls in CONFIG_CLASSES.values() for legacy in (True, False)]
+    return "read, write" if all(_survives(row, config, task) for config in configs) else ""
+
+
+def _survives(row: Format, config: BaseConfig, task: str | None) -> bool:
+    random = np.random.default_rng(0)
+    weights = {name: random.normal(size=p.shape).astype("float32") for name, p in expand(config, task).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        save_weights(folder, config, task, weights, row.name)
+        with load_weights(folder, config, task) as loaded:
+            return all(np.array_equal(loaded.weights[name], array) for name, array in weights.items())
+
+
+# The mark before and after a table in README.md -> what stands between.
+TABLES = {"support table": task_table, "format table": format_table}
+
+
+def filled(text: str) -> str:
+    """README.md with its tables up to date."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{table()}\n{end}{rest.split(end)[1]}"
+    return text
+
+
 def main() -> int:
-    """Replaces the table between the marks of README.md; with `--check`, says whether it is up to date."""
+    """Replaces the tables between their marks; with `--check`, says whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if the table is outdated")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if a table is outdated")
     arguments = parser.parse_args()
     text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    new = f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
+    new = filled(text)
     if not arguments.check:
         README.write_text(new, encoding="utf-8")
     elif new != text:
-        print("README.md: the support table is outdated. Run: python tools/support_table.py", file=sys.stderr)
+        print("README.md: a table is outdated. Run: python tools/support_table.py", file=sys.stderr)
         return 1
     return 0
 

@@ -45,12 +45,13 @@ def plan(
     Raises:
         KeyError: a parameter has no name in the source.
     """
+    names = target.stored_names(config, task)
     turned = source.keras_layout != target.keras_layout
     return tuple(
         Move(
             source=stored[name],
             layout=REVERSED if turned and parameter.kind.reversed_axes else AS_IS,
-            target=target.stored_name(parameter, config, task),
+            target=names[name],
             shape=parameter.keras_shape if target.keras_layout else parameter.shape,
         )
         for name, parameter in expand(config, task).items()

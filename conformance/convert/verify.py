@@ -12,6 +12,7 @@ import numpy as np
 
 from conformance.convert.task import class_name, find_task
 from conformance.tolerances import TOLERANCES
+from deberta_core.auto import AutoTokenizer
 from deberta_core.checkpoint import load_config, load_weights, open_weights
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
@@ -19,7 +20,7 @@ from deberta_core.parameters import Array
 from deberta_core.reference.forward import forward
 from deberta_core.tasks import task_spec
 
-VOCABULARY_FILE = "spm.model"
+VOCABULARY_FILES = ("spm.model", "vocab.json", "tokenizer.json")  # of v2 and v3, of v1, of either
 TEXTS = (
     "The committee approved the budget on Tuesday, after nearly three hours of debate about schools and roads.",
     "Rain stopped play.",
@@ -116,10 +117,8 @@ def output_fields(task: str | None) -> tuple[str, ...]:
 
 def _texts(folder: Path, config: BaseConfig) -> dict[str, Array]:
     limit = config.max_position_embeddings
-    if (folder / VOCABULARY_FILE).is_file():
-        from deberta_core.tokenization import DebertaV2Tokenizer
-
-        tokenizer = DebertaV2Tokenizer.from_pretrained(folder)
+    if any((folder / name).is_file() for name in VOCABULARY_FILES):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
         length = min(limit, _MAX_TOKENS)
         batch = tokenizer(list(TEXTS), padding=True, truncation=True, max_length=length, return_tensors="np")
         return {name: np.asarray(batch[name], dtype=np.int32) for name in ("input_ids", "attention_mask")}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +24,19 @@ class Adapter(Protocol):
 
     name: str
 
-    def __init__(self, config: BaseConfig, task: str | None, params: Arrays) -> None:
-        """Builds the model and loads the parameters, named and laid out as in PyTorch."""
+    def __init__(self, config: BaseConfig, task: str | None, params: Arrays, dtype: str | None = None) -> None:
+        """Builds the model and loads the parameters, named and laid out as in PyTorch.
+
+        Args:
+            config: its configuration.
+            task: a name of `TASKS`; None is the backbone.
+            params: by PyTorch name.
+            dtype: of the model, in the framework's own words; None is float32.
+        """
+
+    @classmethod
+    def from_pretrained(cls, folder: Path, config: BaseConfig, task: str | None) -> Self:
+        """The model of a checkpoint folder, loaded as users load it."""
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         """Every output by the names of `reference.forward`, in evaluation mode."""
@@ -60,15 +73,22 @@ class TorchAdapter:
 
     name = "torch"
 
-    def __init__(self, config: BaseConfig, task: str | None, params: Arrays) -> None:
+    def __init__(self, config: BaseConfig, task: str | None, params: Arrays, dtype: str | None = None) -> None:
         import torch
 
-        import deberta_torch
-
         torch.backends.cuda.matmul.allow_tf32 = False
-        self.model = getattr(deberta_torch, model_class(config, task))(config)
+        self.model = self._model_class(config, task)(config)
         state = {name: torch.from_numpy(np.array(value)) for name, value in params.items()}
         self.model.load_state_dict(state, strict=True)
+        if dtype is not None:
+            self.model.to(getattr(torch, dtype))
+
+    @classmethod
+    def from_pretrained(cls, folder: Path, config: BaseConfig, task: str | None) -> Self:
+        """See `Adapter`."""
+        made = cls.__new__(cls)
+        made.model = cls._model_class(config, task).from_pretrained(folder)
+        return made
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         """See `Adapter`."""
@@ -91,6 +111,12 @@ class TorchAdapter:
         }
 
     @staticmethod
+    def _model_class(config: BaseConfig, task: str | None) -> Any:
+        import deberta_torch
+
+        return getattr(deberta_torch, model_class(config, task))
+
+    @staticmethod
     def _tensors(inputs: Arrays) -> dict[str, Any]:
         import torch
 
@@ -102,19 +128,34 @@ class KerasAdapter:
 
     name = "keras"
 
-    def __init__(self, config: BaseConfig, task: str | None, params: Arrays) -> None:
+    def __init__(self, config: BaseConfig, task: str | None, params: Arrays, dtype: str | None = None) -> None:
         import tensorflow as tf
 
-        import deberta_tf
-        from deberta_tf.weights import parameter_variables
-
         tf.config.experimental.enable_tensor_float_32_execution(False)
-        self.model = getattr(deberta_tf, f"TF{model_class(config, task)}")(config)
-        self.variables = parameter_variables(self.model)
-        self.table = expand(config, task)
+        self._hold(self._model_class(config, task)(config, dtype=dtype))
         assert set(self.variables) == set(params)
         for name, value in params.items():
             self.variables[name].assign(self.table[name].kind.convert(value))
+
+    @classmethod
+    def from_pretrained(cls, folder: Path, config: BaseConfig, task: str | None) -> Self:
+        """See `Adapter`."""
+        made = cls.__new__(cls)
+        made._hold(cls._model_class(config, task).from_pretrained(folder))
+        return made
+
+    def _hold(self, model: Any) -> None:
+        from deberta_tf.weights import parameter_variables
+
+        self.model = model
+        self.variables = parameter_variables(model)
+        self.table = expand(model.config, model.task)
+
+    @staticmethod
+    def _model_class(config: BaseConfig, task: str | None) -> Any:
+        import deberta_tf
+
+        return getattr(deberta_tf, f"TF{model_class(config, task)}")
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         """See `Adapter`."""
@@ -135,7 +176,34 @@ class KerasAdapter:
         return np.asarray(loss), gradients
 
 
+class TransformersAdapter:
+    """transformers' PyTorch models in float32, where they are installed: somebody else's error, to compare with."""
+
+    name = "transformers"
+
+    def __init__(self, config: BaseConfig, task: str | None, params: Arrays, dtype: str | None = None) -> None:
+        import torch
+        import transformers
+
+        published = transformers.AutoConfig.for_model(**config.to_dict(), attn_implementation="eager")
+        self.model = getattr(transformers, model_class(config, task))(published)
+        state = {name: torch.from_numpy(np.array(value)) for name, value in params.items()}
+        missing, unexpected = self.model.load_state_dict(state, strict=False)
+        tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}  # other names of loaded parameters
+        assert set(missing) <= tied, missing
+        assert not unexpected, unexpected
+
+    forward = TorchAdapter.forward
+    _tensors = staticmethod(TorchAdapter._tensors)
+
+
 FRAMEWORKS: dict[str, type[TorchAdapter] | type[KerasAdapter]] = {"torch": TorchAdapter, "keras": KerasAdapter}
+_PACKAGES = {"torch": ("torch",), "keras": ("tensorflow", "keras"), "transformers": ("torch", "transformers")}
+
+
+def is_installed(framework: str) -> bool:
+    """Whether the packages of a framework are there; none of them is imported."""
+    return all(importlib.util.find_spec(package) for package in _PACKAGES[framework])
 
 
 def model_class(config: BaseConfig, task: str | None) -> str:

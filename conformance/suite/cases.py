@@ -83,6 +83,8 @@ CASES: dict[str, Case] = {
         _v2("v2_mish", hidden_act="mish", pooler_hidden_act="linear"),
         _v2("v2_one_token", length=1),
         _v2("v2_long", length=150, num_hidden_layers=2),
+        _v1("v1_pruned_heads", pruned_heads={0: [0, 2], 2: [3]}),
+        _v2("v2_pruned_heads", share_att_key=False, pruned_heads={0: [1], 1: [0, 2, 3]}),
     )
 }
 
@@ -153,19 +155,40 @@ def folded_mask(inputs: Arrays) -> Array:
     if mask is None:
         return np.ones(next(iter(inputs.values())).shape[:2], bool)
     if "input_ids" in inputs and inputs["input_ids"].ndim == 3:
-        mask = mask.reshape(-1, mask.shape[-1])
+        mask = mask.reshape(-1, *mask.shape[2:])
     seen = mask.astype(np.float32) != 0
     return seen if seen.ndim == 2 else seen.any(axis=tuple(range(1, seen.ndim - 1)))
 
 
-def task_inputs(config: BaseConfig, task: str, setting: str, length: int, seed: int = 0, side: str = "right") -> Arrays:
-    """Inputs and labels of a task: 3 texts, or 3 times `CHOICES` for multiple choice; some labels are ignored."""
+def task_inputs(
+    config: BaseConfig,
+    task: str,
+    setting: str,
+    length: int,
+    seed: int = 0,
+    side: str = "right",
+    holes: bool = False,
+) -> Arrays:
+    """Inputs and labels of a task: 3 texts, or 3 times `CHOICES` for multiple choice; some labels are ignored.
+
+    With `holes`, tokens inside the texts are masked too, the first of the second text among them.
+    """
     if task == "multiple_choice":
         inputs = random_inputs(config, length, seed, batch=3 * CHOICES, side=side)
         inputs = {name: values.reshape(3, CHOICES, length) for name, values in inputs.items()}
     else:
         inputs = random_inputs(config, length, seed, side=side)
+    if holes:
+        inputs["attention_mask"] = with_holes(inputs["attention_mask"])
     return inputs | random_labels(config, task, setting, inputs, seed)
+
+
+def with_holes(mask: Array) -> Array:
+    """The mask `[..., L]` with token 2 hidden in every text, and token 0 in every second one."""
+    mask = mask.copy()
+    mask[..., 2:3] = 0
+    mask.reshape(-1, mask.shape[-1])[1::2, 0] = 0
+    return mask
 
 
 def random_labels(config: BaseConfig, task: str, setting: str, inputs: Arrays, seed: int = 0) -> Arrays:
@@ -181,9 +204,9 @@ def random_labels(config: BaseConfig, task: str, setting: str, inputs: Arrays, s
         "single": lambda: np.where(np.arange(batch) == 1, -100, generator.integers(0, count, batch)),
         "multi": lambda: generator.integers(0, 2, (batch, count)).astype(np.float32),
         # Far from the logits: near them the gradient is a difference of almost equal numbers.
-        "regression": lambda: (10 + generator.standard_normal(batch)).astype(np.float32),
+        "regression": lambda: (10 + generator.standard_normal((batch, count)[: 1 + (count > 1)])).astype(np.float32),
         "soft": lambda: generator.dirichlet(np.ones(count), batch).astype(np.float32),
-        "choices": lambda: generator.integers(0, CHOICES, batch),
+        "choices": lambda: generator.integers(0, mask.shape[1], batch),
         "tokens": lambda: _token_labels(generator, count, mask),
         "legacy": lambda: _token_labels(generator, config.vocab_size, mask),
         "new": lambda: _token_labels(generator, config.vocab_size, mask),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,54 @@ QUANTITIES = {
     "end_logits": "logits",
     "loss": "loss",
 }
+# The same in models of real depth and width, where rounding has further to grow.
+DEEP_QUANTITIES = {
+    "hidden": "deep hidden",
+    "attentions": "deep attentions",
+    "logits": "deep logits",
+    "loss": "deep loss",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Two arrays that should agree, not compared yet.
+
+    Attributes:
+        quantity: a name of `TOLERANCES`.
+        name: what the arrays are.
+        actual: what is judged.
+        expected: the judge.
+        scale: see `relative_error`.
+    """
+
+    quantity: str
+    name: str
+    actual: Array
+    expected: Array
+    scale: float | None = None
+
+    @property
+    def error(self) -> float:
+        """The relative error; infinity where the shapes differ."""
+        if self.actual.shape != self.expected.shape:
+            return math.inf
+        return relative_error(self.actual, self.expected, self.scale)
+
+    def check(self) -> float:
+        """The relative error; raises as `assert_close` does."""
+        __tracebackhide__ = True
+        return assert_close(self.actual, self.expected, quantity=self.quantity, name=self.name, scale=self.scale)
+
+
+def worst_errors(comparisons: Iterable[Comparison], *, check: bool = False) -> dict[str, float]:
+    """The worst error of each quantity; with `check` the first one beyond its bound raises."""
+    __tracebackhide__ = True
+    errors: dict[str, float] = {}
+    for comparison in comparisons:
+        error = comparison.check() if check else comparison.error
+        errors[comparison.quantity] = max(errors.get(comparison.quantity, 0.0), error)
+    return errors
 
 
 def relative_error(actual: Array, expected: Array, scale: float | None = None) -> float:
@@ -69,6 +118,11 @@ def assert_close(actual: Array, expected: Array, *, quantity: str, name: str, sc
     )
 
 
+def output_kind(name: str) -> str:
+    """What an output is: a value of `QUANTITIES`."""
+    return QUANTITIES[name.split(".")[0]]
+
+
 def at_real_positions(name: str, values: Array, mask: Array) -> Array:
     """The part of an output that is promised (NUMERICS decision 1).
 
@@ -77,13 +131,42 @@ def at_real_positions(name: str, values: Array, mask: Array) -> Array:
         values: `[B, L, ...]` for hidden states, `[B, H, Q, K]` for attentions; anything else is returned as it is.
         mask: bool `[B, L]`, true at real tokens.
     """
-    kind = QUANTITIES[name.split(".")[0]]
+    kind = output_kind(name)
     per_token = kind == "logits" and (values.ndim == 3 or name in ("start_logits", "end_logits"))
     if kind == "hidden" or per_token:
         return values[mask]
     if kind == "attentions":
         return values.swapaxes(1, 2)[mask]
     return values
+
+
+def compare_outputs(
+    actual: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    mask: Array,
+    *,
+    quantities: Mapping[str, str] | None = None,
+    label: str = "",
+) -> Iterator[Comparison]:
+    """Pairs every output in `actual` with the judge's, at real positions.
+
+    Args:
+        actual: named outputs of a framework.
+        expected: named outputs of the reference, or of a golden file; may hold more.
+        mask: bool `[B, L]`.
+        quantities: the bound of each kind of output; None takes the kind's own.
+        label: stands before the outputs' names.
+
+    Raises:
+        AssertionError: a name the judge does not know.
+    """
+    __tracebackhide__ = True
+    unknown = set(actual) - set(expected)
+    assert not unknown, f"outputs {sorted(unknown)} are not in {sorted(expected)}"
+    for name, values in actual.items():
+        kind = output_kind(name)
+        sides = (at_real_positions(name, side, mask) for side in (values, expected[name]))
+        yield Comparison((quantities or {}).get(kind, kind), label + name, *sides, output_scale(kind, expected[name]))
 
 
 def assert_outputs_close(
@@ -95,28 +178,16 @@ def assert_outputs_close(
         actual: named outputs of a framework.
         expected: named outputs of the reference, or of a golden file; may hold more.
         mask: bool `[B, L]`.
-        quantity: the bound for all of them; None takes each output's own.
+        quantity: the bound for all of them, relative to each output's own size; None takes each output's own.
 
     Raises:
         AssertionError: a name the judge does not know, or a value beyond its bound.
     """
     __tracebackhide__ = True
-    unknown = set(actual) - set(expected)
-    assert not unknown, f"outputs {sorted(unknown)} are not in {sorted(expected)}"
-    errors: dict[str, float] = {}
-    for name, values in actual.items():
-        kind = QUANTITIES[name.split(".")[0]]
-        judge = expected[name]
-        scale = output_scale(kind, judge) if quantity is None else None
-        error = assert_close(
-            at_real_positions(name, values, mask),
-            at_real_positions(name, judge, mask),
-            quantity=quantity or kind,
-            name=name,
-            scale=scale,
-        )
-        errors[kind] = max(errors.get(kind, 0.0), error)
-    return errors
+    comparisons = compare_outputs(actual, expected, mask)
+    if quantity is not None:
+        comparisons = (Comparison(quantity, one.name, one.actual, one.expected) for one in comparisons)
+    return worst_errors(comparisons, check=True)
 
 
 def output_scale(kind: str, judge: Array) -> float | None:

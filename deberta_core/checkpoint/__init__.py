@@ -1,10 +1,12 @@
 """Checkpoint files: every format read as a lazy mapping of PyTorch names to arrays, and written from one."""
 
+from deberta_core.checkpoint.folder import checkpoint_folder
 from deberta_core.checkpoint.formats import FORMATS, Format, find_weight_file, format_named, open_weights
-from deberta_core.checkpoint.lazy import Entry, LazyWeights
+from deberta_core.checkpoint.lazy import Entry, LazyWeights, blocks
 from deberta_core.checkpoint.load import LoadedWeights, LoadReport, load_weights, match_weights, refuse_problems
-from deberta_core.checkpoint.model_config import load_config
-from deberta_core.checkpoint.save import save_weights
+from deberta_core.checkpoint.model_config import config_beside, load_config
+from deberta_core.checkpoint.save import save_weights, shard_names
+from deberta_core.checkpoint.shards import shard_files
 
 __all__ = [
     "FORMATS",
@@ -13,6 +15,9 @@ __all__ = [
     "LazyWeights",
     "LoadReport",
     "LoadedWeights",
+    "blocks",
+    "checkpoint_folder",
+    "config_beside",
     "find_weight_file",
     "format_named",
     "load_config",
@@ -21,4 +26,6 @@ __all__ = [
     "open_weights",
     "refuse_problems",
     "save_weights",
+    "shard_files",
+    "shard_names",
 ]

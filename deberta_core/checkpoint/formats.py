@@ -6,15 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deberta_core.checkpoint.h5_file import read_h5, stored_h5, write_h5
+from deberta_core.checkpoint.bin_file import read_bin, write_bin
+from deberta_core.checkpoint.h5_file import read_h5, stored_h5, stored_h5_part, write_h5, write_h5_part
+from deberta_core.checkpoint.keras_file import read_keras, stored_keras, write_keras
 from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.checkpoint.safetensors_file import read_safetensors, write_safetensors
+from deberta_core.checkpoint.shards import INDEX_SUFFIX, read_shards
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError, one_of
-from deberta_core.parameters import Array, Parameter
+from deberta_core.parameters import OLD_PREFIXES, Array, expand
 
 Reader = Callable[[Path, BaseConfig], LazyWeights]
 Writer = Callable[[Path, BaseConfig, str | None, Mapping[str, Array]], None]
+Namer = Callable[[BaseConfig, str | None], dict[str, str]]
+_TORCH_DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,51 +29,88 @@ class Format:
     Attributes:
         name: what `--to` and `save_pretrained(format=...)` call it.
         file_name: the file in a checkpoint folder.
+        suffixes: how its files may end.
         read: opens a file.
         write: writes a file from the weights of a model.
-        stored_name: the name a parameter of a model gets in the file.
+        stored_names: the names the parameters of a model get in the file.
         keras_layout: whether the file holds arrays in Keras' layout.
         dtypes: what its parameters can be.
+        write_part: writes one of several files; None for a format that has no index.
+        indexed_names: the names the parameters get in the index; None for `stored_names`.
     """
 
     name: str
     file_name: str
+    suffixes: tuple[str, ...]
     read: Reader
     write: Writer
-    stored_name: Callable[[Parameter, BaseConfig, str | None], str]
+    stored_names: Namer
     keras_layout: bool
     dtypes: tuple[str, ...]
+    write_part: Writer | None = None
+    indexed_names: Namer | None = None
 
     @property
-    def suffix(self) -> str:
-        """How its files end."""
-        return Path(self.file_name).suffix
+    def index_name(self) -> str:
+        """The index of a checkpoint in several files."""
+        return self.file_name + INDEX_SUFFIX
 
 
-# In the order in which a folder with several is read.
+def _own_names(config: BaseConfig, task: str | None) -> dict[str, str]:
+    return {name: name for name in expand(config, task)}
+
+
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
         Format(
             name="safetensors",
             file_name="model.safetensors",
+            suffixes=(".safetensors",),
             read=read_safetensors,
             write=write_safetensors,
-            stored_name=lambda parameter, config, task: parameter.name,
+            stored_names=_own_names,
             keras_layout=False,
-            dtypes=("float32", "float16", "bfloat16", "float64"),
+            dtypes=_TORCH_DTYPES,
+            write_part=write_safetensors,
+        ),
+        Format(
+            name="bin",
+            file_name="pytorch_model.bin",
+            suffixes=(".bin", ".pt", ".pth"),
+            read=read_bin,
+            write=write_bin,
+            stored_names=_own_names,
+            keras_layout=False,
+            dtypes=_TORCH_DTYPES,
+            write_part=write_bin,
+        ),
+        Format(
+            name="keras",
+            file_name="model.weights.h5",
+            suffixes=(".weights.h5", ".keras"),
+            read=read_keras,
+            write=write_keras,
+            stored_names=stored_keras,
+            keras_layout=True,
+            dtypes=_TORCH_DTYPES,
         ),
         Format(
             name="h5",
             file_name="tf_model.h5",
+            suffixes=(".h5",),
             read=read_h5,
             write=write_h5,
-            stored_name=stored_h5,
+            stored_names=stored_h5,
             keras_layout=True,
-            dtypes=("float32",),  # HDF5 has no bfloat16, and transformers' classes make float32 variables
+            # HDF5 has no bfloat16, and transformers' classes make float32 variables and would widen the others.
+            dtypes=("float32",),
+            write_part=write_h5_part,
+            indexed_names=stored_h5_part,
         ),
     )
 }
+"""The formats by name, in the order in which a folder with several is read."""
 
 
 def format_named(name: str) -> Format:
@@ -83,10 +125,10 @@ def format_named(name: str) -> Format:
 
 
 def find_weight_file(path: str | Path) -> tuple[Path, Format]:
-    """The weight file of a checkpoint, and its format.
+    """The weight file of a checkpoint, or the index of several, and the format.
 
     Args:
-        path: a folder, in which the first format of `FORMATS` wins, or the file itself.
+        path: a folder, in which the first format of `FORMATS` wins, and one file before several; or the file itself.
 
     Raises:
         WeightError: there is none; the message says what was looked for.
@@ -95,29 +137,37 @@ def find_weight_file(path: str | Path) -> tuple[Path, Format]:
     names = ", ".join(row.file_name for row in FORMATS.values())
     if path.is_dir():
         for row in FORMATS.values():
-            if (path / row.file_name).is_file():
-                return path / row.file_name, row
-        raise WeightError(f"{path} holds no weight file. Looked for: {names}.")
+            for name in (row.file_name, row.index_name):
+                if (path / name).is_file():
+                    return path / name, row
+        raise WeightError(f"{path} holds no weight file. Looked for: {names}, or an index of several files.")
     if not path.is_file():
         raise WeightError(f"{path} does not exist. Give a folder that holds one of {names}, or such a file.")
     for row in FORMATS.values():
-        if path.name.endswith(row.suffix):
+        if path.name.removesuffix(INDEX_SUFFIX).endswith(row.suffixes):
             return path, row
     raise WeightError(f"{path} is no weight file that can be read. Its name must end as one of: {names}.")
 
 
 def open_weights(path: str | Path, config: BaseConfig) -> LazyWeights:
-    """Opens the weight file of a checkpoint.
+    """Opens the weights of a checkpoint.
 
     Args:
-        path: a folder or the file itself.
+        path: a folder, the file itself, or the index of several files.
         config: the model's configuration.
 
     Returns:
-        PyTorch names, as the checkpoint's kind of model has them, to arrays in PyTorch's layout.
+        PyTorch names, as the checkpoint's kind of model has them, to arrays in PyTorch's layout. Old beginnings of
+        names (`OLD_PREFIXES`) are replaced.
 
     Raises:
         WeightError: there is no such file, or it is damaged.
     """
     file, row = find_weight_file(path)
-    return row.read(file, config)
+    is_index = file.name.endswith(INDEX_SUFFIX)
+    weights = read_shards(file, config, row.read) if is_index else row.read(file, config)
+    for old, new in OLD_PREFIXES.items():
+        names = {new + name.removeprefix(old) if name.startswith(old) else name: name for name in weights}
+        if len(names) == len(weights):  # else both spellings are there, and loading says so
+            weights = weights.select(names)
+    return weights

@@ -8,26 +8,22 @@ Each top-level layer of the model is a group with the attribute `weight_names`; 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from deberta_core.checkpoint.lazy import Entry, LazyWeights, check_tied, damaged
+from deberta_core.checkpoint.h5_output import new_h5_file
+from deberta_core.checkpoint.h5_safety import read_h5_file
+from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
 from deberta_core.parameters import BIAS, DENSE, Array, Kind, Parameter, expand
 from deberta_core.tasks import TASKS, task_spec
 
-if TYPE_CHECKING:
-    import h5py
-
 # The masked-LM layer there owns the embedding layer too, for the tied decoder, and stores its variables again.
 _ALSO_STORED = {"cls": ("deberta/embeddings/",)}
-# What h5py raises for a file with damaged parts, besides OSError for one that is none.
-_H5_PROBLEMS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 _KERAS_VERSION = "2.21.0"  # of the Keras 2 whose layout this is
 _HEADER_LIMIT = 64512  # bytes HDF5 leaves for one attribute; Keras splits a longer list
 # A Keras layer lists the variables it made itself, in the order it made them, before those of its sublayers.
@@ -37,7 +33,7 @@ _WEIGHT_LEAVES = ("kernel", "gamma", "embeddings", "weight")
 
 
 def read_h5(file: Path, config: BaseConfig) -> LazyWeights:
-    """Opens a tf_model.h5.
+    """Opens a tf_model.h5, or a part of one in several files.
 
     Args:
         file: the file.
@@ -50,32 +46,8 @@ def read_h5(file: Path, config: BaseConfig) -> LazyWeights:
     Raises:
         WeightError: the file is truncated, damaged or of another layout, or points to data outside itself.
     """
-    import h5py
-
     known = {p.h5_path: p for task in (None, *TASKS) for p in expand(config, task).values()}
-    copies: dict[str, list[h5py.Dataset]] = {}
-    kinds: dict[str, Kind] = {}
-
-    def visit(path: str, item: object) -> None:
-        if not isinstance(item, h5py.Dataset):
-            return
-        if item.is_virtual or item.external:
-            raise WeightError(f"{file} keeps the data of {path} in another file. Store it in the file itself.")
-        name, kind = _canonical(file, path, known)
-        copies.setdefault(name, []).append(item)
-        kinds[name] = kind
-
-    with ExitStack() as stack:  # closes the file if it is refused
-        try:
-            handle = stack.enter_context(h5py.File(file, "r"))
-            handle.visititems(visit)
-            entries = {name: _entry(file, kinds[name], datasets) for name, datasets in copies.items()}
-        except WeightError:
-            raise
-        except _H5_PROBLEMS as problem:
-            raise damaged(file, problem) from problem
-        stack.pop_all()
-    return LazyWeights(file, entries, handle.close)
+    return read_h5_file(file, file, lambda path: _canonical(file, path, known))
 
 
 def write_h5(file: Path, config: BaseConfig, task: str | None, weights: Mapping[str, Array]) -> None:
@@ -87,30 +59,54 @@ def write_h5(file: Path, config: BaseConfig, task: str | None, weights: Mapping[
         task: its task; None for the backbone.
         weights: the model's names to arrays in PyTorch's layout.
     """
-    import h5py
-
     parameters = sorted(expand(config, task).values(), key=_build_order)
     layers = _layers(parameters, task)
-    with h5py.File(file, "w") as out:
-        _write_names(out, "layer_names", layers)
-        out.attrs["backend"] = b"tensorflow"
-        out.attrs["keras_version"] = _KERAS_VERSION.encode()
+    with new_h5_file(file) as out:
+        _write_names(out.handle, "layer_names", layers)
+        out.handle.attrs["backend"] = b"tensorflow"
+        out.handle.attrs["keras_version"] = _KERAS_VERSION.encode()
         for layer in (*layers, "top_level_model_weights"):
-            group = out.create_group(layer)
+            group = out.handle.create_group(layer)
             own = [p for p in parameters if p.h5_path.split("/")[0] == layer]
             own += [p for p in parameters if p.h5_path.startswith(_ALSO_STORED.get(layer, ("none",)))]
             paths = {p.name: f"{instance_name(config, task)}/{p.h5_path}:0" for p in own}
             _write_names(group, "weight_names", list(paths.values()))
             for parameter in own:
-                array = parameter.kind.convert(np.asarray(weights[parameter.name]))
-                dataset = group.create_dataset(paths[parameter.name], shape=array.shape, dtype=array.dtype)
-                dataset[...] = array
+                path = f"{layer}/{paths[parameter.name]}"
+                out.write(path, parameter.kind, weights, parameter.name, parameter.shape)
 
 
-def stored_h5(parameter: Parameter, config: BaseConfig, task: str | None) -> str:
-    """The path `write_h5` gives a parameter."""
-    layer = parameter.h5_path.split("/")[0]
-    return f"{layer}/{instance_name(config, task)}/{parameter.h5_path}:0"
+def write_h5_part(file: Path, config: BaseConfig, task: str | None, weights: Mapping[str, Array]) -> None:
+    """Writes some parameters as one of several files, which have no groups of layers.
+
+    Args:
+        file: the file, replaced if it exists.
+        config: the model's configuration.
+        task: its task; None for the backbone.
+        weights: names and arrays of the model in PyTorch's layout that go into this file.
+
+    Source:
+        transformers 4.57.1 `modeling_tf_utils.py`, `save_pretrained` and `load_tf_shard`.
+    """
+    table = expand(config, task)
+    paths = {name: f"{table[name].h5_path}:0" for name in weights}
+    with new_h5_file(file) as out:
+        for name, path in paths.items():
+            out.write(path, table[name].kind, weights, name, table[name].shape)
+        _write_names(out.handle, "layer_names", sorted(paths.values()))
+
+
+def stored_h5(config: BaseConfig, task: str | None) -> dict[str, str]:
+    """The paths `write_h5` gives the parameters of a model, by their names."""
+    return {
+        name: f"{p.h5_path.split('/')[0]}/{instance_name(config, task)}/{p.h5_path}:0"
+        for name, p in expand(config, task).items()
+    }
+
+
+def stored_h5_part(config: BaseConfig, task: str | None) -> dict[str, str]:
+    """What the index of several files calls the parameters of a model, by their names."""
+    return {name: f"{instance_name(config, task)}/{p.h5_path}:0" for name, p in expand(config, task).items()}
 
 
 def instance_name(config: BaseConfig, task: str | None) -> str:
@@ -121,7 +117,10 @@ def instance_name(config: BaseConfig, task: str | None) -> str:
 
 def _canonical(file: Path, path: str, known: Mapping[str, Parameter]) -> tuple[str, Kind]:
     """The PyTorch name and kind of the dataset at `path`."""
-    parts = path.removesuffix(":0").split("/", maxsplit=2)
+    plain = path.removesuffix(":0")
+    if plain in known:  # in one of several files
+        return known[plain].canonical, known[plain].kind
+    parts = plain.split("/", maxsplit=2)
     if len(parts) < 3:
         raise WeightError(
             f"{file} holds {path}, but a tf_model.h5 of Hugging Face holds <layer>/<model>/<variable>. "
@@ -129,29 +128,11 @@ def _canonical(file: Path, path: str, known: Mapping[str, Parameter]) -> tuple[s
         )
     if parts[2] in known:
         return known[parts[2]].canonical, known[parts[2]].kind
-    *modules, leaf = parts[2].split("/")
+    own = plain if not parts[1].startswith("tf_") else parts[2]
+    *modules, leaf = own.split("/")
     ours = "bias" if leaf == "beta" else "weight" if leaf in _WEIGHT_LEAVES else leaf
     name = ".".join([*modules, ours]).replace("layer_._", "layer.")
     return name, DENSE if leaf == "kernel" else BIAS  # the kinds differ in the layout only
-
-
-def _entry(file: Path, kind: Kind, datasets: Sequence[h5py.Dataset]) -> Entry:
-    first = datasets[0]
-    shape = kind.shape(tuple(first.shape))
-    return Entry(first.name.removeprefix("/"), shape, first.dtype.newbyteorder("="), _reader(file, kind, datasets))
-
-
-def _reader(file: Path, kind: Kind, datasets: Sequence[h5py.Dataset]) -> Callable[[], Array]:
-    def read() -> Array:
-        try:
-            arrays = {dataset.name: dataset[()] for dataset in datasets}
-        except _H5_PROBLEMS as problem:
-            raise damaged(file, problem) from problem
-        check_tied(file, arrays)
-        first = arrays[datasets[0].name]
-        return kind.convert(first.astype(first.dtype.newbyteorder("="), copy=False))
-
-    return read
 
 
 def _layers(parameters: Sequence[Parameter], task: str | None) -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +15,13 @@ import numpy as np
 
 from deberta_core.errors import WeightError
 from deberta_core.parameters import Array
+
+WHOLE = slice(None)
+# Bytes moved at a time: small enough for memory, large enough that all but word embeddings move in one piece.
+BLOCK = 1 << 26
+_TILE = 16  # rows turned at a time: a cache line of float32
+_WORTH_THREADS = 1 << 20  # bytes
+_THREADS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +32,18 @@ class Entry:
         stored: its name in the file.
         shape: in PyTorch's layout, whatever the file's is.
         dtype: as stored, in the machine's byte order.
-        read: gives the array, in PyTorch's layout.
+        read: gives a slice of the first axis, in PyTorch's layout; `WHOLE` gives everything.
     """
 
     stored: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    read: Callable[[], Array]
+    read: Callable[[slice], Array]
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the array."""
+        return array_bytes(self.shape, self.dtype)
 
 
 class LazyWeights(Mapping[str, Array]):
@@ -48,10 +63,7 @@ class LazyWeights(Mapping[str, Array]):
         self._closed = False
 
     def __getitem__(self, name: str) -> Array:
-        entry = self.entries[name]
-        if self._closed:
-            raise WeightError(f"{self.file} is closed, so {name} cannot be read. Read inside the with block.")
-        return entry.read()
+        return self.read(name, WHOLE)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -67,6 +79,13 @@ class LazyWeights(Mapping[str, Array]):
     ) -> None:
         self.close()
 
+    def read(self, name: str, rows: slice) -> Array:
+        """A slice of the first axis of an array; the others are not read."""
+        entry = self.entries[name]
+        if self._closed:
+            raise WeightError(f"{self.file} is closed, so {name} cannot be read. Read inside the with block.")
+        return entry.read(rows)
+
     def close(self) -> None:
         """Closes the file; reading is an error afterwards."""
         self._closed = True
@@ -78,7 +97,11 @@ class LazyWeights(Mapping[str, Array]):
         Args:
             names: new names to names of this mapping.
         """
-        return LazyWeights(self.file, {new: self.entries[old] for new, old in names.items()}, self.close)
+        return self.replaced({new: self.entries[old] for new, old in names.items()})
+
+    def replaced(self, entries: Mapping[str, Entry]) -> LazyWeights:
+        """The same open file with other entries."""
+        return LazyWeights(self.file, entries, self.close)
 
 
 def describe(weights: Mapping[str, Array], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -87,26 +110,79 @@ def describe(weights: Mapping[str, Array], name: str) -> tuple[tuple[int, ...], 
     return tuple(known.shape), known.dtype
 
 
-def check_tied(file: Path, copies: Mapping[str, Array]) -> None:
-    """Compares the stored copies of one parameter; NaN equals NaN.
+def array_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """The number of bytes of an array; exact for shapes of any size."""
+    size = dtype.itemsize
+    for length in shape:
+        size *= int(length)
+    return size
 
-    Args:
-        file: where they are stored.
-        copies: names in the file to arrays.
+
+def row_slices(shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[slice]:
+    """Slices of the first axis, each of at most `BLOCK` bytes or one row; `[WHOLE]` for what fits into one."""
+    size = array_bytes(shape, dtype)
+    if size <= BLOCK:
+        return [WHOLE]
+    rows = max(1, BLOCK * shape[0] // size)
+    return [slice(start, stop) for start, stop in pairwise([*range(0, shape[0], rows), shape[0]])]
+
+
+def blocks(weights: Mapping[str, Array], name: str) -> Iterator[tuple[slice, Array]]:
+    """An array piece by piece along its first axis, so that a large one never is in memory as a whole."""
+    if not isinstance(weights, LazyWeights):
+        yield WHOLE, np.asarray(weights[name])
+        return
+    entry = weights.entries[name]
+    for rows in row_slices(entry.shape, entry.dtype):
+        yield rows, weights.read(name, rows)
+
+
+def contiguous(array: Array) -> Array:
+    """The array in C order, native byte order; itself where it is already.
+
+    A transposed matrix is copied in strips of a cache line, several times faster than NumPy's own loop, and a large
+    one by several threads.
+    """
+    native = array.dtype.newbyteorder("=")
+    if array.ndim != 2 or array.flags.c_contiguous or native != array.dtype:
+        return np.ascontiguousarray(array, dtype=native)
+    out = np.empty(array.shape, native)
+
+    def turn(columns: range) -> None:
+        for start in columns:
+            out[:, start : start + _TILE] = array[:, start : start + _TILE]
+
+    strips = range(0, array.shape[1], _TILE)
+    if array.nbytes < _WORTH_THREADS:
+        turn(strips)
+        return out
+    share = -(-len(strips) // _THREADS)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(turn, [strips[start : start + share] for start in range(0, len(strips), share)]))
+    return out
+
+
+def compared(file: Path, entry: Entry, copies: list[Entry]) -> Entry:
+    """The entry, whose reader also compares what it reads with the other stored copies of the parameter.
 
     Raises:
-        WeightError: two differ; the message names both.
+        WeightError: on reading, two differ; the message names both. NaN equals NaN.
     """
-    (name, first), *others = copies.items()
-    for other, array in others:
-        if first.shape != array.shape or not np.array_equal(first, array, equal_nan=True):
-            raise WeightError(
-                f"{file} stores {name} and {other}, which are one parameter, with different numbers. "
-                f"Save the model again with the two tied."
-            )
+
+    def read(rows: slice) -> Array:
+        array = entry.read(rows)
+        for copy in copies:
+            if copy.shape != entry.shape or not np.array_equal(array, copy.read(rows), equal_nan=True):
+                raise WeightError(
+                    f"{file} stores {entry.stored} and {copy.stored}, which are one parameter, with different "
+                    f"numbers. Save the model again with the two tied."
+                )
+        return array
+
+    return Entry(entry.stored, entry.shape, entry.dtype, read) if copies else entry
 
 
 def damaged(file: Path, problem: object) -> WeightError:
     """The error for a weight file that cannot be read as what its name says."""
-    reason = " ".join(str(problem).split())
+    reason = " ".join(str(problem).split())[:300]
     return WeightError(f"{file} is truncated, damaged or of another format: {reason}. Copy or download it again.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deberta_core.checkpoint.formats import FORMATS, open_weights
-from deberta_core.checkpoint.lazy import Entry, LazyWeights, check_tied
+from deberta_core.checkpoint.lazy import LazyWeights, compared
 from deberta_core.checkpoint.model_config import MASKED_LM_HEADS
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, WeightError, name_list
@@ -26,11 +26,6 @@ _LAYER_NUMBER = re.compile(r"encoder\.layer\.(\d+)\.")
 _DIAGNOSES = {
     "deberta": ("query_proj.weight", "this is a v2 or v3 checkpoint, use the DebertaV2 classes"),
     "deberta-v2": ("in_proj.weight", "this is a v1 checkpoint, use the Deberta classes"),
-}
-# Second names of tied parameters, under which some files hold them too -> the parameter's own.
-TIED_NAMES = {
-    "cls.predictions.decoder.weight": "deberta.embeddings.word_embeddings.weight",
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
 
 
@@ -142,6 +137,7 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
     """
     parameters = expand(config, task)
     by_canonical = {parameter.canonical: parameter for parameter in parameters.values()}
+    by_alias = {alias: parameter for parameter in parameters.values() for alias in parameter.aliases}
     own = {canonical.split(".")[0] for canonical in by_canonical}
     other_heads = tuple(f"{module}." for module in HEAD_MODULES if module not in own)
     found: dict[str, str] = {}
@@ -150,13 +146,13 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
     canonical_names = _canonical_names(source)
     stored = set(canonical_names.values())
     for name, canonical in canonical_names.items():
-        tied = by_canonical.get(TIED_NAMES.get(canonical, ""))
+        alias_of = by_alias.get(canonical)
         if canonical in by_canonical:
             found[by_canonical[canonical].name] = name
-        elif tied is not None and tied.canonical not in stored:
-            found[tied.name] = name  # the only copy
-        elif tied is not None and canonical.split(".")[0] in own:
-            copies[name] = tied.name
+        elif alias_of is not None and alias_of.canonical not in stored:
+            found[alias_of.name] = name  # the only copy
+        elif alias_of is not None and canonical.split(".")[0] in own:
+            copies[name] = alias_of.name
         elif canonical in UNUSED_NAMES or canonical.startswith(other_heads):
             dropped.append(name)
         else:
@@ -179,7 +175,7 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
     weights = source.select(fits)
     for name, parameter in copies.items():
         if parameter in fits:
-            weights.entries[parameter] = _compared(source.file, weights.entries[parameter], source.entries[name])
+            weights.entries[parameter] = compared(source.file, weights.entries[parameter], [source.entries[name]])
     return LoadedWeights(weights, report)
 
 
@@ -218,17 +214,6 @@ def refuse_problems(
     raise WeightError(
         f"{loaded.weights.file} does not fit {model}: {' '.join(parts)} {_mend(loaded, config, task, problems)}"
     )
-
-
-def _compared(file: Path, entry: Entry, copy: Entry) -> Entry:
-    """The entry, whose reader also compares it with its copy."""
-
-    def read() -> Array:
-        array = entry.read()
-        check_tied(file, {entry.stored: array, copy.stored: copy.read()})
-        return array
-
-    return replace(entry, read=read)
 
 
 def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:

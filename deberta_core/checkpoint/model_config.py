@@ -21,6 +21,8 @@ def load_config(
     path: str | Path,
     task: str | None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    config_file: str | Path | None = None,
 ) -> BaseConfig:
     """Reads the configuration of a checkpoint for a task.
 
@@ -28,22 +30,29 @@ def load_config(
 
     Args:
         config_class: the configuration's type; None chooses by `model_type`.
-        path: the checkpoint folder.
+        path: the checkpoint folder, or a weight file.
         task: the task of the model; None for the backbone.
         overrides: fields to change.
+        config_file: the config.json, or a folder with one; None for that of the folder or beside the weight file.
 
     Raises:
         ConfigError: config.json is missing, wrong or another model's, or an override is not allowed.
         WeightError: the weights' names are needed, and there is no weight file or a damaged one.
     """
     path, overrides = Path(path), overrides or {}
-    config = (config_class or AutoConfig).from_pretrained(path, **overrides)
-    if task != "masked_lm" or "legacy" in overrides or _says_legacy(path):
+    place = Path(config_file) if config_file is not None else config_beside(path).parent
+    config = (config_class or AutoConfig).from_pretrained(place, **overrides)
+    if task != "masked_lm" or "legacy" in overrides or _says_legacy(place):
         return config
     with open_weights(path, config) as weights:
         modules = {name.split(".")[0] for name in weights}
     found = [legacy for module, legacy in MASKED_LM_HEADS.items() if module in modules]
     return config.replace(legacy=found[0]) if found else config
+
+
+def config_beside(path: Path) -> Path:
+    """The config.json in a checkpoint folder, or beside a weight file."""
+    return (path.parent if path.is_file() else path) / CONFIG_FILE
 
 
 def _says_legacy(path: Path) -> bool:

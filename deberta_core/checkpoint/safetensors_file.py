@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deberta_core.checkpoint.lazy import Entry, LazyWeights, damaged, describe
+from deberta_core.checkpoint.lazy import Entry, LazyWeights, array_bytes, blocks, contiguous, damaged, describe
+from deberta_core.checkpoint.raw_file import RawFile
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
 from deberta_core.parameters import Array
@@ -32,6 +34,7 @@ DTYPES = {
 }
 _CODES = {name: code for code, name in DTYPES.items()}
 _ALIGNMENT = 8  # the header is padded to it, so that the data after it can be mapped
+_HEADER_LIMIT = 100_000_000  # bytes; the format's own rule
 _METADATA = {"format": "pt"}  # transformers refuses a file that does not name the framework of its layout
 
 
@@ -47,29 +50,22 @@ def read_safetensors(file: Path, config: BaseConfig) -> LazyWeights:
 
     Raises:
         WeightError: the file is truncated, damaged or no safetensors, or holds a type NumPy cannot.
-    """
-    import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16
-    from safetensors import SafetensorError, safe_open
 
+    Source:
+        the format's description in the README of the safetensors project, whose rules are all checked: no name twice,
+        and arrays that fill the file without overlap or gap.
+    """
+    raw = RawFile(file)
     try:
-        handle = safe_open(file, framework="numpy")
-        slices = {name: handle.get_slice(name) for name in handle.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as problem:
-        raise damaged(file, problem) from problem
-    entries = {}
-    for name, part in slices.items():
-        code = part.get_dtype()
-        if code not in DTYPES:
-            raise WeightError(
-                f"{file} holds {name} as {code}, which cannot be read. Store it as one of: {', '.join(DTYPES)}."
-            )
-        reader = _reader(file, handle, name)
-        entries[name] = Entry(name, tuple(part.get_shape()), np.dtype(DTYPES[code]), reader)
-    return LazyWeights(file, entries, lambda: handle.__exit__(None, None, None))
+        entries = _entries(raw)
+    except BaseException:
+        raw.close()
+        raise
+    return LazyWeights(file, entries, raw.close)
 
 
 def write_safetensors(file: Path, config: BaseConfig, task: str | None, weights: Mapping[str, Array]) -> None:
-    """Writes a safetensors file, one array at a time, so that memory stays near the largest one.
+    """Writes a safetensors file piece by piece, so that memory does not grow with the model.
 
     Args:
         file: the file, replaced if it exists.
@@ -78,8 +74,8 @@ def write_safetensors(file: Path, config: BaseConfig, task: str | None, weights:
         weights: the model's names to arrays in PyTorch's layout.
 
     Source:
-        the format's description in the README of the safetensors project; wide types first and then by name, as its
-        own writer orders them, so that every array is aligned.
+        as `read_safetensors`; wide types first and then by name, as the format's own writer orders them, so that
+        every array is aligned.
     """
     known = {name: describe(weights, name) for name in weights}
     order = sorted(known, key=lambda name: (-known[name][1].itemsize, name))
@@ -87,27 +83,90 @@ def write_safetensors(file: Path, config: BaseConfig, task: str | None, weights:
     position = 0
     for name in order:
         shape, dtype = known[name]
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        header[name] = {"dtype": _CODES[dtype.name], "shape": shape, "data_offsets": (position, position + size)}
-        position += size
+        end = position + array_bytes(shape, dtype)
+        header[name] = {"dtype": _CODES[dtype.name], "shape": shape, "data_offsets": (position, end)}
+        position = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    with file.open("wb") as out:
-        out.write(len(text).to_bytes(8, "little"))
-        out.write(text)
+    with file.open("wb", buffering=0) as out:
+        write_all(out, len(text).to_bytes(8, "little") + text)
         for name in order:
-            array = np.ascontiguousarray(weights[name], dtype=known[name][1].newbyteorder("<"))
-            out.write(array.reshape(-1).view(np.uint8).data)
+            for _, array in blocks(weights, name):
+                write_all(out, little_endian(array))
 
 
-def _reader(file: Path, handle: Any, name: str) -> Callable[[], Array]:
-    from safetensors import SafetensorError
+def little_endian(array: Array) -> memoryview:
+    """The bytes of an array in C order, as files hold them."""
+    array = contiguous(array)
+    if array.dtype.kind != "V":  # ml_dtypes' types have no byte order of their own
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return array.reshape(-1).view(np.uint8).data
 
-    def read() -> Array:
-        try:
-            array: Array = handle.get_tensor(name)
-        except (SafetensorError, OSError) as problem:
-            raise damaged(file, problem) from problem
-        return array
 
-    return read
+def write_all(out: Any, data: bytes | memoryview) -> None:
+    """Writes everything to an unbuffered file, whose `write` may stop early: one call moves at most 2 GiB."""
+    view, done = memoryview(data), 0
+    while done < len(view):
+        done += out.write(view[done:])
+
+
+def _entries(raw: RawFile) -> dict[str, Entry]:
+    import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16
+
+    length = int.from_bytes(raw.read_bytes(0, 8), "little")
+    if length > _HEADER_LIMIT:
+        raise damaged(raw.file, f"its header has {length} bytes")
+    begin, text = 8 + length, raw.read_bytes(8, length)
+    try:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_no_name_twice)
+        if not isinstance(header, dict):
+            raise ValueError("its header is no object")
+        header.pop("__metadata__", None)
+        places = {name: _place(name, row) for name, row in header.items()}
+        _fill(places, raw.size - begin)
+    except (ValueError, RecursionError) as problem:
+        raise damaged(raw.file, problem) from problem
+    entries = {}
+    for name, (code, shape, start, _) in places.items():
+        if code not in DTYPES:
+            raise WeightError(
+                f"{raw.file} holds {name} as {code}, which cannot be read. Store it as one of: {', '.join(DTYPES)}."
+            )
+        dtype = np.dtype(DTYPES[code])
+        if array_bytes(shape, dtype) != places[name][3] - start:
+            raise damaged(raw.file, f"the shape {shape} of {name} does not fit its bytes")
+        entries[name] = Entry(name, shape, dtype, partial(raw.read_rows, begin + start, shape, dtype))
+    return entries
+
+
+def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"its header has {next(name for name in names if names.count(name) > 1)} twice")
+    return content
+
+
+def _place(name: str, row: Any) -> tuple[str, tuple[int, ...], int, int]:
+    """Type, shape, begin and end of an array."""
+    if not isinstance(row, dict) or row.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{name} has not just dtype, shape and data_offsets")
+    shape, offsets = row["shape"], row["data_offsets"]
+    if not isinstance(row["dtype"], str) or not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+        raise ValueError(f"dtype, shape or data_offsets of {name} are not of their types")
+    return row["dtype"], tuple(shape), offsets[0], offsets[1]
+
+
+def _are_sizes(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+
+
+def _fill(places: Mapping[str, tuple[str, tuple[int, ...], int, int]], size: int) -> None:
+    """Raises ValueError unless the arrays, one after the other, are the whole of `size` bytes."""
+    position = 0
+    for name, (_, _, start, end) in sorted(places.items(), key=lambda item: item[1][2:]):
+        if start != position or end < start:
+            raise ValueError(f"{name} is at {start} to {end}, but the array before it ends at {position}")
+        position = end
+    if position != size:
+        raise ValueError(f"its arrays have {position} bytes, and the file {size} after its header")

@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from deberta_core.checkpoint.formats import FORMATS, Format, format_named
-from deberta_core.checkpoint.lazy import describe
+from deberta_core.checkpoint.formats import Format, Writer, find_weight_file, format_named
+from deberta_core.checkpoint.lazy import array_bytes, describe
+from deberta_core.checkpoint.shards import part, shard_name, shard_size, split, write_index
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, WeightError, name_list
 from deberta_core.files import atomic_file
@@ -20,8 +21,9 @@ def save_weights(
     task: str | None,
     weights: Mapping[str, Array],
     format: str = "safetensors",
+    max_shard_size: int | str | None = None,
 ) -> Path:
-    """Writes one weight file; it is whole, or not there.
+    """Writes the weights of a model; each file is whole, or not there.
 
     Args:
         folder: the checkpoint folder, made if need be.
@@ -29,26 +31,71 @@ def save_weights(
         task: its task; None for the bare backbone.
         weights: the model's parameter names to arrays in PyTorch's layout; fetched one at a time.
         format: a name of `FORMATS`.
+        max_shard_size: bytes, or a text such as "5GB", above which the weights go into several files and an index,
+            each with as much as fits; None for one file.
 
     Returns:
-        the file.
+        the file, or the index.
 
     Raises:
-        WeightError: an unknown format; names, shapes or dtypes that are not the model's or that the format cannot
-            hold (all in one message); or a folder that cannot be written.
-        InputError: no such task.
+        WeightError: an unknown format, or one that has no index; names, shapes or dtypes that are not the model's or
+            that the format cannot hold (all in one message); or a folder that cannot be written.
+        InputError: no such task, or `max_shard_size` is no size.
     """
     row = format_named(format)
     folder = Path(folder)
     _check(folder / row.file_name, row, config, task, weights)
+    groups = shard_names(row, weights, max_shard_size)
+    file = folder / (row.file_name if len(groups) == 1 else row.index_name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_file(folder / row.file_name) as temporary:
-            row.write(temporary, config, task, weights)
+        if len(groups) == 1:
+            _write(file, row.write, config, task, weights)
+        else:
+            _write_shards(file, row, config, task, weights, groups)
     except OSError as problem:
-        raise WeightError(f"{folder / row.file_name} cannot be written: {problem}.") from problem
-    _warn_of_stale(folder, row)
-    return folder / row.file_name
+        raise WeightError(f"{file} cannot be written: {problem}.") from problem
+    _warn_of_stale(folder, file)
+    return file
+
+
+def shard_names(row: Format, weights: Mapping[str, Array], max_shard_size: int | str | None) -> list[list[str]]:
+    """The names that go into each file; one list for one file.
+
+    Raises:
+        WeightError: the format has no index and would need one.
+        InputError: `max_shard_size` is no size.
+    """
+    if max_shard_size is None:
+        return [list(weights)]
+    groups = split(weights, shard_size(max_shard_size))
+    if len(groups) > 1 and row.write_part is None:
+        raise WeightError(f"The format {row.name} is one file, so max_shard_size={max_shard_size} cannot be kept.")
+    return groups
+
+
+def _write(file: Path, write: Writer, config: BaseConfig, task: str | None, weights: Mapping[str, Array]) -> None:
+    with atomic_file(file) as temporary:
+        write(temporary, config, task, weights)
+
+
+def _write_shards(
+    index: Path,
+    row: Format,
+    config: BaseConfig,
+    task: str | None,
+    weights: Mapping[str, Array],
+    groups: list[list[str]],
+) -> None:
+    """Writes the parts, and last the index: without it none of them is read."""
+    assert row.write_part is not None
+    stored = (row.indexed_names or row.stored_names)(config, task)
+    places: dict[str, str] = {}
+    for number, names in enumerate(groups, start=1):
+        name = shard_name(row.file_name, number, len(groups))
+        _write(index.parent / name, row.write_part, config, task, part(weights, names))
+        places |= {stored[parameter]: name for parameter in names}
+    write_index(index, places, sum(array_bytes(*describe(weights, name)) for name in weights))
 
 
 def _check(file: Path, row: Format, config: BaseConfig, task: str | None, weights: Mapping[str, Array]) -> None:
@@ -75,15 +122,12 @@ def _check(file: Path, row: Format, config: BaseConfig, task: str | None, weight
         )
 
 
-def _warn_of_stale(folder: Path, row: Format) -> None:
+def _warn_of_stale(folder: Path, file: Path) -> None:
     """A folder with several weight files is read from the first of `FORMATS`, which may be an older model."""
-    for preferred in FORMATS.values():
-        if preferred is row:
-            return
-        if (folder / preferred.file_name).exists():
-            warnings.warn(
-                f"{folder} also holds {preferred.file_name}, which is read instead of {row.file_name}. "
-                f"Delete it if it is older.",
-                DebertaWarning,
-                stacklevel=3,
-            )
+    preferred, _ = find_weight_file(folder)
+    if preferred != file:
+        warnings.warn(
+            f"{folder} also holds {preferred.name}, which is read instead of {file.name}. Delete it if it is older.",
+            DebertaWarning,
+            stacklevel=3,
+        )

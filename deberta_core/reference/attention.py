@@ -107,7 +107,7 @@ def content(config: BaseConfig, scope: Scope, hidden: Array) -> tuple[Array, Arr
         query, key, value = (linear(hidden, scope / name) for name in ("query_proj", "key_proj", "value_proj"))
         return query, key, value
     fused = linear(hidden, scope / "in_proj")  # [B, L, 3 * H * D]
-    by_head = fused.reshape(*hidden.shape[:2], config.num_attention_heads, 3, config.head_size)
+    by_head = fused.reshape(*hidden.shape[:2], -1, 3, config.head_size)  # a layer may have fewer heads than others
     query, key, value = (by_head[:, :, :, part].reshape(*hidden.shape[:2], -1) for part in range(3))
     return query + scope["q_bias"], key, value + scope["v_bias"]
 
@@ -127,7 +127,7 @@ def _position_projections(config: BaseConfig) -> tuple[str, str]:
 
 def _split_heads(values: Array, config: BaseConfig) -> Array:
     """`[..., L, H * D] -> [..., H, L, D]`."""
-    heads = values.reshape(*values.shape[:-1], config.num_attention_heads, config.head_size)
+    heads = values.reshape(*values.shape[:-1], -1, config.head_size)
     return heads.swapaxes(-2, -3)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from deberta_core.errors import InputError, one_of
-from deberta_core.tokenization.encoding import NO_LIMIT, SIDES, check_choice
+from deberta_core.tokenization.lengths import NO_LIMIT, SIDES, check_choice
 from deberta_core.tokenization.special_tokens import AddedToken
 
 
@@ -51,19 +51,20 @@ DEFAULTS: dict[str, Any] = {
 SAVED_OPTIONS = ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
 
 
-def checked_options(options: Mapping[str, Any], own: Sequence[str]) -> dict[str, Any]:
+def checked_options(options: Mapping[str, Any], own: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Fills up with the defaults and checks the values.
 
     Args:
         options: what the caller gave.
         own: names of further options of the class, for the message.
+        defaults: of the class, where they are not DEFAULTS.
 
     Raises:
         InputError: an option is unknown or has a value it cannot have.
     """
     if unknown := sorted(options.keys() - DEFAULTS.keys()):
         raise InputError(one_of("option", unknown[0], (*own, *DEFAULTS)))
-    settings = {**DEFAULTS, **options}
+    settings = {**DEFAULTS, **defaults, **options}
     for side in ("padding_side", "truncation_side"):
         check_choice(side, settings[side], SIDES)
     check_bool("clean_up_tokenization_spaces", settings["clean_up_tokenization_spaces"])

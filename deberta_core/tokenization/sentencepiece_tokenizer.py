@@ -1,35 +1,45 @@
-"""The tokenizer of DeBERTa v2 and v3: SentencePiece itself, so that the ids are those the models were trained with."""
+"""The tokenizers of DeBERTa v2 and v3: SentencePiece itself, so that the ids are those the models were trained with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, ClassVar, Self, Unpack
 
 from deberta_core.errors import InputError, TokenizationError
-from deberta_core.files import atomic_file
 from deberta_core.tokenization.base import Tokenizer
 from deberta_core.tokenization.options import DEFAULTS, SAVED_OPTIONS, TokenizerOptions, check_bool, checked_options
 from deberta_core.tokenization.punctuation import split_at_punctuation
-from deberta_core.tokenization.settings import TOKEN_OPTIONS
+from deberta_core.tokenization.sentencepiece_model import SPACE, VOCABULARY_FILE, SentencePieceModel
+from deberta_core.tokenization.special_tokens import Part
+from deberta_core.tokenization.tokenizer_json import (
+    TokenizerFile,
+    check_same_vocabulary,
+    sentencepiece_pipeline,
+    write_tokenizer_json,
+)
+from deberta_core.tokenization.tokenizers_model import TokenizersModel
 from deberta_core.tokenization.training import TRAINING_OPTIONS, train_sentencepiece
+from deberta_core.tokenization.trimming import trim_tokenizer
 
 # The arguments of SentencePiece's trainer that name v3's first four tokens.
 _PIECES = {"pad_piece": "pad_token", "bos_piece": "cls_token", "eos_piece": "sep_token", "unk_piece": "unk_token"}
-# In characters: below, starting threads (0.3 to 0.5 ms) takes longer than they save; measured with two cores.
-_WORTH_THREADS = 8192
 
 
 class DebertaV2Tokenizer(Tokenizer):
     """SentencePiece with DeBERTa's special tokens; [MASK] has the first id after the vocabulary.
 
+    Decoding gives the normalized text: NFKC forms, single spaces, none at the ends; letters in lower case if
+    `do_lower_case`, spaces around punctuation if `split_by_punct`. Nothing else is lost, as rare characters are tokens
+    of bytes.
+
     Args:
         vocab_file: the path of spm.model, or its content as bytes.
         do_lower_case: lower-cases everything but special tokens.
         split_by_punct: makes every punctuation mark a word of its own before SentencePiece sees the text.
-        sp_model_kwargs: arguments of SentencePieceProcessor, such as `enable_sampling`, `nbest_size` and `alpha`.
+        sp_model_kwargs: arguments of SentencePieceProcessor. `enable_sampling`, `nbest_size` and `alpha` cut words in
+            ways drawn at random, anew in every call (subword regularization); decoding is not affected.
         options: see `TokenizerOptions`.
 
     Raises:
@@ -38,8 +48,13 @@ class DebertaV2Tokenizer(Tokenizer):
     """
 
     tokenizer_class = "DebertaV2Tokenizer"
-    vocabulary_files = ("spm.model",)
+    vocabulary_files: ClassVar = {"vocab_file": VOCABULARY_FILE}
+    reads_tokenizer_json = False
+    model_kind = "Unigram"
+    foreign_files = ("vocab.json", "merges.txt")
     own_options = ("do_lower_case", "split_by_punct", "sp_model_kwargs")
+    spaces_around_added_tokens = True
+    _subwords: SentencePieceModel | TokenizersModel
 
     def __init__(
         self,
@@ -49,14 +64,8 @@ class DebertaV2Tokenizer(Tokenizer):
         sp_model_kwargs: dict[str, Any] | None = None,
         **options: Unpack[TokenizerOptions],
     ) -> None:
-        check_bool("do_lower_case", do_lower_case)
-        check_bool("split_by_punct", split_by_punct)
-        self.do_lower_case = do_lower_case
-        self.split_by_punct = split_by_punct
-        self.sp_model_kwargs = dict(sp_model_kwargs or {})
-        self._model = vocab_file if isinstance(vocab_file, bytes) else _read_model(Path(vocab_file))
-        source = "vocab_file" if isinstance(vocab_file, bytes) else str(vocab_file)
-        self._processor = _make_processor(self._model, self.sp_model_kwargs, source)
+        self._set_options(do_lower_case, split_by_punct, sp_model_kwargs)
+        self._subwords = self._sentencepiece(vocab_file)
         super().__init__(**options)
 
     @classmethod
@@ -74,7 +83,7 @@ class DebertaV2Tokenizer(Tokenizer):
         """
         training = {name: options.pop(name) for name in TRAINING_OPTIONS if name in options}
         shared = {name: value for name, value in options.items() if name not in cls.own_options}
-        settings = checked_options(shared, (*cls.own_options, *TRAINING_OPTIONS))
+        settings = checked_options(shared, (*cls.own_options, *TRAINING_OPTIONS), cls.option_defaults)
         pieces = {piece: str(settings[name] or DEFAULTS[name]) for piece, name in _PIECES.items()}
         lower, split = options.get("do_lower_case", False), options.get("split_by_punct", False)
         model = train_sentencepiece(texts, vocab_size, partial(_words, lower=lower, split=split), pieces, training)
@@ -85,14 +94,39 @@ class DebertaV2Tokenizer(Tokenizer):
     ) -> Self:
         """Trains a new vocabulary for a tokenizer with this one's options and special tokens; see `train`."""
         own = {name: getattr(self, name) for name in (*self.own_options, *SAVED_OPTIONS)}
-        roles = {name: self._role(self.special_tokens_map.get(name)) for name in TOKEN_OPTIONS}
-        roles["additional_special_tokens"] = roles["additional_special_tokens"] or ()
-        return self.train(text_iterator, vocab_size, **{**own, **roles, **options})
+        return self.train(text_iterator, vocab_size, **{**own, **self._roles(), **options})
+
+    def trim(self, keep: Iterable[str | list[str] | int]) -> tuple[Self, list[int]]:
+        """Makes a tokenizer with the tokens that some texts need, and the ids for a model's `trim_vocabulary`.
+
+        Special tokens, bytes and added tokens are always kept. Texts that only use kept tokens are cut as before; other
+        characters become bytes, or [UNK].
+
+        Args:
+            keep: texts, batches of texts, or ids, read once.
+
+        Returns:
+            the new tokenizer, and the old id of each of its tokens, in order.
+
+        Raises:
+            InputError: an entry is neither a text nor an id of this tokenizer.
+            TokenizationError: the vocabulary is not a unigram model, or not an spm.model.
+        """
+        return trim_tokenizer(self, keep)
 
     @property
-    def vocab_size(self) -> int:
-        """Number of tokens in spm.model; [MASK] is not among them."""
-        return int(self._processor.vocab_size())
+    def serialized_model(self) -> bytes:
+        """The content of spm.model.
+
+        Raises:
+            TokenizationError: the tokenizer was made of a tokenizer.json.
+        """
+        if not isinstance(self._subwords, SentencePieceModel):
+            raise TokenizationError(
+                f"The tokenizer was made of a tokenizer.json, which holds no {VOCABULARY_FILE}. Load a folder that has "
+                f"one."
+            )
+        return self._subwords.serialized
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Joins tokens to the text they stand for; special tokens stay as they are, after a space."""
@@ -102,58 +136,109 @@ class DebertaV2Tokenizer(Tokenizer):
             if token not in special:
                 pieces.append(token)
             else:
-                text += ("" if after_special else " ") + self._processor.decode_pieces(pieces) + token
+                text += ("" if after_special else " ") + self._subwords.join(pieces) + token
                 pieces = []
             after_special = token in special
-        return (text + str(self._processor.decode_pieces(pieces))).strip()
+        return (text + self._subwords.join(pieces)).strip()
 
-    def save_vocabulary(self, save_directory: str | Path) -> tuple[str, ...]:
-        """Writes spm.model into an existing folder and returns its path."""
-        file = Path(save_directory) / self.vocabulary_files[0]
-        with atomic_file(file) as temporary:
-            temporary.write_bytes(self._model)
-        return (str(file),)
+    def _set_options(self, do_lower_case: bool, split_by_punct: bool, sp_model_kwargs: dict[str, Any] | None) -> None:
+        check_bool("do_lower_case", do_lower_case)
+        check_bool("split_by_punct", split_by_punct)
+        self.do_lower_case = do_lower_case
+        self.split_by_punct = split_by_punct
+        self.sp_model_kwargs = dict(sp_model_kwargs or {})
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_processor"}
+    def _sentencepiece(self, vocab_file: str | Path | bytes) -> SentencePieceModel:
+        if isinstance(vocab_file, bytes):
+            return SentencePieceModel(vocab_file, self.sp_model_kwargs, "vocab_file")
+        return SentencePieceModel.from_file(Path(vocab_file), self.sp_model_kwargs)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._processor = _make_processor(self._model, self.sp_model_kwargs, "The pickled tokenizer")
+    def _prepare(self, text: str, is_word: bool) -> tuple[str, list[int] | None]:
+        return self._added.lower(text) if self.do_lower_case else (text, None)
 
-    def _split(self, text: str) -> list[str]:
-        return self._added.split(self._added.lower(text) if self.do_lower_case else text)
+    def _cut(self, text: str) -> list[Part]:
+        parts = self._added.split(text)
+        if not self.split_by_punct:
+            return parts
+        return [word for part in parts for word in ([part] if part.token else _split_part(text, part))]
 
-    def _ids_of(self, parts: list[str]) -> list[list[int]]:
-        return self._run(parts, int)
+    def _check_tokenizer_json(self, file: TokenizerFile, folder: Path) -> None:
+        if isinstance(self._subwords, SentencePieceModel):
+            pieces = [self._subwords.id_to_piece(index) for index in range(self.vocab_size)]
+            check_same_vocabulary(file, pieces, folder / VOCABULARY_FILE)
 
-    def _pieces_of(self, part: str) -> list[str]:
-        return self._run([part], str)[0]
+    def _save_files(self, folder: Path, prefix: str) -> tuple[Path, ...]:
+        return self._subwords.save(folder, prefix)
 
-    def _run(self, parts: list[str], kind: Any) -> list[list[Any]]:
-        if not (self.do_lower_case or self.split_by_punct):
-            return self._sentencepiece(parts, kind)
-        words = [_words(part, self.do_lower_case, self.split_by_punct) for part in parts]
-        encoded = iter(self._sentencepiece(list(chain.from_iterable(words)), kind))
-        return [list(chain.from_iterable(islice(encoded, len(row)))) for row in words]
 
-    def _sentencepiece(self, words: list[str], kind: Any) -> list[list[Any]]:
-        # A list goes to threads, which makes sampling depend on their timing.
-        if sum(map(len, words)) < _WORTH_THREADS or self.sp_model_kwargs.get("enable_sampling"):
-            return [self._processor.encode(word, out_type=kind) for word in words]
-        encoded: list[list[Any]] = self._processor.encode(words, out_type=kind)
-        return encoded
+class DebertaV2TokenizerFast(DebertaV2Tokenizer):
+    """`DebertaV2Tokenizer` that also reads and writes tokenizer.json.
 
-    def _piece_to_id(self, piece: str) -> int | None:
-        index = int(self._processor.piece_to_id(piece))
-        return index if self._processor.id_to_piece(index) == piece else None
+    With an spm.model, SentencePiece computes ids and offsets, and both classes give the same; the tokenizer.json that
+    is written is an approximate description for other programs. Without one, a tokenizer.json defines the ids, and
+    `do_lower_case` and `split_by_punct` only say what it does.
 
-    def _id_to_piece(self, index: int) -> str:
-        return str(self._processor.id_to_piece(index))
+    Args:
+        vocab_file: the path of spm.model, or its content as bytes.
+        tokenizer_file: the path of a tokenizer.json; read only if there is no `vocab_file`.
+        do_lower_case: as in `DebertaV2Tokenizer`.
+        split_by_punct: as in `DebertaV2Tokenizer`.
+        sp_model_kwargs: as in `DebertaV2Tokenizer`; a tokenizer.json takes none.
+        options: see `TokenizerOptions`.
 
-    @property
-    def _unknown_id(self) -> int:
-        return int(self._processor.unk_id())
+    Raises:
+        TokenizationError: the vocabulary is missing, broken, or another tokenizer's.
+        InputError: an option is unknown or has a value it cannot have, or there is no file.
+    """
+
+    reads_tokenizer_json = True
+
+    def __init__(
+        self,
+        vocab_file: str | Path | bytes | None = None,
+        tokenizer_file: str | Path | None = None,
+        do_lower_case: bool = False,
+        split_by_punct: bool = False,
+        sp_model_kwargs: dict[str, Any] | None = None,
+        **options: Unpack[TokenizerOptions],
+    ) -> None:
+        self._set_options(do_lower_case, split_by_punct, sp_model_kwargs)
+        if vocab_file is not None:
+            self._subwords = self._sentencepiece(vocab_file)
+        elif tokenizer_file is not None:
+            self._read_tokenizer_json(Path(tokenizer_file))
+        else:
+            raise InputError("vocab_file and tokenizer_file are both None. Give the path of one of them.")
+        Tokenizer.__init__(self, **options)
+
+    def _read_tokenizer_json(self, path: Path) -> None:
+        if self.sp_model_kwargs:
+            raise InputError(f"sp_model_kwargs={self.sp_model_kwargs!r} needs {VOCABULARY_FILE}. Leave it out.")
+        file = TokenizerFile(path, self.model_kind, type(self).__name__)
+        for name, wanted, part, kind in (
+            ("do_lower_case", self.do_lower_case, "normalizer", "Lowercase"),
+            ("split_by_punct", self.split_by_punct, "pre_tokenizer", "Punctuation"),
+        ):
+            if wanted != (kind in file.part_types(part)):
+                has = "has no" if wanted else "has a"
+                raise TokenizationError(
+                    f"{name}={wanted} contradicts {path}, whose {part} {has} {kind}. Change one of them."
+                )
+        self._subwords = TokenizersModel(file.pipeline(), SPACE)
+
+    def _prepare(self, text: str, is_word: bool) -> tuple[str, list[int] | None]:
+        return super()._prepare(text, is_word) if isinstance(self._subwords, SentencePieceModel) else (text, None)
+
+    def _cut(self, text: str) -> list[Part]:
+        return super()._cut(text) if isinstance(self._subwords, SentencePieceModel) else self._added.split(text)
+
+    def _save_files(self, folder: Path, prefix: str) -> tuple[Path, ...]:
+        if isinstance(self._subwords, SentencePieceModel):
+            pipeline = sentencepiece_pipeline(self._subwords, self.do_lower_case, self.split_by_punct)
+        else:
+            pipeline = self._subwords.describe()
+        described = write_tokenizer_json(folder, prefix, pipeline, self._added.by_id, self._ends())
+        return (*self._subwords.save(folder, prefix), described)
 
 
 def _words(text: str, lower: bool, split: bool) -> list[str]:
@@ -161,27 +246,9 @@ def _words(text: str, lower: bool, split: bool) -> list[str]:
     return split_at_punctuation(text) if split else [text]
 
 
-def _read_model(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as problem:
-        raise TokenizationError(f"{file} cannot be read: {problem.strerror}. Give the path of an spm.model.") from None
-
-
-def _make_processor(model: bytes, arguments: dict[str, Any], source: str) -> Any:
-    from sentencepiece import SentencePieceProcessor
-
-    if model.startswith(b"version https://git-lfs"):
-        raise TokenizationError(f"{source} is a Git LFS pointer, not the vocabulary. Run: git lfs pull")
-    try:
-        processor = SentencePieceProcessor(model_proto=model, **arguments)
-        processor.encode("")
-    except (TypeError, ValueError) as problem:
-        raise InputError(f"sp_model_kwargs={arguments!r} is refused by SentencePiece: {problem}") from None
-    except RuntimeError:
-        processor = None
-    if not model or processor is None:
-        raise TokenizationError(
-            f"{source} is no SentencePiece model: its {len(model)} bytes are cut off or something else. Copy it again."
-        )
-    return processor
+def _split_part(text: str, part: Part) -> list[Part]:
+    words, start = [], part.start
+    for word in split_at_punctuation(text[part.start : part.end]):
+        words.append(Part(start, start + len(word)))
+        start += len(word)
+    return words

@@ -8,23 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deberta_core.errors import TokenizationError, name_list
+from deberta_core.errors import TokenizationError
 from deberta_core.files import read_json, write_text
 from deberta_core.tokenization.special_tokens import SPECIAL_NAMES, AddedToken
 
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
 ADDED_FILE = "added_tokens.json"
+SETTINGS_FILES = (CONFIG_FILE, SPECIAL_FILE, ADDED_FILE)
 TOKEN_OPTIONS = (*SPECIAL_NAMES, "additional_special_tokens")
 # Entries that say where a tokenizer was read from, or that other files and arguments stand for.
 NOT_KEPT = {
     "added_tokens_decoder",
+    "backend",
+    "is_local",
+    "local_files_only",
+    "merges_file",
     "name_or_path",
     "special_tokens_map_file",
     "tokenizer_class",
     "tokenizer_file",
     "vocab_file",
 }
+# Classes of transformers that hold any tokenizer, so that their name says nothing.
+ANY_CLASS = ("PreTrainedTokenizer", "TokenizersBackend")
 _HINT = "A tokenizer folder holds the JSON files as save_pretrained writes them."
 
 
@@ -41,19 +48,9 @@ class Settings:
     extra: dict[str, Any]
 
 
-def check_folder(folder: Path, files: Sequence[str], name: str) -> None:
-    """Raises TokenizationError unless the folder holds the vocabulary files of the class `name`."""
-    if not folder.is_dir():
-        raise TokenizationError(f"{folder} is not a folder. {name}.from_pretrained reads one that holds {files[0]}.")
-    present = {file.name for file in folder.iterdir()}
-    if missing := [file for file in files if file not in present]:
-        raise TokenizationError(
-            f"{folder} has no {name_list(missing)}, which {name} needs. It holds: {name_list(present) or 'nothing'}. "
-            f"Choose the folder of a tokenizer, or the class that fits."
-        )
-
-
-def read_settings(folder: Path, names: Sequence[str], tokenizer_class: str) -> Settings:
+def read_settings(
+    folder: Path, names: Sequence[str], tokenizer_class: str, described: Mapping[int, AddedToken]
+) -> Settings:
     """Reads the JSON files of a folder; any of them may be missing.
 
     An `added_tokens_decoder` in tokenizer_config.json makes the other two files redundant, as it does upstream.
@@ -61,15 +58,18 @@ def read_settings(folder: Path, names: Sequence[str], tokenizer_class: str) -> S
     Args:
         folder: the folder.
         names: options of the constructor that tokenizer_config.json may hold, beside the special tokens.
-        tokenizer_class: the class that reads; `...Fast` counts as the same.
+        tokenizer_class: the class that reads; `...Fast` counts as the same, and so does a class that can be any.
+        described: the added tokens that a tokenizer.json holds.
 
     Raises:
-        TokenizationError: a file is broken, or the folder is another class's.
+        TokenizationError: a file is broken, two contradict each other, or the folder is another class's.
     """
-    config, special_map, added = (_read(folder / file) for file in (CONFIG_FILE, SPECIAL_FILE, ADDED_FILE))
+    config, special_map, added = (_read(folder / file) for file in SETTINGS_FILES)
     found = config.get("tokenizer_class") or tokenizer_class
-    if str(found).removesuffix("Fast") != tokenizer_class:
+    if str(found).removesuffix("Fast") not in (tokenizer_class, *ANY_CLASS):
         raise TokenizationError(f"{folder} holds a {found}, not a {tokenizer_class}. Load it with that class.")
+    if isinstance(config.get("extra_special_tokens"), list):  # the name in transformers 5
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
     options = {name: config[name] for name in names if name in config}
     extra = {name: value for name, value in config.items() if name not in {*names, *TOKEN_OPTIONS, *NOT_KEPT}}
     roles = {name: _role(config[name], name, CONFIG_FILE) for name in TOKEN_OPTIONS if name in config}
@@ -78,15 +78,18 @@ def read_settings(folder: Path, names: Sequence[str], tokenizer_class: str) -> S
         if not isinstance(decoder, dict):
             raise TokenizationError(f"added_tokens_decoder={decoder!r:.60} in {CONFIG_FILE} is not an object. {_HINT}")
         tokens = {_index(key): AddedToken.from_json(value, CONFIG_FILE) for key, value in decoder.items()}
-        known = {token.content: token for token in tokens.values()}
-        roles = {name: _flagged(value, known) for name, value in roles.items()}
     else:
         older = roles.get("additional_special_tokens") or []
         roles |= {name: _role(special_map[name], name, SPECIAL_FILE) for name in TOKEN_OPTIONS if name in special_map}
         roles["additional_special_tokens"] = [*older, *(roles.get("additional_special_tokens") or ())]
         special = {str(token) for role in roles.values() for token in (role if isinstance(role, list) else [role])}
         tokens = {_index(index): AddedToken(text, special=text in special) for text, index in added.items()}
-    return Settings({**options, **roles, "added_tokens_decoder": tokens}, extra)
+        tokens |= {index: token for index, token in described.items() if str(tokens.get(index, token)) == str(token)}
+    _check_agreement(tokens, described)
+    if "added_tokens_decoder" in config or described:
+        known = {token.content: token for token in tokens.values()}
+        roles = {name: _flagged(value, known) for name, value in roles.items()}
+    return Settings({**options, **roles, "added_tokens_decoder": {**described, **tokens}}, extra)
 
 
 def write_settings(
@@ -129,6 +132,15 @@ def _role(value: Any, name: str, source: str) -> Any:
         return [_role(part, "", source) for part in value]
     # special_tokens_map.json does not say "special": every token in it is.
     return AddedToken.from_json({**value, "special": True} if isinstance(value, dict) else value, source)
+
+
+def _check_agreement(tokens: Mapping[int, AddedToken], described: Mapping[int, AddedToken]) -> None:
+    for index in tokens.keys() & described.keys():
+        if str(tokens[index]) != str(described[index]):
+            raise TokenizationError(
+                f"id {index} is {str(described[index])!r} in tokenizer.json, but {str(tokens[index])!r} in the files "
+                f"beside it. Remove the file that is wrong."
+            )
 
 
 def _flagged(role: Any, known: Mapping[str, AddedToken]) -> Any:

@@ -98,6 +98,21 @@ class SpecialTokenId:
         return index
 
 
+@dataclass(slots=True)
+class Part:
+    """A part of a text, in characters: an added token, or what lies between two of them.
+
+    Args:
+        start: its first character.
+        end: the first character after it.
+        token: the added token.
+    """
+
+    start: int
+    end: int
+    token: str | None = None
+
+
 class AddedVocabulary:
     """The added tokens of a tokenizer by id and by content, and how texts are cut at them.
 
@@ -114,20 +129,44 @@ class AddedVocabulary:
         self._any = _pattern(self.ids)
         self._kept = _pattern([*special, *normalized])
 
-    def split(self, text: str) -> list[str]:
-        """Cuts a text before and after every added token; no part is empty, and the parts in `ids` are tokens."""
-        parts = [part for part in self._any.split(text) if part]
-        for place, part in enumerate(parts):
-            if part in self._tokens:
-                _apply_flags(parts, place, self._tokens[part])
-        return [part for part in parts if part]
+    def split(self, text: str) -> list[Part]:
+        """Cuts a text before and after every added token; no part is empty."""
+        found = list(self._any.finditer(text))
+        if not found:
+            return [Part(0, len(text))] if text else []
+        parts: list[Part] = []
+        end = 0
+        for match in found:
+            parts += [Part(end, match.start()), Part(match.start(), match.end(), match.group())]
+            end = match.end()
+        parts.append(Part(end, len(text)))
+        for place in range(1, len(parts), 2):
+            token = self._tokens[parts[place].token or ""]
+            if token.lstrip or token.rstrip or token.single_word:
+                _apply_flags(text, parts, place, token)
+        return [part for part in parts if part.start < part.end]
 
-    def lower(self, text: str) -> str:
-        """Lower-cases what lies between the tokens, character by character."""
+    def lower(self, text: str) -> tuple[str, list[int] | None]:
+        """Lower-cases what lies between the tokens, character by character.
+
+        Returns:
+            The text, and where its characters stand in the original, its end included; None if at the same place. Of
+            several characters that one became, the first stands there and the rest after it.
+        """
         parts = self._kept.split(text)
         # str.lower looks at a capital sigma's neighbours; a published vocabulary saw one character at a time.
-        parts[::2] = [part.replace("Σ", "σ").lower() for part in parts[::2]]
-        return "".join(parts)
+        lowered = [part if place % 2 else part.replace("Σ", "σ").lower() for place, part in enumerate(parts)]
+        result = "".join(lowered)
+        if len(result) == len(text):
+            return result, None
+        places: list[int] = []
+        start = 0
+        for number, part in enumerate(parts):
+            for character in part:
+                length = 1 if number % 2 else len(character.lower())
+                places += [start, *[start + 1] * (length - 1)]
+                start += 1
+        return result, [*places, start]
 
 
 def _pattern(contents: Iterable[str]) -> re.Pattern[str]:
@@ -136,16 +175,19 @@ def _pattern(contents: Iterable[str]) -> re.Pattern[str]:
     return re.compile(f"({'|'.join(map(re.escape, ordered)) or '(?!)'})")
 
 
-def _apply_flags(parts: list[str], place: int, token: AddedToken) -> None:
-    left = parts[place - 1] if place > 0 else ""
-    right = parts[place + 1] if place + 1 < len(parts) else ""
-    if token.rstrip and right:
-        parts[place + 1] = right.lstrip()
-    if token.lstrip and left:
-        parts[place - 1] = left.rstrip()
-    if token.single_word and left and left[-1] != " ":
-        parts[place - 1] += token.content
-        parts[place] = ""
-    elif token.single_word and right and right[0] != " ":
-        parts[place + 1] = token.content + parts[place + 1]
-        parts[place] = ""
+def _apply_flags(text: str, parts: list[Part], place: int, token: AddedToken) -> None:
+    left, here, right = parts[place - 1 : place + 2]
+    left_text, right_text = text[left.start : left.end], text[right.start : right.end]
+    # Between two tokens that touch there is an empty part; their neighbour is then the other token.
+    before = left_text or (place > 2 and parts[place - 2].token) or ""
+    after = right_text or (place + 2 < len(parts) and parts[place + 2].token) or ""
+    if token.rstrip:
+        right.start = right.end - len(right_text.lstrip())
+    if token.lstrip:
+        left.end = left.start + len(left_text.rstrip())
+    if token.single_word and before and before[-1] != " ":
+        here.token = None
+        left.end, here.start = here.end, here.end
+    elif token.single_word and after and after[0] != " ":
+        here.token = None
+        right.start, here.end = here.start, here.start

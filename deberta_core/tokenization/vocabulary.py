@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
-from deberta_core.errors import InputError, TokenizationError
-from deberta_core.tokenization.encoding import to_list
+from deberta_core.errors import InputError, TokenizationError, one_of
+from deberta_core.frameworks import to_list
 from deberta_core.tokenization.special_tokens import (
     SPECIAL_NAMES,
     AddedToken,
@@ -16,6 +16,7 @@ from deberta_core.tokenization.special_tokens import (
     SpecialToken,
     SpecialTokenId,
 )
+from deberta_core.tokenization.subwords import SubwordModel
 
 # What decoding cleans up, in this order: spaces that English does not write.
 _SPACES = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't"}
@@ -28,6 +29,8 @@ class Vocabulary(ABC):
     A subclass sets up its model first and then calls `_set_tokens`; the model knows nothing of added tokens.
     """
 
+    # Whether decoding puts spaces around added tokens that have no role, as SentencePiece tokenizers do upstream.
+    spaces_around_added_tokens: ClassVar[bool]
     bos_token, bos_token_id = SpecialToken(), SpecialTokenId()
     eos_token, eos_token_id = SpecialToken(), SpecialTokenId()
     unk_token, unk_token_id = SpecialToken(), SpecialTokenId()
@@ -37,34 +40,24 @@ class Vocabulary(ABC):
     mask_token, mask_token_id = SpecialToken(), SpecialTokenId()
     clean_up_tokenization_spaces: bool
 
+    _subwords: SubwordModel
+
     @property
-    @abstractmethod
     def vocab_size(self) -> int:
         """Number of tokens of the model, without those added after it."""
+        return self._subwords.vocab_size
 
     @abstractmethod
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Joins tokens to the text they stand for."""
-
-    @abstractmethod
-    def _piece_to_id(self, piece: str) -> int | None:
-        """The id of a token of the model; None if it has no such token."""
-
-    @abstractmethod
-    def _id_to_piece(self, index: int) -> str:
-        """The token of the model with this id, which is below `vocab_size`."""
-
-    @property
-    @abstractmethod
-    def _unknown_id(self) -> int:
-        """The id of what is not in the vocabulary."""
 
     def __len__(self) -> int:
         return len(self.get_vocab())
 
     def get_vocab(self) -> dict[str, int]:
         """All tokens with their ids, the added ones included."""
-        return {self._id_to_piece(index): index for index in range(self.vocab_size)} | self._added.ids
+        pieces = {self._subwords.id_to_piece(index): index for index in range(self.vocab_size)}
+        return pieces | self._added.ids
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -91,8 +84,10 @@ class Vocabulary(ABC):
         """Gives the id of a token, or the list of ids of several; what is not in the vocabulary gets [UNK]'s id."""
         if not isinstance(tokens, str):
             return [self.convert_tokens_to_ids(token) for token in tokens]
-        index = self._added.ids.get(tokens, self._piece_to_id(tokens))
-        return self._unknown_id if index is None else index
+        index = self._added.ids.get(tokens)
+        if index is None:
+            index = self._subwords.piece_to_id(tokens)
+        return self._unknown_id() if index is None else index
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Gives the token of an id, or the list of tokens of a list or array of ids.
@@ -123,14 +118,7 @@ class Vocabulary(ABC):
         if isinstance(ids, list | tuple) and any(isinstance(index, list | tuple) for index in ids):
             raise InputError("decode takes one row of ids, but got a batch. Use batch_decode.")
         tokens = self.convert_ids_to_tokens(ids if isinstance(ids, list | tuple) else [ids], skip_special_tokens)
-        # Tokens outside the model stand apart, with spaces around; those with a role are the subclass's matter.
-        outside = {token for token in self.additional_special_tokens if self._added.ids[token] >= self.vocab_size}
-        outside |= self._added.ids.keys() - set(self.all_special_tokens)
-        texts: list[str] = []
-        for stands_apart, run in groupby(tokens, key=outside.__contains__):
-            group = list(run)
-            texts += group if stands_apart else [self.convert_tokens_to_string(group)]
-        text = " ".join([*filter(None, texts[:-1]), *texts[-1:]])  # upstream keeps an empty end, and so its space
+        text = self._spaced(tokens) if self.spaces_around_added_tokens else self.convert_tokens_to_string(tokens)
         if self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces:
             for written, wanted in _SPACES.items():
                 text = text.replace(written, wanted)
@@ -140,17 +128,91 @@ class Vocabulary(ABC):
         """Decodes every row of ids; the options are those of `decode`."""
         return [self.decode(row, **options) for row in to_list(sequences)]
 
+    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
+        """Adds tokens after all others, and cuts texts at them from now on.
+
+        Not to be called while another thread uses the tokenizer. A model's embeddings must grow with `len(tokenizer)`.
+
+        Args:
+            new_tokens: a str or AddedToken, or several. What is a token already keeps its id.
+            special_tokens: whether `skip_special_tokens` leaves them out when decoding.
+
+        Returns:
+            How many of them are new.
+
+        Raises:
+            TokenizationError: one of them is no token.
+        """
+        before, tokens = len(self), dict(self._added.by_id)
+        for new in [new_tokens] if isinstance(new_tokens, str | AddedToken) else new_tokens:
+            token = new if isinstance(new, AddedToken) else AddedToken(new, special=special_tokens)
+            tokens[self._id_for(token.content, tokens)] = token.as_special() if special_tokens else token
+        self._set_tokens({**self._roles(), "added_tokens_decoder": tokens})
+        return len(self) - before
+
+    def add_special_tokens(
+        self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True
+    ) -> int:
+        """Gives tokens a role, such as `sep_token`, adding them if need be; see `add_tokens`.
+
+        Args:
+            special_tokens_dict: tokens by role; a list for "additional_special_tokens".
+            replace_additional_special_tokens: whether those there are lose their role; they stay tokens.
+
+        Returns:
+            How many tokens are new.
+
+        Raises:
+            InputError: there is no such role.
+        """
+        roles = self._roles()
+        for name, role in special_tokens_dict.items():
+            if name not in roles:
+                raise InputError(one_of("role", name, tuple(roles)))
+            keep = name == "additional_special_tokens" and not replace_additional_special_tokens
+            roles[name] = [*(roles[name] or ()), *role] if keep else role
+        before = len(self)
+        self._set_tokens({**roles, "added_tokens_decoder": dict(self._added.by_id)})
+        return len(self) - before
+
+    def _spaced(self, tokens: list[str]) -> str:
+        # Tokens outside the model stand apart, with spaces around; those with a role are the subclass's matter.
+        outside = {token for token in self.additional_special_tokens if self._added.ids[token] >= self.vocab_size}
+        outside |= self._added.ids.keys() - set(self.all_special_tokens)
+        texts: list[str] = []
+        for stands_apart, run in groupby(tokens, key=outside.__contains__):
+            group = list(run)
+            texts += group if stands_apart else [self.convert_tokens_to_string(group)]
+        return " ".join([*filter(None, texts[:-1]), *texts[-1:]])  # upstream keeps an empty end, and so its space
+
+    def _roles(self) -> dict[str, Any]:
+        """The special tokens by role, with their flags."""
+        tokens, ids = self._added.by_id, self._added.ids
+        roles: dict[str, Any] = {name: None for name in SPECIAL_NAMES}
+        roles |= {name: tokens[ids[self.special_tokens_map[name]]] for name in roles if name in self.special_tokens_map}
+        return roles | {"additional_special_tokens": [tokens[ids[text]] for text in self.additional_special_tokens]}
+
+    def _unknown_id(self) -> int:
+        unknown = self.special_tokens_map.get("unk_token")
+        index = self._subwords.unknown_id if unknown is None else self._added.ids[unknown]
+        if index is None:
+            raise InputError("The token is not in the vocabulary, and the tokenizer has no unk_token to stand for it.")
+        return index
+
+    def _id_for(self, text: str, tokens: Mapping[int, AddedToken]) -> int:
+        """The id a token has, or else gets: the next after all others."""
+        known = next((index for index, token in tokens.items() if token.content == text), None)
+        index = self._subwords.piece_to_id(text) if known is None else known
+        return max(self.vocab_size, *(1 + other for other in tokens), 0) if index is None else index
+
     def _set_tokens(self, settings: Mapping[str, Any]) -> None:
         """Gives every special token its id: the one asked for, the model's, or the next after all others."""
         tokens: dict[int, AddedToken] = dict(settings["added_tokens_decoder"])
         roles = {name: settings[name] for name in SPECIAL_NAMES if settings[name] is not None}
         additional = list(settings["additional_special_tokens"] or ())
         for role in [*roles.values(), *additional]:
-            same = [index for index, token in tokens.items() if token.content == str(role)]
-            index = same[0] if same else self._piece_to_id(str(role))
-            if index is None:
-                index = max(self.vocab_size, *(1 + known for known in tokens), 0)
-            if not (same and isinstance(role, str)):
+            index = self._id_for(str(role), tokens)
+            if not (index in tokens and isinstance(role, str)):
                 flags = role if isinstance(role, AddedToken) else AddedToken.from_json(role, "The list of tokens")
                 tokens[index] = flags.as_special()
         self._check_tokens(tokens)
@@ -162,7 +224,7 @@ class Vocabulary(ABC):
     def _check_tokens(self, tokens: Mapping[int, AddedToken]) -> None:
         first: dict[str, int] = {}
         for index, token in tokens.items():
-            own = self._piece_to_id(token.content)
+            own = self._subwords.piece_to_id(token.content)
             if first.setdefault(token.content, index) != index or own not in (None, index):
                 other = own if own not in (None, index) else first[token.content]
                 raise TokenizationError(f"Token {token.content!r} has two ids, {other} and {index}. Give it one.")
@@ -180,4 +242,4 @@ class Vocabulary(ABC):
                 f"id {index!r} is no id of this tokenizer. Ids are int, 0 to {self.vocab_size - 1}, and those of added "
                 f"tokens; replace others, such as -100 in labels, before decoding."
             )
-        return self._id_to_piece(index)
+        return self._subwords.id_to_piece(index)

@@ -63,6 +63,35 @@ def test_dry_run_prints_the_plan(tmp_path, source, capsys):
     assert line.endswith("classifier/tf_deberta_v2_for_sequence_classification/classifier/kernel:0 (16, 3)")
 
 
+def test_another_type_in_several_files_without_a_head(tmp_path, source, capsys):
+    command = ["convert", str(source), str(tmp_path / "target"), "--to", "bin", "--max-shard-size", "2KB"]
+    assert main([*command, "--dtype", "bfloat16", "--drop-head"]) == 0
+    files = listing(tmp_path / "target")
+    assert files[0] == "config.json"
+    assert files[1].startswith("pytorch_model-00001-of-000")
+    assert files[-1] == "pytorch_model.bin.index.json"
+    out = capsys.readouterr().out
+    assert f"target/pytorch_model.bin.index.json and {len(files) - 2} files: " in out
+    assert "left out, not used by this model: classifier.bias, classifier.weight, pooler.dense.bias, pooler" in out
+
+
+def test_a_new_head_is_named(tmp_path, source, capsys):
+    command = ["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--add-head", "question_answering"]
+    assert main(command) == 1
+    assert "These parameters would be new: qa_outputs.bias, qa_outputs.weight. Pass" in capsys.readouterr().err
+    assert main([*command, "--initialize", "3"]) == 0
+    assert "new, train them before use: qa_outputs.bias, qa_outputs.weight\n" in capsys.readouterr().out
+
+
+def test_nan_is_said(tmp_path, source, capsys):
+    file = source / "model.safetensors"
+    weights = safetensors.numpy.load_file(file)
+    weights["classifier.bias"][0] = np.nan
+    safetensors.numpy.save_file(weights, file)
+    assert main(["convert", str(file), str(tmp_path / "target"), "--to", "keras", "--config", str(source)]) == 0
+    assert "hold NaN, kept as they are: classifier.bias\n" in capsys.readouterr().out
+
+
 def test_what_is_left_out_is_said(tmp_path, masked_lm, capsys):
     assert main(["convert", str(masked_lm), str(tmp_path / "target"), "--to", "h5"]) == 0
     assert "left out, not used by this model: mask_predictions.classifier.bias\n" in capsys.readouterr().out
@@ -95,6 +124,8 @@ def test_existing_target_and_force(tmp_path, source, capsys):
         ([], "the following arguments are required: SRC, DST, --to"),
         (["a", "b", "--to", "onnx"], "argument --to: invalid choice: 'onnx'"),
         (["a", "b", "--to", "h5", "--fast"], "unrecognized arguments: --fast"),
+        (["a", "b", "--to", "h5", "--drop-head", "--verify"], "--verify compares with the source, so it does not go"),
+        (["a", "b", "--to", "h5", "--drop-head", "--add-head", "masked_lm"], "argument --add-head: not allowed with"),
     ],
 )
 def test_bad_usage_is_one_line_and_2(arguments, message, capsys):

@@ -10,7 +10,7 @@ from conformance.tolerances import TOLERANCES
 from deberta_core.checkpoint import load_config, load_weights, save_weights
 from deberta_core.errors import WeightError
 from deberta_core.reference.forward import forward
-from deberta_core.tokenization import DebertaV2Tokenizer
+from deberta_core.tokenization import DebertaTokenizer, DebertaV2Tokenizer
 
 TASK = "sequence_classification"
 
@@ -95,15 +95,16 @@ def test_made_up_inputs_are_padded_and_reach_the_vocabulary(tmp_path, small_conf
     assert make_inputs(tmp_path, short)["input_ids"].shape == (3, 8)
 
 
-def test_real_text_goes_through_the_tokenizer(tmp_path, small_config):
+@pytest.mark.parametrize("cls", [DebertaV2Tokenizer, DebertaTokenizer])
+def test_real_text_goes_through_the_tokenizer(tmp_path, small_config, cls):
     texts = ["Rain stopped play on the second day.", "The committee approved the budget after three hours."] * 20
-    tokenizer = DebertaV2Tokenizer.train(texts, 290)
+    tokenizer = cls.train(texts, 290)
     tokenizer.save_pretrained(tmp_path)
-    config = small_config.replace(vocab_size=290)
-    inputs = make_inputs(tmp_path, config)
+    small_config.replace(vocab_size=290).save_pretrained(tmp_path)
+    inputs = make_inputs(tmp_path, small_config.replace(vocab_size=290))
     assert inputs["input_ids"].shape == (3, 32)
     assert inputs["attention_mask"].min() == 0
-    assert inputs["input_ids"][0, 0] == tokenizer.cls_token_id
+    assert tokenizer.decode(inputs["input_ids"][1], skip_special_tokens=True).strip() == "Rain stopped play."
 
 
 def test_a_missing_framework_is_named(folders, monkeypatch):

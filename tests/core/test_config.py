@@ -63,8 +63,10 @@ def test_cases_survive_a_round_trip(name, tmp_path):
     assert AutoConfig.from_pretrained(str(tmp_path / "new" / "folder" / "config.json")) == original
 
 
-V1_FIELDS = {"talking_head": True}
+V1_FIELDS = {"talking_head": True, "pruned_heads": {}}  # these two exclude each other
+V1_PRUNED_FIELDS = {"talking_head": False, "pruned_heads": {0: (1,)}}
 V2_FIELDS = {
+    "pruned_heads": {0: (1,)},
     "position_buckets": 8,
     "share_att_key": True,
     "norm_rel_ebd": "layer_norm",
@@ -74,7 +76,11 @@ V2_FIELDS = {
 }
 
 
-@pytest.mark.parametrize(("cls", "own"), [(DebertaConfig, V1_FIELDS), (DebertaV2Config, V2_FIELDS)], ids=["v1", "v2"])
+@pytest.mark.parametrize(
+    ("cls", "own"),
+    [(DebertaConfig, V1_FIELDS), (DebertaConfig, V1_PRUNED_FIELDS), (DebertaV2Config, V2_FIELDS)],
+    ids=["v1", "v1_pruned", "v2"],
+)
 def test_every_field_survives_a_round_trip(cls, own):
     """One value other than the default for every field there is."""
     values = (
@@ -108,7 +114,7 @@ def test_every_field_survives_a_round_trip(cls, own):
     defaults = {field.name: field.default for field in dataclasses.fields(made)}
     assert set(values) == set(made.field_names())
     assert {name: getattr(made, name) for name in values} == values
-    assert all(values[name] != defaults[name] for name in values)
+    assert all(values[name] != defaults[name] for name in values if own.get(name) is not False)
     assert cls.from_dict(made.to_dict()) == made
 
 
@@ -222,13 +228,13 @@ def test_values_below_1_mean_not_set(name, value):
 def test_sizes_that_follow_from_others(name, value):
     made = config(**{name: value})
     assert getattr(made, name) is None
-    assert (made.embedding_width, made.head_size, made.all_heads_size) == (16, 8, 16)
+    assert (made.embedding_width, made.head_size, made.all_heads_size(0)) == (16, 8, 16)
     assert name not in made.to_dict()
 
 
 def test_derived_values():
     made = config(embedding_size=12, attention_head_size=5, position_buckets=8, max_relative_positions=30)
-    assert (made.embedding_width, made.head_size, made.all_heads_size) == (12, 5, 10)
+    assert (made.embedding_width, made.head_size, made.all_heads_size(0)) == (12, 5, 10)
     assert (made.max_distance, made.span, made.table_rows) == (30, 8, 16)
     assert config(pos_att_type="c2p", relative_attention=False).position_terms == ()
     assert config(norm_rel_ebd="layer_norm").normalizes_table

@@ -32,6 +32,10 @@ WRONG_VALUES = [
     ),
     *(("pos_att_type", value) for value in ("p2p", "c2p|p2p", ["c2p", "c2p"], 5, ["c2p", 1], ("c2p", "none"))),
     *(("norm_rel_ebd", value) for value in ("batch_norm", None, 3)),
+    *(
+        ("pruned_heads", value)
+        for value in ([1], "0", {"x": [1]}, {0: 1}, {0: (-1,)}, {-1: (0,)}, {0: [1.0]}, {0: "1"})
+    ),
     *(("problem_type", value) for value in ("classification", 1, [])),
     *(("id2label", value) for value in ([1, 2], "a", {"x": "a"})),
     *(("label2id", value) for value in (5, ["a"], {"a": "x"})),
@@ -67,6 +71,26 @@ def test_too_many_labels_are_refused():
 
 
 JOINT = [
+    (
+        {"num_hidden_layers": 2, "pruned_heads": {2: [0]}},
+        r"pruned_heads=\{2: \(0,\)\}, num_hidden_layers=2: pruned_heads must name layers below num_hidden_layers",
+        {"pruned_heads": {1: [0]}},
+    ),
+    (
+        {"num_attention_heads": 4, "pruned_heads": {"0": [4]}},
+        r"pruned_heads=\{0: \(4,\)\}, num_attention_heads=4: pruned_heads must name heads below num_attention_heads",
+        {"pruned_heads": {"0": [3]}},
+    ),
+    (
+        {"num_attention_heads": 2, "pruned_heads": {1: [1, 0]}},
+        r"pruned_heads=\{1: \(0, 1\)\}, num_attention_heads=2: pruned_heads must leave every layer at least one head",
+        {"pruned_heads": {1: [1]}},
+    ),
+    (
+        {"talking_head": True, "pruned_heads": {0: [1]}},
+        r"pruned_heads=\{0: \(1,\)\}, talking_head=True: pruned_heads must be empty with talking heads",
+        {"pruned_heads": {0: []}},
+    ),
     (
         {"hidden_size": 770, "num_attention_heads": 12},
         "hidden_size=770, num_attention_heads=12: hidden_size must be divisible",
@@ -107,21 +131,26 @@ JOINT = [
 ]
 
 
+def version_of(values):
+    return DebertaConfig if "talking_head" in values else DebertaV2Config
+
+
 def test_every_joint_rule_is_tried():
     found = [re.escape(mend.split(":")[0][:30]) for _, _, mend in JOINT_RULES]
     messages = []
     for values, _, _ in JOINT:
         with pytest.raises(ConfigError) as caught:
-            DebertaV2Config(**values)
+            version_of(values)(**values)
         messages.append(str(caught.value))
     assert all(any(re.search(mend, message) for message in messages) for mend in found)
 
 
 @pytest.mark.parametrize(("values", "message", "mend"), JOINT)
 def test_values_that_do_not_fit_together(values, message, mend):
+    cls = version_of(values)
     with pytest.raises(ConfigError, match=message):
-        DebertaV2Config(**values)
-    DebertaV2Config(**values | mend)
+        cls(**values)
+    cls(**values | mend)
 
 
 def test_all_problems_are_reported_at_once():
@@ -135,6 +164,36 @@ def test_all_problems_are_reported_at_once():
 @pytest.mark.parametrize("act", ACTIVATIONS)
 def test_known_activations_are_allowed(act):
     assert DebertaV2Config(hidden_act=act, pooler_hidden_act=act, conv_act=act).hidden_act == act
+
+
+# Pruned heads
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (None, {}),
+        ({}, {}),
+        ({"1": [2, 0, 2], "0": []}, {1: (0, 2)}),
+        ({3: (1,), 0: {5, 4}}, {0: (4, 5), 3: (1,)}),
+    ],
+)
+def test_pruned_heads_are_read_and_written_as_published(given, read):
+    made = DebertaV2Config.from_dict({"pruned_heads": given})
+    assert made.pruned_heads == read
+    assert list(made.pruned_heads) == sorted(read)
+    written = made.to_dict()
+    assert written.get("pruned_heads", {}) == {str(layer): list(heads) for layer, heads in read.items()}
+    assert DebertaV2Config.from_dict(written) == made
+    assert hash(made) == hash(made.replace())
+    assert "pruned_heads" not in made.extra
+
+
+def test_sizes_of_pruned_layers():
+    made = DebertaV2Config(hidden_size=24, num_attention_heads=6, pruned_heads={1: [0, 4]})
+    assert [made.heads_in(layer) for layer in range(3)] == [6, 4, 6]
+    assert made.kept_heads(1) == (1, 2, 3, 5)
+    assert [made.all_heads_size(layer) for layer in range(2)] == [24, 16]
 
 
 # Labels

@@ -82,7 +82,7 @@ def test_v1_equals_v2_with_the_projections_taken_apart():
         own = f"encoder.layer.{layer}.attention.self"
         rows = params[f"{own}.in_proj.weight"].reshape(v1.num_attention_heads, 3, v1.head_size, -1)
         for part, name in enumerate(("query_proj", "key_proj", "value_proj")):
-            apart[f"{own}.{name}.weight"] = rows[:, part].reshape(v1.all_heads_size, -1)
+            apart[f"{own}.{name}.weight"] = rows[:, part].reshape(v1.all_heads_size(0), -1)
         apart[f"{own}.query_proj.bias"] = params[f"{own}.q_bias"]
         apart[f"{own}.key_proj.bias"] = np.zeros_like(params[f"{own}.q_bias"])
         apart[f"{own}.value_proj.bias"] = params[f"{own}.v_bias"]

@@ -23,7 +23,7 @@ def plain(tokenizer, text):
 def test_ids_are_sentencepieces(small_tokenizer, text):
     from sentencepiece import SentencePieceProcessor
 
-    judge = SentencePieceProcessor(model_proto=small_tokenizer._model)
+    judge = SentencePieceProcessor(model_proto=small_tokenizer.serialized_model)
     assert plain(small_tokenizer, text) == judge.encode(text)
     assert small_tokenizer.tokenize(text) == judge.encode(text, out_type=str)
     assert small_tokenizer.decode(judge.encode(text)) == judge.decode(judge.encode(text)).strip()
@@ -48,7 +48,7 @@ def test_batch_rows_are_single_rows(small_tokenizer, batch, options):
 
 @pytest.mark.parametrize("options", [{}, {"split_by_punct": True, "do_lower_case": True}])
 def test_large_batches_are_single_rows(small_tokenizer, prose, options):
-    tokenizer = DebertaV2Tokenizer(small_tokenizer._model, **options)
+    tokenizer = DebertaV2Tokenizer(small_tokenizer.serialized_model, **options)
     batch = [f"{text} [MASK]" if place % 3 else text for place, text in enumerate(prose * 20)]  # enough for threads
     assert tokenizer(batch).input_ids == [tokenizer(text).input_ids for text in batch]
 
@@ -63,7 +63,7 @@ def test_ascii_words_survive(small_tokenizer, words):
 @settings(deadline=None)
 @given(text=TEXTS)
 def test_decoding_gives_the_normalized_text(small_tokenizer, text):
-    normalized = small_tokenizer._processor.normalize(text).replace("▁", " ").strip()
+    normalized = small_tokenizer._subwords.processor.normalize(text).replace("▁", " ").strip()
     assert small_tokenizer.decode(plain(small_tokenizer, text)) == normalized
 
 

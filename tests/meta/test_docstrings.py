@@ -12,7 +12,7 @@ FORWARD = {"forward", "call"}
 BOUNDARY = {
     "deberta_torch/models.py": {"Backbone.forward"},
     "deberta_torch/tasks.py": {"TaskModel.forward", "SpanModel.forward"},
-    "deberta_tf/models.py": {"TFDebertaPreTrainedModel.__call__"},
+    "deberta_tf/models.py": {"PreTrainedModel.__call__"},
 }
 
 

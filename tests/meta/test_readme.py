@@ -1,4 +1,4 @@
-"""README's snippets run, in order, as a reader would type them."""
+"""The snippets of README and of the pages of `docs/` run, page by page and in order, as a reader would type them."""
 
 import json
 import re
@@ -8,19 +8,21 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TESTED = "<!-- tested -->"  # on the line before a shell block that is run; Python blocks always are
 FENCE = re.compile(r"^(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "sh"}
 FIRST_SCREEN = 60  # lines
 
-# One process runs everything; `namespace` is what the reader's interpreter would hold.
+# One process runs a page; `namespace` is what the reader's interpreter would hold.
 DRIVER = """
 import json, subprocess, sys
 namespace = {"__name__": "__main__"}
 for language, code in json.loads(sys.argv[1]):
     print("---", code, flush=True)
     if language == "python":
-        exec(compile(code, "README.md", "exec"), namespace)
+        exec(compile(code, "page", "exec"), namespace)
     else:
         subprocess.run(code, shell=True, check=True)
 """
@@ -49,20 +51,30 @@ def test_first_screen_has_the_two_commands_and_three_usages(readme):
         assert code.count("\n") < 10, f"too long for a first look:\n{code}"
 
 
-def test_every_fence_is_known(readme):
-    assert readme.count("```") == 2 * len(FENCE.findall(readme))
-    assert {match["language"] for match in FENCE.finditer(readme)} <= LANGUAGES
-    assert readme.count(TESTED) == sum(language == "sh" for language, _ in runnable_blocks(readme))
+@pytest.fixture(params=PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def page(request):
+    return request.param.read_text(encoding="utf-8")
 
 
-def test_snippets_run(readme, run_python, tmp_path):
+def test_every_fence_is_known(page):
+    assert page.count("```") == 2 * len(FENCE.findall(page))
+    assert {match["language"] for match in FENCE.finditer(page)} <= LANGUAGES
+    assert page.count(TESTED) == sum(language == "sh" for language, _ in runnable_blocks(page))
+
+
+def test_snippets_run(page, run_python, tmp_path):
+    blocks = runnable_blocks(page)
+    if not blocks:
+        pytest.skip("nothing to run")
     pytest.importorskip("torch")
     pytest.importorskip("keras")
-    blocks = runnable_blocks(readme)
-    assert {language for language, _ in blocks} == LANGUAGES
     done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "verified" in done.stdout
+    assert ("verified" in done.stdout) == any("--verify" in code for _, code in blocks)
+
+
+def test_readme_shows_both_languages(readme):
+    assert {language for language, _ in runnable_blocks(readme)} == LANGUAGES
 
 
 def test_a_broken_snippet_fails(run_python, tmp_path):
@@ -71,5 +83,5 @@ def test_a_broken_snippet_fails(run_python, tmp_path):
 
 
 def test_the_support_table_is_up_to_date():
-    script = Path(__file__).parents[2] / "tools" / "support_table.py"
+    script = ROOT / "tools" / "support_table.py"
     assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0

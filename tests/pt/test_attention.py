@@ -63,7 +63,7 @@ def test_the_bias_is_the_gather_of_the_reference(queries, keys, terms, buckets, 
     table = random.standard_normal((made.table_rows, 16))
     encoder = Encoder(made).double()
     encoder.rel_embeddings.weight.data.copy_(torch.from_numpy(table))
-    layer = Fixed(made)
+    layer = Fixed(made, 0)
     with torch.no_grad():
         bias = layer.position_bias(
             torch.from_numpy(query) * layer.scale, torch.from_numpy(key), encoder.relative_positions(queries, keys)
@@ -93,7 +93,7 @@ def test_the_rows_are_those_of_key_minus_query():
 def test_half_precision_does_not_overflow_in_the_scores(terms, dtype):
     """Elements of 40 at head width 64: each unscaled product is 102,400, above float16's 65,504."""
     made = config(terms, width=64)
-    layer = Fixed(made).eval().to(dtype)
+    layer = Fixed(made, 0).eval().to(dtype)
     assert torch.finfo(torch.float16).max < 40 * 40 * 64
     hidden = torch.full((1, 7, 128), 40.0, dtype=dtype)
     hidden[:, 3:] *= -1  # scores of both signs
@@ -111,7 +111,7 @@ def test_half_precision_does_not_overflow_in_the_scores(terms, dtype):
 
 def test_the_softmax_is_in_float32():
     """Also in a bfloat16 model."""
-    layer = Fixed(config(None)).eval().bfloat16()
+    layer = Fixed(config(None), 0).eval().bfloat16()
     seen = []
     softmax = torch.Tensor.softmax
 
@@ -127,7 +127,7 @@ def test_the_softmax_is_in_float32():
 
 def test_hidden_keys_have_no_weight_at_all():
     made = config()
-    layer = Fixed(made).eval()
+    layer = Fixed(made, 0).eval()
     positions = Encoder(made).relative_positions(5, 5)
     hidden = 10 * torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
     mask = torch.tensor([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0]])

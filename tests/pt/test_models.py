@@ -10,7 +10,6 @@ from torch import nn
 
 import deberta_torch
 from conformance.suite.cases import CASES, TASK_NAMES
-from conformance.suite.compare import assert_close
 from deberta_core import DebertaConfig, DebertaV2Config, InputError
 from deberta_core.parameters import expand
 from deberta_core.presets import PRESETS
@@ -249,31 +248,3 @@ def test_on_the_meta_device():
     with torch.device("meta"):
         model = DebertaV2Model(CONFIG)
         assert model(torch.zeros(2, 7, dtype=torch.long)).last_hidden_state.shape == (2, 7, CONFIG.hidden_size)
-
-
-def test_a_graph_without_breaks_for_any_size(model):
-    """Exported once with dynamic axes; the sizes do not enter the graph."""
-    batch, length = torch.export.Dim("batch", max=64), torch.export.Dim("length", min=2, max=500)
-    shapes = {"input_ids": {0: batch, 1: length}, "attention_mask": {0: batch, 1: length}}
-    exported = torch.export.export(
-        model, (), {"input_ids": IDS, "attention_mask": MASK}, dynamic_shapes=shapes, strict=False
-    ).module()
-    ids = torch.arange(3 * 33).reshape(3, 33) % 97
-    mask = (torch.arange(33)[None] < torch.tensor([[33], [20], [5]])).long()
-    actual, expected = (run(input_ids=ids, attention_mask=mask).last_hidden_state for run in (exported, model))
-    assert torch.equal(actual, expected)
-
-
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_a_compiled_model_gives_the_same(backend):
-    torch.compiler.reset()
-    torch.manual_seed(0)
-    model = DebertaV2ForSequenceClassification(CONFIG.replace(num_hidden_layers=1, num_labels=3)).eval()
-    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=backend)
-    for length in (7, 12):
-        ids = torch.arange(2 * length).reshape(2, length) + 3
-        mask = (torch.arange(length)[None] < torch.tensor([[length], [3]])).long()
-        actual, expected = (run(ids, mask, labels=torch.tensor([0, 2])) for run in (compiled, model))
-        assert type(actual) is type(expected)
-        for name in ("logits", "loss"):
-            assert_close(actual[name].detach().numpy(), expected[name].detach().numpy(), quantity=name, name=name)

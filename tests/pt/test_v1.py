@@ -38,7 +38,7 @@ def filled(cls, config):
 def test_rows_of_the_fused_projection(name):
     """Per head: D rows of the query, D of the key, D of the value; biases for query and value only."""
     config = CASES[name].config
-    layer = FusedSelfAttention(config)
+    layer = FusedSelfAttention(config, 0)
     heads, size = config.num_attention_heads, config.head_size
     with torch.no_grad():
         layer.q_bias.normal_()

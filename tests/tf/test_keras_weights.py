@@ -63,7 +63,7 @@ def test_missing_files_are_named(tmp_path, config):
     with pytest.raises(ConfigError, match=r"config\.json does not exist"):
         TFDebertaV2Model.from_pretrained(tmp_path)
     config.save_pretrained(tmp_path)
-    with pytest.raises(WeightError, match=r"holds no weight file\. Looked for: model\.safetensors, tf_model\.h5"):
+    with pytest.raises(WeightError, match=r"holds no weight file\. Looked for: model\.safetensors, pytorch_model\.bin"):
         TFDebertaV2Model.from_pretrained(tmp_path)
 
 

@@ -1,14 +1,13 @@
-"""From ids to model inputs, whatever the vocabulary: truncating, padding, and arrays of a framework."""
+"""How rows get their lengths: the options of a call, truncation, overlapping windows, padding."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deberta_core.errors import DebertaWarning, InputError, one_of
 
@@ -19,17 +18,9 @@ TRUNCATION = {None: "do_not_truncate", False: "do_not_truncate", True: "longest_
 TRUNCATIONS = ("do_not_truncate", "longest_first", "only_first", "only_second")
 SIDES = ("right", "left")
 
-Columns = dict[str, list[list[int]]]
-
-
-class BatchEncoding(dict[str, Any]):
-    """Model inputs by name: a dict whose entries are also attributes."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"The encoding has no {name!r}. It holds: {', '.join(self)}.") from None
+Columns = dict[str, list[Any]]
+# What a row keeps of its first and of its second text, in tokens.
+Window = tuple[slice, slice | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +34,7 @@ class LengthRule:
         multiple: padded lengths are rounded up to a multiple of it.
         padding_side: where padding goes, one of SIDES.
         truncation_side: where tokens are taken away, one of SIDES.
+        stride: how many tokens two neighbouring windows share; None: what does not fit is dropped.
     """
 
     padding: str
@@ -51,6 +43,7 @@ class LengthRule:
     multiple: int | None
     padding_side: str
     truncation_side: str
+    stride: int | None = None
 
 
 def length_rule(
@@ -62,6 +55,7 @@ def length_rule(
     padding_side: str,
     truncation_side: str,
     model_max_length: int,
+    stride: int | None = None,
 ) -> LengthRule:
     """Checks the options of a call and settles what they leave open.
 
@@ -77,8 +71,10 @@ def length_rule(
     cut = _choice("truncation", truncation, TRUNCATION, TRUNCATIONS)
     check_choice("padding_side", padding_side, SIDES)
     for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
-        if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1):
+        if value is not None and (not _is_int(value) or value < 1):
             raise InputError(f"{name}={value!r} is not a positive int. Give a number of tokens, or None.")
+    if stride is not None and (not _is_int(stride) or stride < 0):
+        raise InputError(f"stride={stride!r} is not an int of 0 or more. Give the number of tokens windows share.")
     if max_length is None and (pad == "max_length" or cut != "do_not_truncate"):
         if model_max_length < NO_LIMIT:
             max_length = model_max_length
@@ -87,7 +83,7 @@ def length_rule(
                 f"padding={padding!r}, truncation={truncation!r} without a length: the tokenizer's model_max_length is "
                 f"not set, so rows are not brought to a length. Pass max_length.",
                 DebertaWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             pad, cut = ("do_not_pad" if pad == "max_length" else pad), "do_not_truncate"
     multiple = pad_to_multiple_of
@@ -103,6 +99,7 @@ def length_rule(
         multiple=multiple,
         padding_side=padding_side,
         truncation_side=truncation_side,
+        stride=stride,
     )
 
 
@@ -112,43 +109,52 @@ def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise InputError(one_of(name, value, allowed))
 
 
-def truncate(
-    first: list[int], second: list[int] | None, special: int, rule: LengthRule
-) -> tuple[list[int], list[int] | None]:
-    """Takes tokens away from a row until it fits.
+def windows(first: int, second: int | None, special: int, rule: LengthRule) -> list[Window]:
+    """Chooses what is kept of one or two texts: one row, or several when the rule has a stride.
 
     Args:
-        first: ids of the first text.
-        second: ids of the second text, if any.
-        special: how many special tokens are added to the row later.
+        first: number of tokens of the first text.
+        second: the same of the second text, if there is one.
+        special: how many special tokens are added to a row later.
         rule: the length and the strategy. "longest_first" shortens the longer text to the length of the other, then
             both alike, the second one first.
 
     Raises:
-        InputError: the row cannot become that short.
+        InputError: a row cannot become that short, or windows cannot be made.
     """
+    whole: Window = (slice(0, first), None if second is None else slice(0, second))
     if rule.truncation == "do_not_truncate" or rule.max_length is None:
-        return first, second
-    lengths = (len(first), len(second or ()))
-    excess = sum(lengths) + special - rule.max_length
+        return [whole]
+    excess = first + (second or 0) + special - rule.max_length
     if excess <= 0:
-        return first, second
-    if rule.max_length < special:
-        raise InputError(f"max_length={rule.max_length} has no room for the {special} special tokens. Raise it.")
+        return [whole]
+    removed = _removed(first, second or 0, excess, special, rule)
+    kept = (first - removed[0], (second or 0) - removed[1])
+    if rule.stride is None:
+        side = rule.truncation_side
+        return [(_keep(first, kept[0], side), None if second is None else _keep(second, kept[1], side))]
+    if second is None:
+        return [(window, None) for window in _slide(first, kept[0], rule)]
     if rule.truncation == "longest_first":
-        removed = _longest_first(*lengths, excess)
-    else:
-        removed = (excess, 0) if rule.truncation == "only_first" else (0, excess)
-    if any(count > length for count, length in zip(removed, lengths, strict=True)):
         raise InputError(
-            f"truncation={rule.truncation!r} cannot reach max_length={rule.max_length}: {excess} tokens must go, and "
-            f"the texts have {lengths[0]} and {lengths[1]}. Use 'longest_first', or raise max_length."
+            "return_overflowing_tokens makes windows of one text of a pair, but truncation='longest_first' shortens "
+            "both. Use 'only_first' or 'only_second'."
         )
-    side = rule.truncation_side
-    return _cut(first, removed[0], side), None if second is None else _cut(second, removed[1], side)
+    if rule.truncation == "only_first":
+        return [(window, whole[1]) for window in _slide(first, kept[0], rule)]
+    return [(whole[0], window) for window in _slide(second, kept[1], rule)]
 
 
-def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, int | None]) -> Columns:
+def padded_length(columns: Columns, rule: LengthRule) -> int | None:
+    """The length, in tokens, to which `pad_columns` brings all rows; None when it leaves them."""
+    if rule.padding == "do_not_pad":
+        return None
+    longest = max(map(len, columns["input_ids"]), default=0)
+    length = rule.max_length if rule.padding == "max_length" and rule.max_length else longest
+    return -(-length // rule.multiple) * rule.multiple if rule.multiple else length
+
+
+def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, Any]) -> Columns:
     """Brings all rows of the columns named in `fill` to one length; other columns stay as they are.
 
     Args:
@@ -159,11 +165,9 @@ def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, int | Non
     Raises:
         InputError: rows must be padded and a fill value is None.
     """
-    if rule.padding == "do_not_pad":
+    length = padded_length(columns, rule)
+    if length is None:
         return columns
-    longest = max(map(len, columns["input_ids"]), default=0)
-    length = rule.max_length if rule.padding == "max_length" and rule.max_length else longest
-    length = -(-length // rule.multiple) * rule.multiple if rule.multiple else length
     padded = dict(columns)
     for name in columns.keys() & fill.keys():
         value = fill[name]
@@ -175,28 +179,8 @@ def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, int | Non
     return padded
 
 
-def to_tensors(columns: Mapping[str, Any], kind: str | None) -> BatchEncoding:
-    """Makes an array of every column.
-
-    Args:
-        columns: lists of equally long rows, or of numbers.
-        kind: "np" (int64), "pt" (int64) or "tf" (int32); None leaves lists. Floats become float32.
-
-    Raises:
-        InputError: the kind is unknown, its framework is not installed, or rows differ in length.
-    """
-    if kind is None:
-        return BatchEncoding(columns)
-    if kind not in _TENSORS:
-        raise InputError(one_of("return_tensors", kind, tuple(_TENSORS)))
-    return BatchEncoding({name: _TENSORS[kind](_array(name, rows)) for name, rows in columns.items()})
-
-
-def to_list(value: Any) -> Any:
-    """Turns an array of NumPy, PyTorch or TensorFlow into nested lists; anything else stays."""
-    if hasattr(value, "numpy") and not hasattr(value, "tolist"):
-        value = value.numpy()
-    return value.tolist() if hasattr(value, "tolist") else value
+def _is_int(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _choice(name: str, value: Any, shorthand: Mapping[Any, str], allowed: tuple[str, ...]) -> str:
@@ -207,6 +191,20 @@ def _choice(name: str, value: Any, shorthand: Mapping[Any, str], allowed: tuple[
     return str(value)
 
 
+def _removed(first: int, second: int, excess: int, special: int, rule: LengthRule) -> tuple[int, int]:
+    if rule.max_length is not None and rule.max_length < special:
+        raise InputError(f"max_length={rule.max_length} has no room for the {special} special tokens. Raise it.")
+    if rule.truncation == "longest_first":
+        return _longest_first(first, second, excess)
+    removed = (excess, 0) if rule.truncation == "only_first" else (0, excess)
+    if removed[0] > first or removed[1] > second:
+        raise InputError(
+            f"truncation={rule.truncation!r} cannot reach max_length={rule.max_length}: {excess} tokens must go, and "
+            f"the texts have {first} and {second}. Use 'longest_first', or raise max_length."
+        )
+    return removed
+
+
 def _longest_first(first: int, second: int, excess: int) -> tuple[int, int]:
     leveling = min(abs(first - second), excess)
     half = (excess - leveling) // 2
@@ -214,39 +212,20 @@ def _longest_first(first: int, second: int, excess: int) -> tuple[int, int]:
     return (leveling + half, rest) if first > second else (half, leveling + rest)
 
 
-def _cut(ids: list[int], count: int, side: str) -> list[int]:
-    return ids[: len(ids) - count] if side == "right" else ids[count:]
+def _keep(length: int, kept: int, side: str) -> slice:
+    return slice(0, kept) if side == "right" else slice(length - kept, length)
 
 
-def _array(name: str, rows: Any) -> NDArray[Any]:
-    try:
-        array = np.asarray(rows)
-    except ValueError:
-        lengths = [len(row) for row in rows]
+def _slide(length: int, kept: int, rule: LengthRule) -> list[slice]:
+    """Windows of `kept` tokens from the side that truncation keeps, the last one shorter."""
+    stride = rule.stride or 0
+    if stride >= kept:
         raise InputError(
-            f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, which make no array. Pass padding=True."
-        ) from None
-    return array.astype(np.float32 if array.size and array.dtype.kind == "f" else np.int64)
-
-
-def _torch_tensor(array: NDArray[Any]) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise InputError(
-            "return_tensors='pt' needs PyTorch. Install it with: pip install 'deberta-dual[torch]'"
-        ) from None
-    return torch.from_numpy(array)
-
-
-def _tf_tensor(array: NDArray[Any]) -> Any:
-    try:
-        import tensorflow as tf
-    except ImportError:
-        raise InputError(
-            "return_tensors='tf' needs TensorFlow. Install it with: pip install 'deberta-dual[tf]'"
-        ) from None
-    return tf.constant(array, dtype=tf.int32 if array.dtype == np.int64 else tf.float32)
-
-
-_TENSORS: dict[str, Callable[[NDArray[Any]], Any]] = {"np": lambda array: array, "pt": _torch_tensor, "tf": _tf_tensor}
+            f"stride={stride} leaves no progress: a window holds {kept} tokens of the text. Lower it, or raise "
+            f"max_length={rule.max_length}."
+        )
+    count = -(-(length - kept) // (kept - stride)) + 1
+    starts = [place * (kept - stride) for place in range(count)]
+    if rule.truncation_side == "right":
+        return [slice(start, min(start + kept, length)) for start in starts]
+    return [slice(max(length - start - kept, 0), length - start) for start in starts]

@@ -1,0 +1,57 @@
+"""Another head than the source has: parameters that are new, and how they start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from deberta_core.checkpoint import Entry
+from deberta_core.config import BaseConfig
+from deberta_core.errors import WeightError, name_list
+from deberta_core.parameters import NORM_SCALE, Array, Parameter, expand
+
+NEW = "(new)"  # what a plan calls the place they come from
+_DTYPE = "float32"
+
+
+def new_parameters(
+    config: BaseConfig, task: str | None, missing: tuple[str, ...], seed: int | None
+) -> dict[str, Entry]:
+    """The parameters of the target's head that the source lacks, as entries.
+
+    Args:
+        config: the target's configuration.
+        task: its task.
+        missing: their names.
+        seed: of their random numbers: normal with `initializer_range`, biases 0, norm scales 1.
+
+    Raises:
+        WeightError: there are some, and `seed` is None.
+    """
+    if missing and seed is None:
+        raise WeightError(
+            f"These parameters would be new: {name_list(missing)}. Pass --initialize SEED to draw them at random, and "
+            f"train the model before use."
+        )
+    parameters = expand(config, task)
+    arrays = _draw({name: parameters[name] for name in parameters if name in missing}, config, seed)
+    return {name: _entry(array) for name, array in arrays.items()}
+
+
+def _draw(parameters: Mapping[str, Parameter], config: BaseConfig, seed: int | None) -> dict[str, Array]:
+    random = np.random.default_rng(seed)
+    arrays: dict[str, Array] = {}
+    for name, parameter in parameters.items():
+        if len(parameter.shape) > 1:
+            arrays[name] = random.normal(0.0, config.initializer_range, parameter.shape).astype(_DTYPE)
+        else:
+            arrays[name] = np.full(parameter.shape, 1.0 if parameter.kind is NORM_SCALE else 0.0, _DTYPE)
+    return arrays
+
+
+def _entry(array: Array) -> Entry:
+    def read(rows: slice) -> Array:
+        return array[rows]
+
+    return Entry(NEW, array.shape, array.dtype, read)

@@ -1,0 +1,81 @@
+"""How a subject is measured; the suite's tests and `python -m conformance` both ask here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from conformance.suite.adapters import Array
+from conformance.suite.compare import Comparison, compare_outputs, output_scale
+from conformance.suite.invariances import compare_changes
+from conformance.suite.subjects import Subject
+
+# Of the largest gradient: a floor for the scale of those that are 0 in exact arithmetic, as a key bias has.
+GRADIENT_FLOOR = 1e-2
+_ELEMENTS = 3  # of each parameter, drawn at random, whose derivative is looked at beside the largest and the whole
+
+
+def compare_values(subject: Subject, framework: str) -> Iterator[Comparison]:
+    """Every output of a framework, and the loss where there are labels, with the reference's."""
+    actual = subject.model(framework).forward(subject.inputs)
+    assert ("loss" in actual) == ("loss" in subject.expected), f"{framework}: a loss without labels, or the reverse"
+    yield from compare_outputs(actual, subject.expected, subject.mask, quantities=subject.quantities)
+
+
+def compare_gradients(subject: Subject, framework: str) -> Iterator[Comparison]:
+    """The gradient of every parameter with differences of the reference's loss, along a few directions each.
+
+    They are the axis of the gradient's largest element, axes drawn at random, and the gradient itself.
+    """
+    loss, gradients = subject.model(framework).gradients(subject.inputs)
+    judge = subject.judge
+    expected_loss = np.asarray(subject.expected["loss"])
+    yield Comparison(subject.quantity("loss"), "loss", loss, expected_loss, output_scale("loss", expected_loss))
+    sizes = gradient_scales(gradients)
+    generator = np.random.default_rng(0)
+    for name, gradient in gradients.items():
+        for direction in _directions(gradient, generator):
+            if name.endswith("word_embeddings.weight"):
+                # The reference has no notion of a gradient that is stopped: the padding row's lookup is left out.
+                direction[subject.config.pad_token_id] = 0
+            expected = judge.directional_derivative(name, direction, subject.inputs)
+            actual = float((gradient * direction).sum())
+            scale = max(sizes[name], abs(expected))
+            yield Comparison(
+                subject.quantity("gradient"), f"gradient of {name}", np.asarray(actual), np.asarray(expected), scale
+            )
+
+
+def compare_gradients_with_torch(subject: Subject, framework: str) -> Iterator[Comparison]:
+    """Every element of every gradient with PyTorch's, which `compare_gradients` checks."""
+    expected_loss, expected = subject.model("torch").gradients(subject.inputs)
+    loss, gradients = subject.model(framework).gradients(subject.inputs)
+    assert set(gradients) == set(expected)
+    yield Comparison(subject.quantity("loss"), "loss", loss, expected_loss, output_scale("loss", expected_loss))
+    sizes = gradient_scales(expected)
+    for name, gradient in gradients.items():
+        yield Comparison(subject.quantity("gradient"), f"gradient of {name}", gradient, expected[name], sizes[name])
+
+
+def gradient_scales(gradients: Mapping[str, Array]) -> dict[str, float]:
+    """Per parameter the size of its gradient."""
+    sizes = {name: float(np.abs(values).max()) for name, values in gradients.items()}
+    floor = GRADIENT_FLOOR * max(sizes.values())
+    return {name: max(size, floor) for name, size in sizes.items()}
+
+
+def _directions(gradient: Array, generator: np.random.Generator) -> Iterator[Array]:
+    flat = gradient.ravel().astype(np.float64)
+    for element in {int(np.abs(flat).argmax()), *generator.integers(0, flat.size, _ELEMENTS).tolist()}:
+        yield np.eye(1, flat.size, element).reshape(gradient.shape)
+    if np.linalg.norm(flat) > 0:
+        yield (flat / np.linalg.norm(flat)).reshape(gradient.shape)
+
+
+# What can be measured of a subject.
+MEASURES: dict[str, Callable[[Subject, str], Iterator[Comparison]]] = {
+    "values": compare_values,
+    "gradients": compare_gradients,
+    "invariances": compare_changes,
+}

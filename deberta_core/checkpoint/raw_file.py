@@ -1,0 +1,83 @@
+"""Positioned reads of plain arrays.
+
+Weights are read, not mapped: mapped pages count as a process' memory as long as the system leaves them there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deberta_core.checkpoint.lazy import array_bytes, damaged
+from deberta_core.errors import WeightError
+from deberta_core.parameters import Array
+
+_LITTLE = np.dtype("<f4")
+
+
+class RawFile:
+    """An open file that gives arrays at given places; closed with the last reference at the latest.
+
+    Attributes:
+        file: its path.
+        size: its length in bytes.
+
+    Raises:
+        WeightError: the file cannot be opened.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        try:
+            self.handle = file.open("rb", buffering=0)
+        except OSError as problem:
+            raise WeightError(f"{file} cannot be opened: {problem}.") from problem
+        self.size = os.fstat(self.handle.fileno()).st_size
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            self.handle.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.handle.close()
+
+    def read_bytes(self, offset: int, count: int) -> bytes:
+        """Exactly `count` bytes from `offset` on.
+
+        Raises:
+            WeightError: the file is shorter; known before memory is taken.
+        """
+        return self.read(offset, (count,), np.dtype(np.uint8)).tobytes()
+
+    def read(self, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """A little-endian C-ordered array that begins at `offset`.
+
+        Raises:
+            WeightError: the file is shorter; known before memory is taken.
+        """
+        count = array_bytes(shape, dtype)
+        if offset < 0 or offset + count > self.size:
+            raise damaged(self.file, f"it has {self.size} bytes, and {count} at {offset} were asked for")
+        flat = np.empty(count, np.uint8)
+        view, done = flat.data, 0
+        try:
+            while done < count:
+                got = os.preadv(self.handle.fileno(), [view[done:]], offset + done)
+                if not got:
+                    raise damaged(self.file, "it became shorter while it was read")
+                done += got
+        except OSError as problem:
+            raise damaged(self.file, problem) from problem
+        array: Array = flat.view(dtype.newbyteorder("<") if dtype.kind != "V" else dtype).reshape(shape)
+        return array if _LITTLE.isnative else array.astype(dtype)
+
+    def read_rows(self, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], rows: slice) -> Array:
+        """A slice of the first axis of such an array."""
+        if not shape:
+            return self.read(offset, shape, dtype)
+        start, stop, _ = rows.indices(shape[0])
+        return self.read(offset + start * array_bytes(shape[1:], dtype), (stop - start, *shape[1:]), dtype)

@@ -1,0 +1,155 @@
+"""Folders by name: a local folder as it is, or the files of a repository of a model hub, downloaded once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deberta_core.errors import DebertaError
+
+HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token", "force_download")
+
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file that is asked of a repository.
+
+    Args:
+        names: its names, the most wanted first; one of them is downloaded. A name that ends in `.index.json` brings
+            the files it lists.
+        required: whether it is an error if the repository has none of them.
+    """
+
+    names: tuple[str, ...]
+    required: bool = True
+
+
+def local_folder(
+    name: str | Path,
+    wanted: Sequence[Wanted],
+    error: type[DebertaError],
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    force_download: bool = False,
+) -> Path:
+    """Finds the folder (or file) called `name`, downloading it where it is a repository of the hub.
+
+    Files are kept in the cache of `huggingface_hub`, are asked for once, and interrupted downloads go on where they
+    stopped. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE` and `HF_TOKEN` have their usual meaning.
+
+    Args:
+        name: a path; or, as a str to which no file or folder answers, a hub id such as `microsoft/deberta-v3-base`.
+        wanted: what to download.
+        error: the class of error to raise.
+        revision: a branch, tag or commit; None is the main branch.
+        cache_dir: where downloads are kept; None is the hub's own place.
+        local_files_only: take what the cache holds and use no network.
+        token: for repositories that are not public; None takes the one of the machine's log-in, False none.
+        force_download: download again what is in the cache.
+
+    Returns:
+        the path itself, which need not be there; or the folder of the cache that holds the files of one revision.
+
+    Raises:
+        error: the hub has no such repository, revision or file, or it cannot be reached.
+    """
+    path = Path(name)
+    if path.exists() or isinstance(name, Path) or not _HUB_ID.fullmatch(name):
+        return path  # whoever reads it says what is missing there
+    from huggingface_hub import hf_hub_download, is_offline_mode
+
+    hint = "Choose a repository that has one."
+    if local_files_only or is_offline_mode():
+        hint = "Only the cache was looked at: allow the network (local_files_only=False, no HF_HUB_OFFLINE)."
+    download = partial(
+        _download,
+        hf_hub_download,
+        name,
+        error,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        token=token,
+        force_download=force_download,
+    )
+    folders = [folder for file in wanted if (folder := _first_of(download, name, file, error, hint)) is not None]
+    if not folders:
+        raise error(f"{name} has none of {', '.join(n for file in wanted for n in file.names)}. {hint}")
+    return folders[0]
+
+
+def split_hub_options(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parts keywords into those of `HUB_OPTIONS` and the others."""
+    hub = {name: value for name, value in keywords.items() if name in HUB_OPTIONS}
+    return hub, {name: value for name, value in keywords.items() if name not in HUB_OPTIONS}
+
+
+def _first_of(
+    download: Callable[[str], Path | None], name: str, wanted: Wanted, error: type[DebertaError], hint: str
+) -> Path | None:
+    for candidate in wanted.names:
+        file = download(candidate)
+        if file is None:
+            continue
+        if candidate.endswith(".index.json"):
+            for shard in _shards(file, error):
+                if download(shard) is None:
+                    raise error(f"{name}: {candidate} lists {shard}, which is not there. Choose another revision.")
+        return file.parent
+    if wanted.required:
+        raise error(f"{name} has no {' or '.join(wanted.names)}. {hint}")
+    return None
+
+
+def _shards(index: Path, error: type[DebertaError]) -> list[str]:
+    try:
+        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        names = sorted({str(file) for file in files})
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise error(f"{index} is damaged: it has no weight_map ({problem!r}). Download it again.") from None
+    outside = [name for name in names if Path(name).name != name]
+    if outside:
+        raise error(f"{index} lists {outside[0]!r}: shards must lie beside the index. Do not trust this repository.")
+    return names
+
+
+def _download(
+    hf_hub_download: Callable[..., str], repo: str, error: type[DebertaError], file: str, **options: Any
+) -> Path | None:
+    """The path of a downloaded file; None if the repository has no such file."""
+    from huggingface_hub import errors
+
+    try:
+        return Path(hf_hub_download(repo, file, library_name="deberta-dual", **options))
+    except errors.RemoteEntryNotFoundError:
+        return None
+    except errors.LocalEntryNotFoundError as problem:
+        if options["local_files_only"] or isinstance(problem.__cause__, errors.OfflineModeIsEnabled):
+            return None
+        reason = "the hub cannot be reached, and the cache does not hold it"
+        raise error(f"{repo}/{file}: {reason} ({_line(problem.__cause__)}). Try again, or give a folder.") from None
+    except errors.GatedRepoError:
+        reason = "is gated: ask for access on its page and give token=..., or log in with `hf auth login`"
+    except errors.RepositoryNotFoundError:
+        reason = "is no folder here and no repository of the hub. If it is private, give token=..."
+    except errors.RevisionNotFoundError:
+        reason = f"has no revision {options['revision']!r}. Give a branch, a tag or a commit"
+    except errors.HFValidationError as problem:
+        reason = f"is no folder here and no hub id ({_line(problem)})"
+    except (errors.HfHubHTTPError, OSError, ValueError) as problem:
+        reason = f"cannot be downloaded: {_line(problem)}"
+    raise error(f"{repo} {reason}.")
+
+
+def _line(problem: BaseException | None) -> str:
+    return " ".join(str(problem).split())[:200].rstrip(".") or type(problem).__name__

@@ -1,0 +1,173 @@
+"""The tokenizer of DeBERTa v1: the byte-level BPE of GPT-2 and RoBERTa with DeBERTa's special tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self, Unpack
+
+from deberta_core.errors import InputError, TokenizationError
+from deberta_core.tokenization.base import Tokenizer
+from deberta_core.tokenization.byte_level_files import (
+    MERGES_FILE,
+    VOCABULARY_FILE,
+    byte_characters,
+    read_byte_level,
+    train_byte_level,
+    write_byte_level,
+)
+from deberta_core.tokenization.options import SAVED_OPTIONS, TokenizerOptions, check_bool
+from deberta_core.tokenization.special_tokens import AddedToken
+from deberta_core.tokenization.tokenizer_json import TokenizerFile, check_same_vocabulary, write_tokenizer_json
+from deberta_core.tokenization.tokenizers_model import TokenizersModel
+
+SPACE = "Ġ"
+_ERRORS = ("strict", "replace", "ignore", "backslashreplace", "surrogateescape")
+
+
+class DebertaTokenizer(Tokenizer):
+    """Byte-level BPE with DeBERTa's special tokens; [MASK] takes the space before it.
+
+    Decoding gives the text again, character for character, except that spaces before [MASK] are lost, and that
+    `add_prefix_space` and pre-split words add spaces.
+
+    Args:
+        vocab_file: the path of vocab.json.
+        merges_file: the path of merges.txt.
+        tokenizer_file: the path of a tokenizer.json; read only if there are no other files.
+        errors: what decoding does with bytes that make no character, as in `bytes.decode`.
+        add_prefix_space: puts a space before a text, and after special tokens in it, where none is; None: what a
+            tokenizer.json says, otherwise False.
+        options: see `TokenizerOptions`.
+
+    Raises:
+        TokenizationError: the vocabulary is missing, broken, or another tokenizer's.
+        InputError: an option is unknown or has a value it cannot have, or files are not given.
+    """
+
+    tokenizer_class = "DebertaTokenizer"
+    vocabulary_files: ClassVar = {"vocab_file": VOCABULARY_FILE, "merges_file": MERGES_FILE}
+    reads_tokenizer_json = True
+    model_kind = "BPE"
+    foreign_files = ("spm.model",)
+    own_options = ("errors", "add_prefix_space")
+    option_defaults: ClassVar = {
+        "unk_token": "[UNK]",
+        "mask_token": AddedToken("[MASK]", lstrip=True, special=True, normalized=True),
+    }
+    spaces_around_added_tokens = False
+    _subwords: TokenizersModel
+
+    def __init__(
+        self,
+        vocab_file: str | Path | None = None,
+        merges_file: str | Path | None = None,
+        tokenizer_file: str | Path | None = None,
+        errors: str = "replace",
+        add_prefix_space: bool | None = None,
+        **options: Unpack[TokenizerOptions],
+    ) -> None:
+        if vocab_file is not None and merges_file is not None:
+            pipeline = read_byte_level(Path(vocab_file), Path(merges_file))
+        elif tokenizer_file is not None:
+            pipeline = _described(Path(tokenizer_file), type(self).__name__)
+        else:
+            raise InputError("Files are missing. Give vocab_file and merges_file, or tokenizer_file.")
+        self._set_up(pipeline, errors, add_prefix_space, options)
+
+    @classmethod
+    def train(cls, texts: Iterable[str | list[str]], vocab_size: int, **options: Any) -> Self:
+        """Trains a new vocabulary; equal texts give an equal vocabulary.
+
+        Args:
+            texts: texts, or batches of texts, read once.
+            vocab_size: number of tokens, the special ones and 256 bytes included; [MASK] is the last one.
+            options: arguments of the constructor.
+
+        Raises:
+            TokenizationError: the vocabulary is too small for the bytes, or larger than the texts allow.
+            InputError: an option is unknown, or a text is not a str.
+        """
+        errors, add_prefix_space = options.pop("errors", "replace"), options.pop("add_prefix_space", False)
+        tokenizer = cls.__new__(cls)
+        defaults = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", **cls.option_defaults}
+        roles = [options.get(name, defaults[name]) for name in ("pad_token", "cls_token", "sep_token", "unk_token")]
+        first = list(dict.fromkeys(str(role) for role in roles if role is not None))
+        mask = options.get("mask_token", defaults["mask_token"])
+        last = [] if mask is None else [str(mask)]
+        tokenizer._set_up(
+            train_byte_level(texts, vocab_size, first, last, bool(add_prefix_space)), errors, add_prefix_space, options
+        )
+        return tokenizer
+
+    def train_new_from_iterator(
+        self, text_iterator: Iterable[str | list[str]], vocab_size: int, **options: Any
+    ) -> Self:
+        """Trains a new vocabulary for a tokenizer with this one's options and special tokens; see `train`."""
+        own = {name: getattr(self, name) for name in (*self.own_options, *SAVED_OPTIONS)}
+        return self.train(text_iterator, vocab_size, **{**own, **self._roles(), **options})
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """Joins tokens to the text they stand for; added tokens stay as they are."""
+        values = byte_characters()
+        content = bytearray()
+        for token in tokens:
+            try:
+                content += token.encode("utf-8") if token in self._added.ids else bytes(map(values.__getitem__, token))
+            except KeyError:  # a token of the caller's, with characters that stand for no byte
+                content += token.encode("utf-8")
+        return content.decode("utf-8", errors=self.errors)
+
+    def _set_up(self, pipeline: Any, errors: str, add_prefix_space: bool | None, options: Any) -> None:
+        if errors not in _ERRORS:
+            raise InputError(f"errors={errors!r} is unknown. Use one of: {', '.join(_ERRORS)}.")
+        before = pipeline.pre_tokenizer
+        if add_prefix_space is None:
+            add_prefix_space = bool(getattr(before, "add_prefix_space", False))
+        check_bool("add_prefix_space", add_prefix_space)
+        if hasattr(before, "add_prefix_space"):
+            before.add_prefix_space = add_prefix_space
+            pipeline.pre_tokenizer = before
+        self.errors = errors
+        self.add_prefix_space = add_prefix_space
+        self._subwords = TokenizersModel(pipeline, SPACE)
+        missing = [character for character in byte_characters() if self._subwords.piece_to_id(character) is None]
+        if missing:
+            raise TokenizationError(
+                f"The vocabulary lacks {len(missing)} of the 256 bytes, such as {missing[0]!r}, so that texts would "
+                f"lose characters. Use the vocabulary's original files."
+            )
+        super().__init__(**options)
+
+    def _prepare(self, text: str, is_word: bool) -> tuple[str, list[int] | None]:
+        if not is_word or self.add_prefix_space or not text or text[0].isspace():
+            return text, None
+        return f" {text}", [0, *range(len(text) + 1)]
+
+    def _check_tokenizer_json(self, file: TokenizerFile, folder: Path) -> None:
+        vocabulary = folder / VOCABULARY_FILE
+        if not vocabulary.exists():
+            return
+        check_same_vocabulary(file, [self._subwords.id_to_piece(index) for index in range(self.vocab_size)], vocabulary)
+        if file.merges() != [tuple(merge) for merge in self._subwords.describe()["model"]["merges"]]:
+            raise TokenizationError(
+                f"{file.file} and {MERGES_FILE} beside it have different merges. Remove the one that is wrong."
+            )
+
+    def _save_files(self, folder: Path, prefix: str) -> tuple[Path, ...]:
+        pipeline = self._subwords.describe()
+        return (
+            *write_byte_level(folder, prefix, pipeline["model"]),
+            write_tokenizer_json(folder, prefix, pipeline, self._added.by_id, self._ends()),
+        )
+
+
+def _described(path: Path, owner: str) -> Any:
+    file = TokenizerFile(path, DebertaTokenizer.model_kind, owner)
+    if "ByteLevel" not in file.part_types("pre_tokenizer"):
+        raise TokenizationError(f"{path} holds a BPE of characters, but {owner} needs one of bytes (ByteLevel).")
+    return file.pipeline()
+
+
+DebertaTokenizerFast = DebertaTokenizer
+"""The same class: transformers has two, whose results differ in details, and here one has all of both."""

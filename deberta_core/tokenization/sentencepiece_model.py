@@ -1,0 +1,180 @@
+"""SentencePiece as the library itself computes it: ids, and what each token covers in the original text."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from deberta_core.errors import InputError, TokenizationError
+from deberta_core.files import atomic_file
+from deberta_core.tokenization.subwords import Aligned, Span
+
+VOCABULARY_FILE = "spm.model"
+SPACE = "▁"
+# In characters: below, starting threads (0.3 to 0.5 ms) takes longer than they save; measured with two cores.
+_WORTH_THREADS = 8192
+
+
+class SentencePieceModel:
+    """A vocabulary of SentencePiece.
+
+    Args:
+        serialized: the content of spm.model.
+        arguments: of SentencePieceProcessor, such as `enable_sampling`, `nbest_size` and `alpha`.
+        source: where the content is from, for messages.
+
+    Raises:
+        TokenizationError: the content is no vocabulary.
+        InputError: an argument is refused.
+    """
+
+    def __init__(self, serialized: bytes, arguments: dict[str, Any], source: str) -> None:
+        self.serialized = serialized
+        self._arguments = arguments
+        self.processor = _make_processor(serialized, arguments, source)
+        self.vocab_size = int(self.processor.vocab_size())
+        self.unknown_id: int | None = int(self.processor.unk_id())
+        self.is_random = bool(arguments.get("enable_sampling"))
+
+    @classmethod
+    def from_file(cls, file: Path, arguments: dict[str, Any]) -> SentencePieceModel:
+        """Reads an spm.model; raises as the constructor does, and TokenizationError if there is no such file."""
+        try:
+            content = file.read_bytes()
+        except OSError as problem:
+            raise TokenizationError(
+                f"{file} cannot be read: {problem.strerror}. Give the path of an {VOCABULARY_FILE}."
+            ) from None
+        return cls(content, arguments, str(file))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SentencePieceModel, (self.serialized, self._arguments, "The pickled tokenizer")
+
+    def piece_to_id(self, piece: str) -> int | None:
+        """The id of a token; None if there is no such token."""
+        index = int(self.processor.piece_to_id(piece))
+        return index if self.processor.id_to_piece(index) == piece else None
+
+    def id_to_piece(self, index: int) -> str:
+        """The token with this id."""
+        return str(self.processor.id_to_piece(index))
+
+    def encode(self, parts: list[str]) -> list[list[int]]:
+        """The ids of parts."""
+        # A list goes to threads, which makes sampling depend on their timing.
+        if self.is_random or sum(map(len, parts)) < _WORTH_THREADS:
+            return [self.processor.encode(part, out_type=int) for part in parts]
+        encoded: list[list[int]] = self.processor.encode(parts, out_type=int)
+        return encoded
+
+    def pieces(self, part: str) -> list[str]:
+        """The tokens of a part."""
+        return list(self.processor.encode(part, out_type=str))
+
+    def align(self, parts: list[str]) -> list[Aligned]:
+        """The ids of parts, and where the tokens stand in their part.
+
+        The spans follow SentencePiece's own map from normalized to original characters. A group of characters that is
+        normalized together belongs to the token that holds the first character of the result; other tokens of that
+        result cover nothing and stand at the group's end. A token's leading space does not count. What normalization
+        deletes belongs to the token before.
+        """
+        if self.is_random:
+            return [self._align_pieces(part) for part in parts]
+        return [self._align_ids(part, ids) for part, ids in zip(parts, self.encode(parts), strict=True)]
+
+    def join(self, pieces: list[str]) -> str:
+        """The text that tokens stand for."""
+        return str(self.processor.decode_pieces(pieces))
+
+    def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
+        """Writes spm.model."""
+        file = folder / f"{prefix}{VOCABULARY_FILE}"
+        with atomic_file(file) as temporary:
+            temporary.write_bytes(self.serialized)
+        return (file,)
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, int]]:
+        """For each id, its characters and how many of them are leading spaces; (0, n) for the nth UTF-8 lead byte."""
+        shapes = [_shape(self.id_to_piece(index)) for index in range(self.vocab_size)]
+        for index in range(self.vocab_size):
+            if self.processor.is_byte(index):
+                shapes[index] = (0, _following_bytes(int(self.id_to_piece(index)[1:-1], 16)))
+        return shapes
+
+    def _align_ids(self, part: str, ids: list[int]) -> Aligned:
+        if self.unknown_id in ids:  # whose length only the surface tells
+            return self._align_pieces(part)
+        shapes = self._shapes
+        return Aligned(ids, self._spans(part, [shapes[index] for index in ids]))
+
+    def _align_pieces(self, part: str) -> Aligned:
+        encoded = self.processor.encode(part, return_type="offset_mapping")
+        ids, shapes = encoded["ids"], self._shapes
+        found = [
+            _shape(piece) if index == self.unknown_id else shapes[index]
+            for index, piece in zip(ids, encoded["pieces"], strict=True)
+        ]
+        return Aligned(ids, self._spans(part, found))
+
+    def _spans(self, part: str, shapes: list[tuple[int, int]]) -> list[Span]:
+        normalized, origins = self.processor.normalize(part, with_offsets=True)
+        origins = _first_carries(normalized, origins)
+        place, pending = 0, 0
+        spans: list[Span] = []
+        for characters, extra in shapes:
+            if characters:
+                spans.append((origins[place + extra], origins[place + characters]))
+                place += characters
+            elif pending:
+                spans.append((origins[place], origins[place]))
+                pending -= 1
+            else:
+                spans.append((origins[place], origins[place + 1]))
+                place, pending = place + 1, extra
+        return spans
+
+
+def _shape(piece: str) -> tuple[int, int]:
+    return len(piece), len(piece) - len(piece.lstrip(SPACE))
+
+
+def _following_bytes(lead: int) -> int:
+    return (lead >= 0xC0) + (lead >= 0xE0) + (lead >= 0xF0)
+
+
+def _first_carries(normalized: str, origins: list[int]) -> list[int]:
+    """Moves the origin of all but the first character of a group, leading spaces aside, to the end of the group."""
+    own = origins[normalized.startswith(SPACE) :]  # the first space may be SentencePiece's addition
+    if len(set(own)) == len(own):
+        return origins
+    moved = list(origins)
+    later = [False] * len(origins)
+    for place in range(1, len(normalized)):
+        same = origins[place] == origins[place - 1]
+        later[place] = same and (later[place - 1] or normalized[place - 1] != SPACE)
+    for place in reversed(range(len(normalized))):
+        if later[place]:
+            moved[place] = moved[place + 1]
+    return moved
+
+
+def _make_processor(model: bytes, arguments: dict[str, Any], source: str) -> Any:
+    from sentencepiece import SentencePieceProcessor
+
+    if model.startswith(b"version https://git-lfs"):
+        raise TokenizationError(f"{source} is a Git LFS pointer, not the vocabulary. Run: git lfs pull")
+    try:
+        processor = SentencePieceProcessor(model_proto=model, **arguments)
+        processor.encode("")
+    except (TypeError, ValueError) as problem:
+        raise InputError(f"sp_model_kwargs={arguments!r} is refused by SentencePiece: {problem}") from None
+    except RuntimeError:
+        processor = None
+    if not model or processor is None:
+        raise TokenizationError(
+            f"{source} is no SentencePiece model: its {len(model)} bytes are cut off or something else. Copy it again."
+        )
+    return processor

@@ -1,0 +1,57 @@
+"""What a tokenizer asks of the library that holds its vocabulary, and how it says what tokens cover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+# Where a token begins and ends in a text, in characters; equal numbers where it covers nothing.
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """The tokens of a text and what they cover.
+
+    Args:
+        ids: the tokens' ids.
+        spans: as many; in order, and no two overlap.
+        words: as many; the index of the word of a pre-split text. None for other texts.
+    """
+
+    ids: list[int]
+    spans: list[Span]
+    words: list[int] | None = None
+
+
+class SubwordModel(Protocol):
+    """A vocabulary and its algorithm, which know nothing of added tokens.
+
+    A part is a text without added tokens. Calls may come from several threads at once.
+    """
+
+    vocab_size: int
+    unknown_id: int | None  # of what is not in the vocabulary
+    is_random: bool  # whether the same part can give other tokens in the next call
+
+    def piece_to_id(self, piece: str) -> int | None:
+        """The id of a token; None if there is no such token."""
+
+    def id_to_piece(self, index: int) -> str:
+        """The token with this id, which is below `vocab_size`."""
+
+    def encode(self, parts: list[str]) -> list[list[int]]:
+        """The ids of parts."""
+
+    def pieces(self, part: str) -> list[str]:
+        """The tokens of a part."""
+
+    def align(self, parts: list[str]) -> list[Aligned]:
+        """The ids of parts, and where the tokens stand in their part."""
+
+    def join(self, pieces: list[str]) -> str:
+        """The text that tokens stand for."""
+
+    def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
+        """Writes the files of the vocabulary, their names starting with `prefix`, into an existing folder."""

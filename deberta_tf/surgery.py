@@ -1,0 +1,110 @@
+"""Changing a model's sizes after it was made: heads, vocabulary; and what else is asked of its embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Self
+
+import keras
+import numpy as np
+
+from deberta_core import surgery
+from deberta_core.errors import InputError
+from deberta_core.parameters import EMBEDDING
+from deberta_core.surgery import Surgery
+from deberta_tf.weights import parameter_variables
+
+if TYPE_CHECKING:
+    from deberta_tf.models import PreTrainedModel
+
+
+class Resizable:
+    """The size-changing side of a model, mixed into it.
+
+    A Keras variable cannot change its shape, so that each of these returns a NEW model of the same class, name and
+    dtype policy, not compiled yet, and leaves this one as it is: `model = model.prune_heads({0: [1]})`. What was frozen
+    stays so. A backbone inside a task model is changed through that model.
+
+    Source:
+        transformers `PreTrainedModel`, whose names and arguments these are.
+    """
+
+    def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> Self:
+        """The model without some attention heads; the other heads compute what they did.
+
+        Args:
+            heads_to_prune: layer numbers to head numbers, both those of the whole model, also where heads are gone
+                already; the probabilities of such a layer are `[B, H_left, L, L]`.
+
+        Raises:
+            ConfigError: no such layer or head, a layer would have no head left, or the heads are mixed (talking heads).
+            InputError: this backbone is part of a task model.
+        """
+        return _operate(self, surgery.prune_heads(self.config, heads_to_prune))
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None) -> Self:
+        """The model with fresh tokens at the end of the vocabulary, or without the last ones; a masked-LM head follows.
+
+        New rows are normal(0, `initializer_range`), new biases 0.
+
+        Args:
+            new_num_tokens: the new size; None is the present one.
+            pad_to_multiple_of: rounds the size up to a multiple of it.
+
+        Raises:
+            ConfigError: the size is no positive integer, or the padding token would be gone.
+            InputError: `pad_to_multiple_of` is no positive integer, or this backbone is part of a task model.
+        """
+        return _operate(self, surgery.resize_vocabulary(self.config, new_num_tokens, pad_to_multiple_of))
+
+    def trim_vocabulary(self, keep_ids: Iterable[int]) -> Self:
+        """The model with some tokens only, as `DebertaV2Tokenizer.trim` chooses them; a masked-LM head follows.
+
+        Args:
+            keep_ids: the ids to keep, each once; a token's new id is its place here.
+
+        Raises:
+            InputError: an id is out of range or there twice, the padding token is missing, or this backbone is part of
+                a task model.
+        """
+        return _operate(self, surgery.trim_vocabulary(self.config, keep_ids))
+
+    def get_input_embeddings(self) -> keras.layers.Embedding:
+        """The word embeddings; their variable `embeddings` is `[V, E]`."""
+        return getattr(self, "deberta", self).embeddings.word_embeddings
+
+    def get_output_embeddings(self) -> keras.layers.Embedding | None:
+        """The decoder of a masked-LM model: the word embeddings, to which it is tied; None for other models."""
+        return self.get_input_embeddings() if self.task == "masked_lm" else None
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """The number of parameters.
+
+        Args:
+            only_trainable: leaves out those that are frozen.
+            exclude_embeddings: leaves out the tables: words, positions, token types, relative positions.
+        """
+        chosen = self.trainable_weights if only_trainable else self.weights
+        leaf = f"/{EMBEDDING.keras_leaf}"
+        return sum(
+            int(np.prod(variable.shape))
+            for variable in chosen
+            if not (exclude_embeddings and variable.path.endswith(leaf))
+        )
+
+
+def _operate(model: PreTrainedModel, operation: Surgery) -> PreTrainedModel:
+    if not hasattr(model, "config_class"):
+        raise InputError("this backbone is part of a task model, which must change with it. Call that model's method.")
+    changed = type(model)(operation.after, name=model.name, dtype=model.dtype_policy)
+    changes = {change.parameter.name: change for change in operation.changes(model.task)}
+    sources, targets = parameter_variables(model), parameter_variables(changed)
+    for name, target in targets.items():
+        values = keras.ops.convert_to_numpy(sources[name])
+        if name in changes:
+            change = changes[name]
+            layout = change.parameter.kind.convert
+            values = layout(change.apply(layout(values), layout(keras.ops.convert_to_numpy(target))))
+        target.assign(values)
+        target.trainable = sources[name].trainable
+    return changed

@@ -1,0 +1,14 @@
+"""Makes torch know the output classes by name, so that an exported program that returns one can be saved."""
+
+from __future__ import annotations
+
+# Named tuples are pytrees already; only their names on disk must be told, and for that torch has no public function.
+from torch.utils._pytree import _register_namedtuple
+
+from deberta_core.outputs import concrete_classes
+
+
+def register_outputs() -> None:
+    """Registers every output class once; a program that was saved is loaded after `import deberta_torch`."""
+    for name, cls in concrete_classes().items():
+        _register_namedtuple(cls, serialized_type_name=name)
