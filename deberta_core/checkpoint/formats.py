@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deberta_core.checkpoint.bin_file import read_bin, write_bin
 from deberta_core.checkpoint.h5_file import read_h5, stored_h5, stored_h5_part, write_h5, write_h5_part
+from deberta_core.checkpoint.keras_archive import write_keras_archive
 from deberta_core.checkpoint.keras_file import read_keras, stored_keras, write_keras
 from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.checkpoint.safetensors_file import read_safetensors, write_safetensors
@@ -88,7 +89,7 @@ FORMATS: dict[str, Format] = {
         Format(
             name="keras",
             file_name="model.weights.h5",
-            suffixes=(".weights.h5", ".keras"),
+            suffixes=(".weights.h5",),
             read=read_keras,
             write=write_keras,
             stored_names=stored_keras,
@@ -107,6 +108,16 @@ FORMATS: dict[str, Format] = {
             dtypes=("float32",),
             write_part=write_h5_part,
             indexed_names=stored_h5_part,
+        ),
+        Format(
+            name="keras-archive",
+            file_name="model.keras",
+            suffixes=(".keras",),
+            read=read_keras,
+            write=write_keras_archive,
+            stored_names=stored_keras,
+            keras_layout=True,
+            dtypes=_TORCH_DTYPES,
         ),
     )
 }

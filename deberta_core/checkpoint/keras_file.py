@@ -22,7 +22,7 @@ from deberta_core.errors import WeightError
 from deberta_core.parameters import BIAS, Array, Kind, Parameter, expand
 from deberta_core.tasks import TASKS
 
-_IN_ARCHIVE = "model.weights.h5"
+IN_ARCHIVE = "model.weights.h5"
 _VARIABLES = "vars"
 _NO_PARAMETERS = ("optimizer/",)  # what a compiled model saves besides
 _LAYER = re.compile(r"\blayer_(\d+)\b")
@@ -131,10 +131,10 @@ class _Part(io.RawIOBase):
         self._raw = raw
         try:
             with zipfile.ZipFile(raw.file) as archive:
-                info = archive.getinfo(_IN_ARCHIVE)
+                info = archive.getinfo(IN_ARCHIVE)
                 header = raw.read_bytes(info.header_offset, 30)
         except KeyError:
-            raise WeightError(f"{raw.file} is an archive without {_IN_ARCHIVE}. Save the model again.") from None
+            raise WeightError(f"{raw.file} is an archive without {IN_ARCHIVE}. Save the model again.") from None
         except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeError, OverflowError) as problem:
             raise damaged(raw.file, problem) from problem
         lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
@@ -142,7 +142,7 @@ class _Part(io.RawIOBase):
         self._size = info.file_size
         self._position = 0
         if info.compress_type != zipfile.ZIP_STORED or self._begin + self._size > raw.size:
-            raise damaged(raw.file, f"its {_IN_ARCHIVE} is compressed or cut off")
+            raise damaged(raw.file, f"its {IN_ARCHIVE} is compressed or cut off")
 
     def readable(self) -> bool:
         return True

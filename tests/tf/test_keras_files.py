@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import h5py
+import keras
 import ml_dtypes
 import numpy as np
 import pytest
@@ -78,6 +79,25 @@ def test_every_task_both_ways(tmp_path, random_weights, name, task, legacy):
     model.load_weights(ours)
     for key, array in numbers(model).items():
         np.testing.assert_array_equal(array, table[key].kind.convert(weights[key]), err_msg=key)
+
+
+@pytest.mark.parametrize(("name", "task"), [("v1", "masked_lm"), ("v2", None), ("v2", "multiple_choice")])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_archive_of_ours_is_a_model_for_keras(tmp_path, random_weights, name, task, dtype):
+    config = CONFIGS[name]
+    weights = random_weights(config, task, dtype)
+    ours = save_weights(tmp_path, config, task, weights, "keras-archive")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
+    model = keras.models.load_model(ours)
+    assert type(model) is type(build(config, task))
+    assert model.config == config
+    assert model.dtype_policy.name == dtype
+    for key, array in numbers(model).items():
+        np.testing.assert_array_equal(array, expand(config, task)[key].kind.convert(weights[key]), err_msg=key)
+    model.save(tmp_path / "model.keras")
+    with load_weights(tmp_path, config, task) as loaded:
+        for key, array in loaded.weights.items():
+            np.testing.assert_array_equal(array, weights[key], err_msg=key)
 
 
 def test_half_precision(tmp_path):
