@@ -8,7 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 
 ORACLE := .venv-oracle
 
-.PHONY: oracle setup demo test unit conformance test-all lint format docs measure
+.PHONY: oracle setup demo test unit keras conformance test-all lint format docs measure
 
 setup: $(VENV)/.ready
 
@@ -21,12 +21,15 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python tools/demo.py
 
-# The two halves run side by side, one core each; each prints its own summary at its end.
+# Two run side by side, one core each, and the third when a core is free; each prints its own summary at its end.
 test: lint
-	$(MAKE) --jobs=2 --output-sync=target unit conformance
+	$(MAKE) --jobs=2 --output-sync=target unit conformance keras
 
 unit: setup
-	$(BIN)/python -m pytest -q -m "not slow" tests
+	$(BIN)/python -m pytest -q -m "not slow" tests --ignore=tests/tf
+
+keras: setup
+	$(BIN)/python -m pytest -q -m "not slow" tests/tf
 
 conformance: setup
 	$(BIN)/python -m pytest -q -m "not slow" conformance/suite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -16,7 +17,7 @@ COMMANDS = {
     "inspect": ("conformance.convert.inspection:main", "show what a checkpoint holds, and what is wrong with it"),
 }
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; the last is what shells give for Ctrl-C
+FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; the last is what shells give for Ctrl-C; SIGTERM too
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         the exit status: 0 success, 1 a failed check or an error, 2 bad usage, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        end_as_interrupted()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_help(), file=sys.stdout if arguments else sys.stderr)
@@ -52,6 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(problem), FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted, nothing half-written was left", INTERRUPTED)
+
+
+def end_as_interrupted() -> None:
+    """Makes SIGTERM and SIGHUP clean up as Ctrl-C does; for a process of our own."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):  # the second is not everywhere
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt)
 
 
 def _fail(message: str, status: int) -> int:

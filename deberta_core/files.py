@@ -27,9 +27,10 @@ def read_json(file: Path, error: type[DebertaError], hint: str) -> dict[str, Any
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate could not be written again
     except FileNotFoundError:
         raise error(f"{file} does not exist. {hint}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:  # also numbers of thousands of digits
         raise error(f"{file} cannot be read as JSON: {problem}. {hint}") from problem
     if not isinstance(content, dict):
         raise error(f"{file} holds a JSON {type(content).__name__}, not an object. {hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.outputs import make_output
-from deberta_core.tasks import TaskSpec, task_spec
+from deberta_core.parameters import UNUSED_NAMES
+from deberta_core.tasks import BACKBONE_PREFIX, TaskSpec, task_spec
 from deberta_torch import weights
 from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
@@ -105,6 +107,7 @@ class PreTrainedModel(Resizable, nn.Module):
         *,
         dtype: torch.dtype | str | None = None,
         device: torch.device | str | None = None,
+        device_map: str | torch.device | Mapping[str, Any] | None = None,
         new_head: bool = False,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
@@ -124,8 +127,10 @@ class PreTrainedModel(Resizable, nn.Module):
                 several; such a file, with config.json beside it; or a hub id.
             config: used as it is instead of the folder's config.json. That may lack `legacy`; then the weights' names
                 say which masked-LM head it is.
-            dtype: of the parameters; None is float32, "auto" keeps the file's.
+            dtype: of the parameters, a torch dtype or its name; None is float32, "auto" keeps the file's.
             device: where the parameters go; None is the CPU.
+            device_map: instead of `device`, in transformers' spelling: "auto" is the best device there is; or one
+                device, also as {"": device}.
             new_head: a missing head is initialised without a word.
             ignore_mismatched_sizes: parameters whose shape differs are initialised, with a warning.
             output_loading_info: also return the `LoadReport`.
@@ -138,6 +143,7 @@ class PreTrainedModel(Resizable, nn.Module):
 
         Raises:
             ConfigError: config.json is missing, wrong or another model's.
+            InputError: `dtype`, `device` or `device_map` is none that is known, or both of the last are given.
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
@@ -159,7 +165,7 @@ class PreTrainedModel(Resizable, nn.Module):
             config,
             path,
             dtype=dtype,
-            device=device,
+            device=weights.choose_device(device, device_map),
             new_head=new_head,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
@@ -203,6 +209,7 @@ class Backbone(PreTrainedModel):
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)
         self.reset_parameters()
+        self.register_load_state_dict_pre_hook(_drop_left_overs)
 
     def encode(
         self,
@@ -262,6 +269,13 @@ class Backbone(PreTrainedModel):
             "attentions": encoded.attentions,
         }
         return make_output(self.spec.output_name, values, return_dict)
+
+
+def _drop_left_overs(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Takes out of a state dict what published files hold although a model of their configuration does not use it."""
+    own = model.state_dict().keys()
+    for name in {name.removeprefix(BACKBONE_PREFIX) for name in UNUSED_NAMES} - own:
+        state.pop(prefix + name, None)
 
 
 class DebertaModel(Backbone, DebertaPreTrainedModel):

@@ -34,13 +34,12 @@ def load(
     ignore_mismatched_sizes: bool,
 ) -> tuple[Model, LoadReport]:
     """Builds a model without drawing weights and fills it from a checkpoint; arguments as in `from_pretrained`."""
-    if isinstance(dtype, str) and dtype != "auto":
-        raise InputError(
-            f'dtype={dtype!r} is unknown. Give a torch dtype, "auto" for the file\'s, or None for float32.'
-        )
+    dtype = _choose_dtype(dtype)
     loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
     with torch.device("meta"):  # no memory and no random numbers for what is filled next
         model = cls(config)
+    if isinstance(dtype, torch.dtype):
+        model.to(dtype)  # before memory is taken: there never is a copy in float32
     model.to_empty(device=device or "cpu")
     for module in model.modules():
         if isinstance(module, Encoder):
@@ -59,9 +58,28 @@ def load(
     if dtype == "auto":  # what the file lacks follows what it has
         for name in fresh:
             parameters[name].data = parameters[name].data.to(model.dtype)
-    elif dtype is not None:
-        model.to(dtype)
     return model.eval(), loaded.report
+
+
+def choose_device(device: torch.device | str | None, device_map: Any) -> torch.device | str | None:
+    """The one device that `device` or `device_map` of `from_pretrained` asks for; None is the CPU.
+
+    Raises:
+        InputError: both are given, or the map has several parts.
+    """
+    if device_map is None:
+        return device
+    if device is not None:
+        raise InputError(f"device={device!r} and device_map={device_map!r} were both given. Give one of them.")
+    if isinstance(device_map, Mapping):
+        if set(device_map) != {""}:
+            raise InputError(
+                f'device_map={device_map!r} has several parts. Give "auto", one device, or {{"": device}}.'
+            )
+        return device_map[""]
+    if device_map != "auto":
+        return device_map
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
 
 
 def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None, format: str) -> None:
@@ -69,6 +87,19 @@ def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None,
     config = model.config.replace(extra=model.config.extra | {"architectures": [type(model).__name__]})
     save_weights(folder, config, model.task, _Arrays(dict(model.named_parameters())), format, max_shard_size)
     config.save_pretrained(folder)
+
+
+def _choose_dtype(dtype: torch.dtype | str | None) -> torch.dtype | str | None:
+    """A torch dtype of its name; "auto" and None stay."""
+    if dtype is None or dtype == "auto":
+        return dtype
+    named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(named, torch.dtype) or not named.is_floating_point:
+        raise InputError(
+            f'dtype={dtype!r} is unknown. Give a float type of torch or its name, "auto" for the file\'s, or None for '
+            f"float32."
+        )
+    return named
 
 
 def to_torch(array: np.ndarray) -> Tensor:

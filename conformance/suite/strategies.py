@@ -20,12 +20,16 @@ def cases(draw: st.DrawFn) -> Case:
     heads = draw(st.integers(2, 4), label="heads")
     head_size = draw(st.integers(4, 8), label="head_size")
     hidden = heads * head_size if draw(st.booleans(), label="plain_heads") else draw(st.integers(8, 32), label="hidden")
+    layers = draw(st.integers(1, 3), label="layers")
+    gone = st.sets(st.integers(0, heads - 1), min_size=1, max_size=heads - 1)
+    pruned = draw(st.dictionaries(st.integers(0, layers - 1), gone, max_size=2), label="pruned")
     shared = {
         "vocab_size": draw(st.integers(5, 40), label="vocabulary"),
         "hidden_size": hidden,
-        "num_hidden_layers": draw(st.integers(1, 3), label="layers"),
+        "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "attention_head_size": head_size,
+        "pruned_heads": pruned,
         "intermediate_size": draw(st.integers(1, 32), label="intermediate"),
         "embedding_size": draw(st.none() | st.integers(4, 12), label="embedding"),
         "hidden_act": draw(st.sampled_from(ACTIVATIONS), label="act"),
@@ -45,7 +49,7 @@ def cases(draw: st.DrawFn) -> Case:
     length = draw(st.integers(1, 24), label="length")
     if draw(st.booleans(), label="v1"):
         own = {
-            "talking_head": draw(st.booleans(), label="talking"),
+            "talking_head": not pruned and draw(st.booleans(), label="talking"),
             "max_relative_positions": draw(st.just(-1) | st.integers(1, 40), label="distance"),
         }
         return Case("random v1", DebertaConfig(**shared, **own), length)

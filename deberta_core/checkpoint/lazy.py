@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
 from deberta_core.errors import WeightError
 from deberta_core.parameters import Array
-
-_Piece = TypeVar("_Piece")
 
 WHOLE = slice(None)
 # Bytes moved at a time: small enough for memory, large enough that all but word embeddings move in one piece.
@@ -137,15 +135,6 @@ def blocks(weights: Mapping[str, Array], name: str) -> Iterator[tuple[slice, Arr
     entry = weights.entries[name]
     for rows in row_slices(entry.shape, entry.dtype):
         yield rows, weights.read(name, rows)
-
-
-def ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
-    """The same pieces, each made in a thread while the one before is written; so two of them are in memory."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, pieces, None)
-        while (piece := coming.result()) is not None:
-            coming = thread.submit(next, pieces, None)
-            yield piece
 
 
 def contiguous(array: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deberta_core.checkpoint.lazy import Entry, LazyWeights, ahead, array_bytes, blocks, contiguous, damaged, describe
+from deberta_core.checkpoint.lazy import Entry, LazyWeights, array_bytes, blocks, contiguous, damaged, describe
 from deberta_core.checkpoint.raw_file import RawFile
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
@@ -90,9 +90,9 @@ def write_safetensors(file: Path, config: BaseConfig, task: str | None, weights:
     text += b" " * (-len(text) % _ALIGNMENT)
     with file.open("wb", buffering=0) as out:
         write_all(out, len(text).to_bytes(8, "little") + text)
-        pieces = (little_endian(array) for name in order for _, array in blocks(weights, name))
-        for piece in ahead(pieces):
-            write_all(out, piece)
+        for name in order:
+            for _, array in blocks(weights, name):
+                write_all(out, little_endian(array))
 
 
 def little_endian(array: Array) -> memoryview:

@@ -1,3 +1,6 @@
+import io
+import zipfile
+
 import h5py
 import pytest
 import safetensors
@@ -21,6 +24,9 @@ def stored_names(file):
     if file.suffix == ".bin":
         return {name: tuple(tensor.shape) for name, tensor in torch.load(file, weights_only=True).items()}
     found = {}
+    if file.suffix == ".keras":
+        with zipfile.ZipFile(file) as archive:
+            file = io.BytesIO(archive.read("model.weights.h5"))
     with h5py.File(file) as handle:
         handle.visititems(lambda name, item: found.update({name: item.shape} if isinstance(item, h5py.Dataset) else {}))
     return found

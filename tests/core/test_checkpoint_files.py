@@ -316,7 +316,9 @@ def test_h5_refuses_what_it_cannot_hold(tmp_path, small_config, random_weights, 
 
 
 def test_unknown_format(tmp_path, small_config):
-    with pytest.raises(WeightError, match=r"format='onnx' is unknown\. Use one of: safetensors, bin, keras, h5\."):
+    with pytest.raises(
+        WeightError, match=r"format='onnx' is unknown\. Use one of: safetensors, bin, keras, h5, keras-archive\."
+    ):
         save_weights(tmp_path, small_config, None, {}, "onnx")
 
 

@@ -168,3 +168,14 @@ def test_an_old_folder_that_cannot_be_put_back_is_not_lost(tmp_path, monkeypatch
     with pytest.raises(OSError), atomic_folder(folder, force=True, error=WeightError):  # noqa: PT011
         pass
     assert [file.read_text() for file in tmp_path.rglob("old")] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": ' + "1" * 5000 + "}", '{"a": "\\ud800"}', '{"a": 1', '{"a": "\xff"}', "[" * 100_000]
+)
+def test_json_that_cannot_be_read(tmp_path, text):
+    (tmp_path / "a.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ConfigError, match=r"a\.json cannot be read as JSON: .*\. Mend it\."):
+        read_json(tmp_path / "a.json", ConfigError, "Mend it.")
+    (tmp_path / "a.json").write_text('{"a": "\\ud83d\\ude00"}')
+    assert read_json(tmp_path / "a.json", ConfigError, "") == {"a": "\U0001f600"}

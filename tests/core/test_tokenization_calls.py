@@ -262,3 +262,13 @@ def test_retraining_keeps_the_options(prose):
     assert (new.vocab_size, new.add_prefix_space, new.errors) == (310, True, "ignore")
     assert (new.mask_token_id, new.convert_tokens_to_ids("<e>")) == (309, 310)
     assert new.tokenize("a [MASK]")[-1] == "[MASK]"
+
+
+def test_the_building_blocks_of_rows_by_name(small_tokenizer, small_byte_tokenizer):
+    for tokenizer in (small_tokenizer, small_byte_tokenizer):
+        first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("The river.", "A mill."))
+        row = tokenizer("The river.", "A mill.")
+        assert tokenizer.build_inputs_with_special_tokens(first, second) == row["input_ids"]
+        assert tokenizer.create_token_type_ids_from_sequences(first, second) == row["token_type_ids"]
+        assert tokenizer.create_token_type_ids_from_sequences(first) == [0] * (len(first) + 2)
+        assert tokenizer.convert_tokens_to_string(tokenizer.tokenize("The river.")) == "The river."

@@ -10,6 +10,7 @@ OWN_PARAMETERS = {
     "training": "a PyTorch module holds the mode itself",
     "kwargs": "Keras' own options: name and dtype",
     "device": "Keras places tensors itself",
+    "device_map": "the same",
     "choices": "Keras checks the named inputs before they are folded",
     "labels": "Keras' calling convention makes labels one of the named inputs",
 }
@@ -26,6 +27,7 @@ ONLY_TORCH: dict[str, str] = {
     "outputs.py": "a saved torch.export program names its output classes",
     "surgery.py Resizable.set_input_embeddings": "a Keras variable has its layer's path; assign to it instead",
     "surgery.py Resizable.tie_weights": "transformers' Keras models have none either",
+    "weights.py choose_device": "Keras places variables itself",
     "weights.py to_numpy": "bfloat16 needs a detour here; keras.ops.convert_to_numpy knows it",
     "weights.py to_torch": "bfloat16 needs a detour here; a Keras variable takes NumPy arrays",
 }

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import deberta_torch
 from conformance.suite.cases import CASES
 from deberta_torch import DebertaV2ForSequenceClassification
 
@@ -20,12 +21,24 @@ LAYER_PLACES = {
     "attention.output.dropout": 0.11,
     "output.dropout": 0.11,
 }
-PLACES = {
-    "deberta.embeddings.dropout": 0.11,
-    "deberta.encoder.conv.dropout": 0.11,
-    "pooler.dropout": 0.33,
-    "dropout": 0.44,
-} | {f"deberta.encoder.layer.{i}.{name}": p for i in range(2) for name, p in LAYER_PLACES.items()}
+LAYERS = {f"deberta.encoder.layer.{i}.{name}": p for i in range(2) for name, p in LAYER_PLACES.items()}
+BACKBONE = {"deberta.embeddings.dropout": 0.11} | LAYERS
+CONVOLUTION = {"deberta.encoder.conv.dropout": 0.11}
+HEADS = {
+    "MaskedLM": {},
+    "QuestionAnswering": {},
+    "TokenClassification": {"dropout": 0.11},
+    "SequenceClassification": {"pooler.dropout": 0.33, "dropout": 0.44},
+    "MultipleChoice": {"pooler.dropout": 0.33, "dropout": 0.44},
+}
+PLACES = BACKBONE | CONVOLUTION | HEADS["SequenceClassification"]
+V1_CONFIG = CASES["v1_talking_head"].config.replace(
+    hidden_dropout_prob=0.11,
+    attention_probs_dropout_prob=0.22,
+    pooler_dropout=0.33,
+    cls_dropout=0.44,
+    num_hidden_layers=2,
+)
 
 IDS = torch.arange(18).reshape(2, 9) + 5
 MASK = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 0, 0, 0]])
@@ -48,9 +61,32 @@ def run(model):
         return model(IDS, MASK, output_hidden_states=True, output_attentions=True)
 
 
-def test_the_places_and_their_probabilities(model):
-    found = {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
-    assert found == PLACES
+@pytest.mark.parametrize("version", ["V2", ""])
+@pytest.mark.parametrize("head", HEADS)
+def test_the_places_and_their_probabilities(head, version):
+    model = getattr(deberta_torch, f"Deberta{version}For{head}")(CONFIG if version else V1_CONFIG)
+    expected = BACKBONE | HEADS[head] | (CONVOLUTION if version else {})
+    assert {name: m.p for name, m in model.named_modules() if isinstance(m, nn.Dropout)} == expected
+
+
+@pytest.mark.parametrize("version", ["V2", ""])
+@pytest.mark.parametrize("head", [head for head, places in HEADS.items() if places])
+def test_each_place_of_a_head_is_used(head, version):
+    torch.manual_seed(0)
+    config = (CONFIG if version else V1_CONFIG).replace(initializer_range=0.5)
+    model = getattr(deberta_torch, f"Deberta{version}For{head}")(config).train()
+    inputs = (IDS[:, None], MASK[:, None]) if head == "MultipleChoice" else (IDS, MASK)
+    for place in HEADS[head]:
+        only(model, place)
+        assert not torch.equal(model(*inputs).logits, model(*inputs).logits), place
+
+
+def test_each_place_of_v1_is_used():
+    torch.manual_seed(0)
+    model = deberta_torch.DebertaForMaskedLM(V1_CONFIG.replace(initializer_range=0.5)).train()
+    for place in BACKBONE:
+        only(model, place)
+        assert not torch.equal(run(model).logits, run(model).logits), place
 
 
 def test_the_classifiers_default_is_the_hidden_one():

@@ -238,6 +238,21 @@ def test_other_dtypes(name, dtype):
     assert model(inputs_embeds=embeds).logits.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["v1_talking_head", "v3_like"])
+def test_long_padded_batches_in_half_precision(name, dtype):
+    """Longer than the positions the model was made for, one text nearly all padding: no NaN, no infinity."""
+    config = CASES[name].config.replace(num_hidden_layers=2, num_labels=3)
+    torch.manual_seed(0)
+    model = CLASSES[VERSIONS[config.model_type], "token_classification"](config).to(dtype)
+    ids = torch.arange(2 * 600).reshape(2, 600) % 90 + 5
+    mask = (torch.arange(600) < torch.tensor([[600], [3]])).long()
+    output = model(ids, mask, labels=torch.where(mask == 1, ids % 3, -100), output_hidden_states=True)
+    output.loss.backward()
+    assert all(state.isfinite().all() for state in (output.logits, *output.hidden_states))
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 def test_under_autocast(model):
     with torch.autocast("cpu", torch.bfloat16):
         output = model(IDS, MASK, output_hidden_states=True).last_hidden_state

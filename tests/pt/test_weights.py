@@ -1,13 +1,20 @@
 """Loading and saving: formats, crossing between tasks, what is missing, dtypes, overrides."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+import deberta_torch
+from conformance.convert.task import find_task
 from conformance.suite.cases import CASES
 from deberta_core import ConfigError, DebertaV2Config, DebertaWarning, InputError, WeightError
+from deberta_core.checkpoint import load_config, open_weights
+from deberta_core.tasks import task_spec
 from deberta_torch import DebertaV2ForSequenceClassification, DebertaV2Model
 from deberta_torch.weights import to_numpy, to_torch
 
@@ -83,8 +90,10 @@ def test_dtype_of_the_parameters(bare):
     half = DebertaV2Model.from_pretrained(folder, dtype=torch.bfloat16)
     assert half.dtype == torch.bfloat16
     assert_same(model.to(torch.bfloat16), half)
-    with pytest.raises(InputError, match=r"dtype='half' is unknown\. Give a torch dtype"):
-        DebertaV2Model.from_pretrained(folder, dtype="half")
+    assert DebertaV2Model.from_pretrained(folder, dtype="bfloat16").dtype == torch.bfloat16
+    for wrong in ("halves", "int8", torch.int8, "nn"):
+        with pytest.raises(InputError, match=r"dtype=.* is unknown\. Give a float type of torch"):
+            DebertaV2Model.from_pretrained(folder, dtype=wrong)
 
 
 def test_a_fresh_head_has_the_files_dtype(bare, tmp_path):
@@ -246,3 +255,56 @@ def test_tensors_and_arrays(dtype):
     array.flags.writeable = False
     to_torch(array).zero_()
     assert array.astype(np.int64).sum() == 15
+
+
+def test_device_maps(bare, tmp_path):
+    model, folder = bare
+    for device_map in ("auto", "cpu", {"": "cpu"}, torch.device("cpu")):
+        loaded = DebertaV2Model.from_pretrained(folder, device_map=device_map)
+        assert loaded.device == torch.device("cpu" if device_map != "auto" else loaded.device)
+        assert torch.equal(loaded.embeddings.LayerNorm.weight.cpu(), model.embeddings.LayerNorm.weight)
+    assert DebertaV2Model.from_pretrained(folder, device_map="meta").device.type == "meta"
+    with pytest.raises(InputError, match="has several parts"):
+        DebertaV2Model.from_pretrained(folder, device_map={"encoder": 0, "embeddings": "cpu"})
+    with pytest.raises(InputError, match=r"device='cpu' and device_map='auto' were both given"):
+        DebertaV2Model.from_pretrained(folder, device="cpu", device_map="auto")
+
+
+def test_every_published_file_loads_strictly(shared):
+    """With the prefix and without, as the class has it; left-overs and tied copies of those files are no obstacle."""
+    for folder in sorted((shared / "goldens").glob("v[12]-*")):
+        config = load_config(None, folder, "masked_lm")  # with the head the weights name
+        with open_weights(folder, config) as weights:
+            suffix = task_spec(find_task(config, weights)).class_suffix
+        model = getattr(deberta_torch, f"{type(config).__name__.removesuffix('Config')}{suffix}")(config)
+        state = load_file(folder / "model.safetensors")
+        model.load_state_dict(state, strict=True)
+        assert all(torch.equal(model.state_dict()[name], state[name]) for name in model.state_dict()), folder.name
+
+
+PEAK = """
+import sys, torch
+from deberta_core import DebertaV2Config
+from deberta_torch import DebertaV2Model
+def peak():
+    return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))) / 1024
+before = peak()
+dtype = getattr(torch, sys.argv[2])
+model = DebertaV2Model.from_pretrained(sys.argv[1], dtype=dtype)
+assert model.dtype == dtype
+print(peak() - before)
+"""
+
+
+def test_memory_while_loading(tmp_path):
+    """In bfloat16 no float32 copy is ever there: a file of 134 MB loads in well under that."""
+    config = DebertaV2Config(
+        vocab_size=65536, hidden_size=512, num_hidden_layers=1, num_attention_heads=8, intermediate_size=16
+    )
+    torch.manual_seed(0)
+    DebertaV2Model(config).save_pretrained(tmp_path)
+    used = {}
+    for dtype in ("float32", "bfloat16"):
+        command = [sys.executable, "-c", PEAK, str(tmp_path), dtype]
+        used[dtype] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert used["bfloat16"] < used["float32"] - 50
