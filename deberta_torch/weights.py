@@ -65,10 +65,10 @@ def choose_device(device: torch.device | str | None, device_map: Any) -> torch.d
     """The one device that `device` or `device_map` of `from_pretrained` asks for; None is the CPU.
 
     Raises:
-        InputError: both are given, or the map has several parts.
+        InputError: both are given, the map has several parts, or torch knows no such device.
     """
     if device_map is None:
-        return device
+        return _known_device("device", device)
     if device is not None:
         raise InputError(f"device={device!r} and device_map={device_map!r} were both given. Give one of them.")
     if isinstance(device_map, Mapping):
@@ -76,9 +76,9 @@ def choose_device(device: torch.device | str | None, device_map: Any) -> torch.d
             raise InputError(
                 f'device_map={device_map!r} has several parts. Give "auto", one device, or {{"": device}}.'
             )
-        return device_map[""]
+        return _known_device("device_map", device_map[""])
     if device_map != "auto":
-        return device_map
+        return _known_device("device_map", device_map)
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
 
 
@@ -87,6 +87,14 @@ def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None,
     config = model.config.replace(extra=model.config.extra | {"architectures": [type(model).__name__]})
     save_weights(folder, config, model.task, _Arrays(dict(model.named_parameters())), format, max_shard_size)
     config.save_pretrained(folder)
+
+
+def _known_device(name: str, device: Any) -> torch.device | None:
+    try:
+        return None if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as problem:
+        reason = str(problem).splitlines()[0]
+        raise InputError(f'{name}={device!r} is no device of torch: {reason} Give one such as "cpu".') from None
 
 
 def _choose_dtype(dtype: torch.dtype | str | None) -> torch.dtype | str | None:

@@ -25,6 +25,8 @@ HALVES = [("torch", "float16"), ("keras", "float16"), ("keras", "mixed_float16")
 LARGEST = float(np.finfo(np.float16).max)
 
 
+# Seeds 0 to 4 were measured for the bound. In the sixth, two scores of v1 are nearly tied and float16 picks the other
+# key: no bound on values holds there, and none is claimed.
 def stress_params(config, seed=0):
     """Weights where a token's query is its key, and its relative position the token: all three terms reach |q|^2."""
     params = {name: value.astype(np.float64) for name, value in random_params(config, TASK, seed).items()}

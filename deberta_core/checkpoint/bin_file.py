@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deberta_core.checkpoint.bin_pickle import PickleProblem, Storage, TensorView, read_pickle, write_pickle
-from deberta_core.checkpoint.lazy import Entry, LazyWeights, array_bytes, blocks, damaged, describe
+from deberta_core.checkpoint.lazy import ZIP_PROBLEMS, Entry, LazyWeights, array_bytes, blocks, damaged, describe
 from deberta_core.checkpoint.raw_file import RawFile
 from deberta_core.checkpoint.safetensors_file import little_endian, write_all
 from deberta_core.config import BaseConfig
@@ -25,8 +24,6 @@ _PADDING_FIELD = b"FB"  # the zip extra field torch fills up to it with
 _PICKLE_LIMIT = 1 << 26  # bytes; names, shapes and places of all tensors are far smaller
 _LOCAL_HEADER, _ZIP64_FIELD = 30, 20  # bytes before the name in a zip archive, and of the field for large sizes
 _LEGACY_MAGIC, _LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-# What Python's zip reader raises for damaged archives.
-ZIP_PROBLEMS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, UnicodeError, OverflowError)
 _LEGACY_START = b"\x80\x02"  # of a pickle of protocol 2
 _HOW_TO_SAVE = "Save it again with torch.save(model.state_dict(), path)."
 

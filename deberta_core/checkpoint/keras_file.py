@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deberta_core.checkpoint.h5_output import new_h5_file
 from deberta_core.checkpoint.h5_safety import read_h5_file
-from deberta_core.checkpoint.lazy import LazyWeights, damaged
+from deberta_core.checkpoint.lazy import ZIP_PROBLEMS, LazyWeights, damaged
 from deberta_core.checkpoint.raw_file import RawFile
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
@@ -135,7 +135,7 @@ class _Part(io.RawIOBase):
                 header = raw.read_bytes(info.header_offset, 30)
         except KeyError:
             raise WeightError(f"{raw.file} is an archive without {IN_ARCHIVE}. Save the model again.") from None
-        except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeError, OverflowError) as problem:
+        except ZIP_PROBLEMS as problem:
             raise damaged(raw.file, problem) from problem
         lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
         self._begin = info.header_offset + 30 + lengths

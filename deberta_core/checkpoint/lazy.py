@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from deberta_core.parameters import Array
 WHOLE = slice(None)
 # Bytes moved at a time: small enough for memory, large enough that all but word embeddings move in one piece.
 BLOCK = 1 << 26
+# What Python's zip reader raises for damaged archives.
+ZIP_PROBLEMS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, UnicodeError, OverflowError)
 _TILE = 16  # rows turned at a time: a cache line of float32
 _WORTH_THREADS = 1 << 20  # bytes
 _THREADS = min(4, os.cpu_count() or 1)

@@ -70,7 +70,10 @@ def shard_names(row: Format, weights: Mapping[str, Array], max_shard_size: int |
         return [list(weights)]
     groups = split(weights, shard_size(max_shard_size))
     if len(groups) > 1 and row.write_part is None:
-        raise WeightError(f"The format {row.name} is one file, so max_shard_size={max_shard_size} cannot be kept.")
+        raise WeightError(
+            f"The format {row.name} is one file, so max_shard_size={max_shard_size} cannot be kept. Leave the size out "
+            f"(None), or choose safetensors, bin or h5."
+        )
     return groups
 
 

@@ -266,6 +266,9 @@ def test_device_maps(bare, tmp_path):
     assert DebertaV2Model.from_pretrained(folder, device_map="meta").device.type == "meta"
     with pytest.raises(InputError, match="has several parts"):
         DebertaV2Model.from_pretrained(folder, device_map={"encoder": 0, "embeddings": "cpu"})
+    for name in ("device", "device_map"):
+        with pytest.raises(InputError, match=rf"{name}='toaster' is no device of torch"):
+            DebertaV2Model.from_pretrained(folder, **{name: "toaster"})
     with pytest.raises(InputError, match=r"device='cpu' and device_map='auto' were both given"):
         DebertaV2Model.from_pretrained(folder, device="cpu", device_map="auto")
 
