@@ -8,14 +8,16 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 
 ORACLE := .venv-oracle
 
-.PHONY: oracle setup demo test unit keras conformance test-all lint format docs measure
+PEERS := .venv-peers
+
+.PHONY: oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure
 
 setup: $(VENV)/.ready
 
 # tensorflow-cpu instead of the extra `tf` (which names tensorflow): the same package without several hundred MB of CUDA.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu keras --editable ".[torch,demo,docs,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu keras --editable ".[torch,demo,benchmark,docs,dev]"
 	touch $@
 
 demo: setup
@@ -61,3 +63,17 @@ $(ORACLE)/.ready:
 	$(ORACLE)/bin/python -m pip install --quiet transformers==4.57.1 torch==2.13.0 tensorflow-cpu==2.21.0 tf-keras==2.21.0 \
 	  safetensors==0.8.0 h5py==3.14.0 ml_dtypes sentencepiece pytest
 	touch $@
+
+# What the benchmarks compare with: an environment per file of tools/benchmark/requirements.
+PEER_NAMES := $(basename $(notdir $(wildcard tools/benchmark/requirements/*.txt)))
+
+peers: $(PEER_NAMES:%=$(PEERS)/%/.ready)
+
+$(PEERS)/%/.ready: tools/benchmark/requirements/%.txt
+	test -x $(PEERS)/$*/bin/python || $(PYTHON) -m venv $(PEERS)/$*
+	$(PEERS)/$*/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+# Takes hours, on a machine that does nothing else. OPTIONS chooses: make benchmark OPTIONS="--sections keras_models"
+benchmark: setup peers
+	$(BIN)/python -m tools.benchmark $(foreach name,$(PEER_NAMES),--$(name) $(PEERS)/$(name)/bin/python) $(OPTIONS)

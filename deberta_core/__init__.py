@@ -27,6 +27,7 @@ from deberta_core.errors import (
     TokenizationError,
     WeightError,
 )
+from deberta_core.pipelines import pipeline
 from deberta_core.tokenization import (
     AddedToken,
     BatchEncoding,
@@ -63,4 +64,5 @@ __all__ = [
     "align_span_labels",
     "align_word_labels",
     "answer_windows",
+    "pipeline",
 ]

@@ -14,6 +14,7 @@ from deberta_core.errors import DebertaError, one_of
 # Name -> "module:function" taking the remaining arguments and giving the exit status, and a line for --help.
 COMMANDS = {
     "convert": ("conformance.convert.command:main", "convert a checkpoint folder between PyTorch and TensorFlow files"),
+    "run": ("deberta_core.pipelines.command:main", "answer lines of text with a model: classes, entities, answers"),
     "inspect": ("conformance.convert.inspection:main", "show what a checkpoint holds, and what is wrong with it"),
 }
 

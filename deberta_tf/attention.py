@@ -18,9 +18,9 @@ class RelativePositions(NamedTuple):
     """The relative table and which of its rows a forward pass reads.
 
     Attributes:
-        table: `[R, C]`, LayerNormed where configured.
-        rows: `[Q + K + 1]` integers: the row for key - query = -Q, ..., K. The outermost are never read; with them
-            the products of `skew` reshape for every length, one token included.
+        table: `[N, C]`, LayerNormed where configured: the rows that these lengths can reach.
+        rows: `[Q + K + 1]` integers in [0, N): the row for key - query = -Q, ..., K. The outermost are never read; with
+            them the products of `skew` reshape for every length, one token included.
     """
 
     table: Any
@@ -69,70 +69,73 @@ class DisentangledSelfAttention(keras.layers.Layer):
         Shape:
             hidden: `[B, L, C]`; returns the context `[B, L, H * D]` and the probabilities `[B, H, L, L]`.
         """
-        query, key, value = (self._split_heads(part) for part in self.content(hidden))  # [B, H, L, D]
+        query, key, value = (self._heads_first(part) for part in self.content(hidden))  # [H, B, L, D]
         query = query * self.scale
-        scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [B, H, Q, K]
+        scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [H, B, Q, K]
         if positions is not None and self.terms:
             scores = scores + self.position_bias(query, key, positions)
         if self.head_logits_proj is not None:
             scores = mix_heads(scores, self.head_logits_proj)
         scores = ops.where(masks.keys, ops.cast(scores, "float32"), float(np.finfo(np.float32).min))
-        probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype) * ops.cast(masks.queries, value.dtype)
+        probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
         weights = self.dropout(probabilities)
         if self.head_weights_proj is not None:
             weights = probabilities = mix_heads(weights, self.head_weights_proj)
-        context = ops.matmul(weights, value)  # [B, H, Q, D]
+        # A query that sees no key has no context. The probabilities, K wide, are multiplied for the caller alone: a
+        # graph leaves that out where nobody asks for them.
+        queries = ops.cast(masks.queries, value.dtype)
+        context = ops.matmul(weights, value) * queries  # [H, B, Q, D]
         batch, length = ops.shape(hidden)[:2]
-        merged = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, self.num_heads * self.head_size))
-        return merged, probabilities
+        merged = ops.reshape(ops.transpose(context, (1, 2, 0, 3)), (batch, length, self.num_heads * self.head_size))
+        return merged, ops.swapaxes(probabilities * queries, 0, 1)
 
     def position_bias(self, query: Any, key: Any, positions: RelativePositions) -> Any:
         """The position terms of the scores, the only place that makes them.
 
-        The index of a row depends on i - j alone: queries and keys meet the distinct rows, ordered by distance, once,
-        and the products are read along their diagonals. Nothing is gathered per pair, nothing repeated over the batch.
+        The index of a row depends on i - j alone: queries and keys meet the rows, ordered by distance, once, and the
+        products are read along their diagonals. Nothing is gathered per pair, nothing repeated over the batch. Rows
+        are projected before they are ordered: far distances share rows.
 
         Args:
-            query: `[B, H, Q, D]`, scaled.
-            key: `[B, H, K, D]`.
+            query: `[H, B, Q, D]`, scaled.
+            key: `[H, B, K, D]`.
             positions: the relative table and its rows.
 
         Returns:
-            `[B, H, Q, K]`.
+            `[H, B, Q, K]`.
         """
-        rows = ops.take(self.table_dropout(positions.table), positions.rows, axis=0)  # [Q + K + 1, C]
+        table = self.table_dropout(positions.table)  # [R, C]
         bias = None
         if "c2p" in self.terms:
-            pos_key = self._split_heads(self.position_key(rows[1:]))  # [H, Q + K, D]
-            bias = skew(position_products(query, pos_key), ops.shape(key)[2])
+            pos_key = ops.take(self.position_key(table), positions.rows[1:], axis=0)  # [Q + K, H * D]
+            bias = skew(position_products(query, self._heads_first(pos_key)), ops.shape(key)[2])
         if "p2c" in self.terms:
             # From a key's side the order is the reverse: query - key = 1 - K, ..., Q.
-            pos_query = self._split_heads(self.position_query(ops.flip(rows, axis=0)[1:])) * self.scale
-            by_key = skew(position_products(key, pos_query), ops.shape(query)[2])  # [H, B, K, Q]
+            pos_query = ops.take(self.position_query(table) * self.scale, ops.flip(positions.rows)[1:], axis=0)
+            by_key = skew(position_products(key, self._heads_first(pos_query)), ops.shape(query)[2])  # [H, B, K, Q]
             by_query = ops.swapaxes(by_key, -1, -2)
             bias = by_query if bias is None else bias + by_query
-        return ops.swapaxes(bias, 0, 1)
+        return bias
 
-    def _split_heads(self, values: Any) -> Any:
-        """`[..., L, H * D] -> [..., H, L, D]`."""
+    def _heads_first(self, values: Any) -> Any:
+        """`[..., L, H * D] -> [H, ..., L, D]`: every head's matrices lie together, and no product transposes them."""
         shape = (*ops.shape(values)[:-1], self.num_heads, self.head_size)
-        return ops.swapaxes(ops.reshape(values, shape), -2, -3)
+        return ops.moveaxis(ops.reshape(values, shape), -2, 0)
 
 
 def mix_heads(values: Any, projection: keras.layers.Layer) -> Any:
-    """Mixes `[B, H, Q, K]` over the heads: `out_g = sum_h W[g, h] in_h`."""
-    return ops.moveaxis(projection(ops.moveaxis(values, 1, -1)), -1, 1)
+    """Mixes `[H, B, Q, K]` over the heads: `out_g = sum_h W[g, h] in_h`."""
+    return ops.moveaxis(projection(ops.moveaxis(values, 0, -1)), -1, 0)
 
 
 def position_products(values: Any, rows: Any) -> Any:
-    """Products of tokens with rows of relative positions, the heads first: one matrix product a head.
+    """Products of tokens with rows of relative positions: one matrix product a head.
 
     Shape:
-        values: `[B, H, M, D]`; rows: `[H, W, D]`; returns `[H, B, M, W]`.
+        values: `[H, B, M, D]`; rows: `[H, W, D]`; returns `[H, B, M, W]`.
     """
-    batch, heads, length, width = ops.shape(values)
-    by_head = ops.reshape(ops.swapaxes(values, 0, 1), (heads, batch * length, width))
-    products = ops.matmul(by_head, ops.swapaxes(rows, -1, -2))
+    heads, batch, length, width = ops.shape(values)
+    products = ops.matmul(ops.reshape(values, (heads, batch * length, width)), ops.swapaxes(rows, -1, -2))
     return ops.reshape(products, (heads, batch, length, ops.shape(rows)[1]))
 
 
@@ -147,5 +150,7 @@ def skew(products: Any, length: Any) -> Any:
         `[H, B, M, N]`: element (m, n) is column n - m + M - 1. Two reshapes and two slices; nothing is gathered.
     """
     heads, batch, rows, columns = ops.shape(products)
-    flat = ops.reshape(products, (heads, batch, rows * columns))[..., rows - 1 : rows - 1 + rows * (columns - 1)]
-    return ops.reshape(flat, (heads, batch, rows, columns - 1))[..., :length]
+    # ops.slice, not an index: the gradient of TensorFlow's slice is a pad, that of its strided slice runs on one core.
+    flat = ops.reshape(products, (heads, batch, rows * columns))
+    flat = ops.slice(flat, (0, 0, rows - 1), (heads, batch, rows * (columns - 1)))
+    return ops.slice(ops.reshape(flat, (heads, batch, rows, columns - 1)), (0, 0, 0, 0), (heads, batch, rows, length))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from deberta_core.config import BaseConfig
@@ -145,6 +146,7 @@ class Encoder(keras.layers.Layer):
         self.LayerNorm = layer_norm(config, dtype) if config.normalizes_table else None
         self.conv = Convolution(config, name="conv", dtype=dtype) if config.convolution_kernel else None
         self.position_index = position_index_table(config) if config.relative_attention else None
+        self.bucket_excess = _bucket_excess(self.position_index) if config.relative_attention else 0
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
@@ -185,13 +187,31 @@ class Encoder(keras.layers.Layer):
         )
 
     def relative_positions(self, query_length: Any, key_length: Any) -> RelativePositions | None:
-        """The relative table and its rows for these lengths; None without relative attention."""
+        """The rows of the relative table that these lengths reach, and their order; None without relative attention."""
         if self.rel_embeddings is None:
             return None
-        table = self.rel_embeddings(ops.arange(self.config.table_rows))
+        span = self.config.table_rows // 2
+        near = _smaller(_larger(query_length, key_length) + self.bucket_excess, span)
+        first, end = span - near, _smaller(span + near + 1, 2 * span)
+        table = self.rel_embeddings(ops.arange(first, end))
         if self.LayerNorm is not None:
             table = self.LayerNorm(table)
         reach = len(self.position_index) // 2
         ahead = ops.arange(-query_length, key_length + 1)  # key - query
         index = ops.convert_to_tensor(self.position_index)
-        return RelativePositions(table, ops.take(index, ops.clip(-ahead, -reach, reach) + reach))
+        return RelativePositions(table, ops.take(index, ops.clip(-ahead, -reach, reach) + reach) - first)
+
+
+def _bucket_excess(position_index: np.ndarray) -> int:
+    """How much farther out a row can lie than its distance: 0 unless there are more buckets than distances."""
+    reach, span = len(position_index) // 2, (int(position_index[-1]) + 1) // 2
+    return int(np.max(np.abs(position_index - span) - np.abs(np.arange(-reach, reach + 1))).clip(0))
+
+
+# Lengths are integers, but in TensorFlow's graphs tensors; integers stay such, since other backends need them.
+def _smaller(one: Any, other: Any) -> Any:
+    return min(one, other) if isinstance(one, int) and isinstance(other, int) else ops.minimum(one, other)
+
+
+def _larger(one: Any, other: Any) -> Any:
+    return max(one, other) if isinstance(one, int) and isinstance(other, int) else ops.maximum(one, other)

@@ -12,8 +12,8 @@ class Masks(NamedTuple):
 
     Attributes:
         tokens: bool `[B, L]`, true at real tokens.
-        keys: bool `[B, 1, 1, K]` or `[B, 1, Q, K]`, true where a query sees a key.
-        queries: bool `[B, 1, 1, 1]` or `[B, 1, Q, 1]`, true where a query sees any key at all.
+        keys: bool `[1, B, 1, K]` or `[1, B, Q, K]`, true where a query sees a key; the first axis is of heads.
+        queries: bool `[1, B, 1, 1]` or `[1, B, Q, 1]`, true where a query sees any key at all.
     """
 
     tokens: Any
@@ -33,6 +33,8 @@ def make_masks(attention_mask: Any, batch: Any, length: Any) -> Masks:
         keep = ops.ones((batch, length), dtype="bool")
     else:
         keep = ops.not_equal(attention_mask, ops.cast(0, attention_mask.dtype))
-    keys = {2: lambda: keep[:, None, None, :], 3: lambda: keep[:, None], 4: lambda: keep}[len(keep.shape)]()
-    tokens = keep if len(keep.shape) == 2 else ops.any(keys, axis=(1, 2))
+    keys = {2: lambda: keep[None, :, None], 3: lambda: keep[None], 4: lambda: ops.swapaxes(keep, 0, 1)}[
+        len(keep.shape)
+    ]()
+    tokens = keep if len(keep.shape) == 2 else ops.any(keys, axis=(0, 2))
     return Masks(tokens=tokens, keys=keys, queries=ops.any(keys, axis=-1, keepdims=True))

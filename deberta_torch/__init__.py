@@ -39,6 +39,7 @@ from deberta_torch.auto import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from deberta_torch.inference.optimize import optimize, restore
 from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model, DebertaV2PreTrainedModel
 from deberta_torch.outputs import register_outputs
 from deberta_torch.tasks import (
@@ -104,4 +105,6 @@ __all__ = [
     "align_span_labels",
     "align_word_labels",
     "answer_windows",
+    "optimize",
+    "restore",
 ]

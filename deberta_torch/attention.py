@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
+from deberta_torch.dropout import Dropout
 from deberta_torch.masks import Masks
+from deberta_torch.skew import position_products, skew
 
 
 class RelativePositions(NamedTuple):
     """The relative table and which of its rows a forward pass reads.
 
     Attributes:
-        table: `[R, C]`, LayerNormed where configured.
+        table: `[R, C]`, or fewer rows where the lengths reach no more of them; LayerNormed where configured.
         rows: `[Q + K + 1]` integers: the row for key - query = -Q, ..., K. The outermost are never read; with them
             the products of `skew` reshape for every length, one token included.
+        reach: the distance from which on, to either side, the row stays the same.
     """
 
     table: Tensor
     rows: Tensor
+    reach: int
+
+
+class PositionRows(NamedTuple):
+    """A layer's projections of the relative table, one row for each distance; None for a term it does not have.
+
+    Attributes:
+        key: `[H, Q + K, D]`, for key - query = 1 - Q, ..., K.
+        query: `[H, Q + K, D]`, for query - key = 1 - K, ..., Q; scaled.
+        reach: the distance from which on, to either side, the row stays the same.
+    """
+
+    key: Tensor | None
+    query: Tensor | None
+    reach: int
+
+    def of_heads(self, heads: slice) -> PositionRows:
+        """The rows of some heads."""
+        return self._replace(
+            key=None if self.key is None else self.key[heads], query=None if self.query is None else self.query[heads]
+        )
 
 
 class DisentangledSelfAttention(nn.Module):
@@ -45,11 +70,15 @@ class DisentangledSelfAttention(nn.Module):
         # Talking heads, a mix of all heads' scores and probabilities: modules in versions that can have them.
         self.head_logits_proj: nn.Module | None = None
         self.head_weights_proj: nn.Module | None = None
-        self.table_dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+        self.table_dropout = Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.attention_probs_dropout_prob)
 
     def content(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value of the tokens; `[B, L, C]` to three of `[B, L, H * D]`."""
+        raise NotImplementedError
+
+    def fused_content(self) -> tuple[Tensor, Tensor]:
+        """Weight `[3 * H * D, C]` and bias `[3 * H * D]` of one product for all queries, then keys, then values."""
         raise NotImplementedError
 
     def position_key(self, rows: Tensor) -> Tensor:
@@ -60,32 +89,34 @@ class DisentangledSelfAttention(nn.Module):
         """The query side of relative positions, for position-to-content; `[W, C]` to `[W, H * D]`."""
         raise NotImplementedError
 
-    def forward(self, hidden: Tensor, masks: Masks, positions: RelativePositions | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        hidden: Tensor,
+        masks: Masks,
+        positions: RelativePositions | None,
+        attend: AttentionFunction | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Attends.
 
-        Shape:
-            hidden: `[B, L, C]`; returns the context `[B, L, H * D]` and the probabilities `[B, H, L, L]`.
+        Args:
+            hidden: `[B, L, C]`.
+            masks: what may be seen.
+            positions: the relative table and its rows; None without relative attention.
+            attend: does everything between the projections; None is `eager_attention`.
+
+        Returns:
+            the context `[B, L, H * D]` and the probabilities `[B, H, L, L]`, None where `attend` never has them whole.
         """
         query, key, value = (self._split_heads(part) for part in self.content(hidden))  # [B, H, L, D]
-        query = query * self.scale
-        scores = query @ key.transpose(-1, -2)  # [B, H, Q, K]
-        if positions is not None and self.terms:
-            scores = scores + self.position_bias(query, key, positions)
-        if self.head_logits_proj is not None:
-            scores = mix_heads(scores, self.head_logits_proj)
-        scores = scores.float().masked_fill(~masks.keys, torch.finfo(torch.float32).min)
-        probabilities = scores.softmax(dim=-1).to(value.dtype) * masks.queries
-        weights = self.dropout(probabilities)
-        if self.head_weights_proj is not None:
-            weights = probabilities = mix_heads(weights, self.head_weights_proj)
-        context = weights @ value  # [B, H, Q, D]
+        attend = attend or eager_attention
+        context, probabilities = attend(self, query * self.scale, key, value, masks, positions if self.terms else None)
         return context.transpose(1, 2).flatten(2), probabilities
 
     def position_bias(self, query: Tensor, key: Tensor, positions: RelativePositions) -> Tensor:
-        """The position terms of the scores, the only place that makes them.
+        """The position terms of the scores.
 
-        The index of a row depends on i - j alone: queries and keys meet the distinct rows, ordered by distance, once,
-        and the products are read along their diagonals. Nothing is gathered per pair, nothing repeated over the batch.
+        The index of a row depends on i - j alone: queries and keys meet the rows, ordered by distance, once, and the
+        products are read along their diagonals. Nothing is gathered per pair, nothing repeated over the batch.
 
         Args:
             query: `[B, H, Q, D]`, scaled.
@@ -95,22 +126,64 @@ class DisentangledSelfAttention(nn.Module):
         Returns:
             `[B, H, Q, K]`.
         """
-        rows = self.table_dropout(positions.table)[positions.rows]  # [Q + K + 1, C]
+        rows = self.position_rows(positions)
         bias = None
-        if "c2p" in self.terms:
-            pos_key = self._split_heads(self.position_key(rows[1:]))  # [H, Q + K, D]
-            bias = skew(position_products(query, pos_key), key.shape[2])
-        if "p2c" in self.terms:
-            # From a key's side the order is the reverse: query - key = 1 - K, ..., Q.
-            pos_query = self._split_heads(self.position_query(rows.flip(0)[1:])) * self.scale
-            by_key = skew(position_products(key, pos_query), query.shape[2])  # [H, B, K, Q]
-            bias = by_key.transpose(-1, -2) if bias is None else bias + by_key.transpose(-1, -2)
+        if rows.key is not None:
+            bias = skew(position_products(query, rows.key), key.shape[2])
+        if rows.query is not None:
+            by_query = skew(position_products(key, rows.query), query.shape[2]).transpose(-1, -2)  # [H, B, Q, K]
+            bias = by_query if bias is None else _add(bias, by_query)
         assert bias is not None
         return bias.transpose(0, 1)
+
+    def position_rows(self, positions: RelativePositions) -> PositionRows:
+        """Projects the rows of the table, each once, and hands them out by distance."""
+        table, rows = self.table_dropout(positions.table), positions.rows
+        key = query = None
+        if "c2p" in self.terms:
+            key = self._split_heads(self.position_key(table).index_select(0, rows[1:]))
+        if "p2c" in self.terms:
+            # From a key's side the order is the reverse: query - key = 1 - K, ..., Q.
+            scaled = self.position_query(table) * self.scale
+            query = self._split_heads(scaled.index_select(0, rows.flip(0)[1:]))
+        return PositionRows(key, query, positions.reach)
 
     def _split_heads(self, values: Tensor) -> Tensor:
         """`[..., L, H * D] -> [..., H, L, D]`."""
         return values.unflatten(-1, (self.num_heads, self.head_size)).transpose(-2, -3)
+
+
+# From the layer, its query (scaled), key and value, all `[B, H, L, D]`, the masks, and the relative table with its rows
+# (None without position terms) to the context `[B, H, Q, D]` and the probabilities `[B, H, Q, K]`, if they are made.
+AttentionFunction = Callable[
+    [DisentangledSelfAttention, Tensor, Tensor, Tensor, Masks, RelativePositions | None], tuple[Tensor, Tensor | None]
+]
+
+
+def eager_attention(
+    layer: DisentangledSelfAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    masks: Masks,
+    positions: RelativePositions | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention step by step, with all that there is in any version; an `AttentionFunction`."""
+    scores = query @ key.transpose(-1, -2)  # [B, H, Q, K]
+    if positions is not None:
+        scores = _add(scores, layer.position_bias(query, key, positions))
+    if layer.head_logits_proj is not None:
+        scores = mix_heads(scores, layer.head_logits_proj)
+    scores = scores.float()
+    if masks.hides_keys:
+        scores = scores.masked_fill(~masks.keys, torch.finfo(torch.float32).min)
+    probabilities = scores.softmax(dim=-1).to(value.dtype)
+    if masks.hides_queries:
+        probabilities = probabilities * masks.queries
+    weights = layer.dropout(probabilities)
+    if layer.head_weights_proj is not None:
+        weights = probabilities = mix_heads(weights, layer.head_weights_proj)
+    return weights @ value, probabilities
 
 
 def mix_heads(values: Tensor, projection: nn.Module) -> Tensor:
@@ -118,26 +191,6 @@ def mix_heads(values: Tensor, projection: nn.Module) -> Tensor:
     return projection(values.movedim(1, -1)).movedim(-1, 1)
 
 
-def position_products(values: Tensor, rows: Tensor) -> Tensor:
-    """Products of tokens with rows of relative positions, the heads first: one matrix product a head.
-
-    Shape:
-        values: `[B, H, M, D]`; rows: `[H, W, D]`; returns `[H, B, M, W]`.
-    """
-    by_head = values.transpose(0, 1).flatten(1, 2)  # [H, B * M, D]
-    return (by_head @ rows.transpose(-1, -2)).unflatten(1, (values.shape[0], values.shape[2]))
-
-
-def skew(products: Tensor, length: int) -> Tensor:
-    """Reads products with rows of relative positions along their diagonals.
-
-    Args:
-        products: `[..., M, M + N]`; column w of row m belongs to the position n - m = w - (M - 1).
-        length: N.
-
-    Returns:
-        `[..., M, N]`: element (m, n) is column n - m + M - 1. Two views and two slices; no data is moved.
-    """
-    rows, columns = products.shape[-2:]
-    flat = products.flatten(-2)[..., rows - 1 : rows - 1 + rows * (columns - 1)]
-    return flat.unflatten(-1, (rows, columns - 1))[..., :length]
+def _add(values: Tensor, more: Tensor) -> Tensor:
+    """The sum, in the place of `values` unless gradients are recorded: a pass over memory less."""
+    return values + more if torch.is_grad_enabled() else values.add_(more)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
+from deberta_torch.dropout import Dropout
+from deberta_torch.linear import Linear
 
 
 class Embeddings(nn.Module):
@@ -19,9 +21,9 @@ class Embeddings(nn.Module):
             nn.Embedding(config.max_position_embeddings, width) if config.position_biased_input else None
         )
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
-        self.embed_proj = nn.Linear(width, config.hidden_size, bias=False) if width != config.hidden_size else None
+        self.embed_proj = Linear(width, config.hidden_size, bias=False) if width != config.hidden_size else None
         self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # published name
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(
         self,

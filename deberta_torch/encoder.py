@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,9 +12,15 @@ from torch.utils.checkpoint import checkpoint
 from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
-from deberta_torch.attention import RelativePositions
+from deberta_torch.attention import AttentionFunction, RelativePositions
+from deberta_torch.attention_functions import choose_attention
+from deberta_torch.dropout import Dropout
+from deberta_torch.linear import Linear
 from deberta_torch.masks import Masks
 from deberta_torch.projections import make_self_attention
+
+# The last hidden state, all hidden states, and all probabilities; None for what was not asked for.
+EncoderOutputs = tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]
 
 
 class ResidualOutput(nn.Module):
@@ -21,9 +28,9 @@ class ResidualOutput(nn.Module):
 
     def __init__(self, config: BaseConfig, width: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, config.hidden_size)
+        self.dense = Linear(width, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # published name
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
         """`[B, L, width]` and `[B, L, C]` to `[B, L, C]`."""
@@ -38,9 +45,15 @@ class Attention(nn.Module):
         self.self = make_self_attention(config, layer)  # published name
         self.output = ResidualOutput(config, config.all_heads_size(layer))
 
-    def forward(self, hidden: Tensor, masks: Masks, positions: RelativePositions | None) -> tuple[Tensor, Tensor]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
-        context, probabilities = self.self(hidden, masks, positions)
+    def forward(
+        self,
+        hidden: Tensor,
+        masks: Masks,
+        positions: RelativePositions | None,
+        attend: AttentionFunction | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`, if `attend` makes them."""
+        context, probabilities = self.self(hidden, masks, positions, attend)
         return self.output(context, hidden), probabilities
 
 
@@ -49,7 +62,7 @@ class Intermediate(nn.Module):
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.dense = Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -66,9 +79,15 @@ class Layer(nn.Module):
         self.intermediate = Intermediate(config)
         self.output = ResidualOutput(config, config.intermediate_size)
 
-    def forward(self, hidden: Tensor, masks: Masks, positions: RelativePositions | None) -> tuple[Tensor, Tensor]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
-        attended, probabilities = self.attention(hidden, masks, positions)
+    def forward(
+        self,
+        hidden: Tensor,
+        masks: Masks,
+        positions: RelativePositions | None,
+        attend: AttentionFunction | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`, if `attend` makes them."""
+        attended, probabilities = self.attention(hidden, masks, positions, attend)
         return self.output(self.intermediate(attended), attended), probabilities
 
 
@@ -80,7 +99,7 @@ class Convolution(nn.Module):
         width, kernel = config.hidden_size, config.convolution_kernel
         self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=config.convolution_groups)
         self.LayerNorm = nn.LayerNorm(width, config.layer_norm_eps)  # published name
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.activation = ACTIVATION_FUNCTIONS[config.convolution_act]
 
     def forward(self, encoder_input: Tensor, first_output: Tensor, token_mask: Tensor) -> Tensor:
@@ -95,8 +114,10 @@ class Encoder(nn.Module):
     """All layers, the relative table, and the convolution where configured.
 
     Attributes:
+        attn_implementation: a name of `deberta_torch.attention_functions.ATTENTION_FUNCTIONS`.
         checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
-            a layer computed inside and computes it again in the backward pass.
+            a layer computed inside and computes it again in the backward pass; the last layer apart.
+        packed: None; or what `deberta_torch.optimize` puts here, which does the forward pass in evaluation mode.
     """
 
     def __init__(self, config: BaseConfig) -> None:
@@ -108,26 +129,41 @@ class Encoder(nn.Module):
         )
         self.conv = Convolution(config) if config.convolution_kernel else None
         self.config = config
+        self.attn_implementation = "sdpa"
         self.checkpointing: dict[str, Any] | None = None
+        self.packed: Callable[[Tensor, Masks, bool], EncoderOutputs] | None = None
+        # The same numbers twice: reading a list waits for no device.
+        self._position_rows = position_index_table(config).tolist() if config.relative_attention else []
         self.register_buffer("position_index", self._position_index(), persistent=False)
 
     def forward(
         self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False, output_attentions: bool = False
-    ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+    ) -> EncoderOutputs:
         """Runs all layers.
 
         Returns:
             the last hidden state `[B, L, C]`; if asked for, the embedding output and every layer's output; if asked
             for, every layer's probabilities `[B, H, L, L]`.
         """
+        if self.packed is not None and not self.training and not output_attentions and _is_plain_cpu_call(hidden):
+            return self.packed(hidden, masks, output_hidden_states)
         positions = self.relative_positions(hidden.shape[1], hidden.shape[1])
+        # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
+        attend = choose_attention(
+            self.attn_implementation,
+            hidden.device,
+            has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
+            needs_probabilities=output_attentions or self.config.mixes_heads,
+        )
+        forgets = self.checkpointing is not None and self.training and torch.is_grad_enabled()
         hidden_states, attentions = [hidden], []
         encoder_input = hidden
         for number, layer in enumerate(self.layer):
-            if self.checkpointing is not None and self.training and torch.is_grad_enabled():
-                hidden, probabilities = checkpoint(layer, hidden, masks, positions, **self.checkpointing)
+            # The backward pass begins with the last layer: to forget what it computed would not lower the peak.
+            if forgets and number + 1 < len(self.layer):
+                hidden, probabilities = checkpoint(layer, hidden, masks, positions, attend, **self.checkpointing)
             else:
-                hidden, probabilities = layer(hidden, masks, positions)
+                hidden, probabilities = layer(hidden, masks, positions, attend)
             if number == 0 and self.conv is not None:
                 hidden = self.conv(encoder_input, hidden, masks.tokens)
             if output_hidden_states:
@@ -140,21 +176,45 @@ class Encoder(nn.Module):
             tuple(attentions) if output_attentions else None,
         )
 
-    def relative_positions(self, query_length: int, key_length: int) -> RelativePositions | None:
-        """The relative table and its rows for these lengths; None without relative attention."""
+    def relative_table(self, first: int = 0, last: int | None = None) -> Tensor | None:
+        """Rows `first` to `last` of the relative table `[R, C]`, LayerNormed where configured.
+
+        None without relative attention.
+        """
         if self.rel_embeddings is None:
             return None
-        table = self.rel_embeddings(torch.arange(self.config.table_rows, device=self.position_index.device))
-        if self.LayerNorm is not None:
-            table = self.LayerNorm(table)
+        last = self.config.table_rows if last is None else last
+        table = self.rel_embeddings(torch.arange(first, last, device=self.position_index.device))
+        return table if self.LayerNorm is None else self.LayerNorm(table)
+
+    def relative_positions(self, query_length: int, key_length: int) -> RelativePositions | None:
+        """The rows of the relative table that these lengths reach, by distance; None without relative attention."""
+        if self.rel_embeddings is None:
+            return None
         reach = len(self.position_index) // 2
+        first, last = self._reached(query_length, key_length)
         ahead = torch.arange(-query_length, key_length + 1, device=self.position_index.device)  # key - query
-        return RelativePositions(table, self.position_index[(-ahead).clamp(-reach, reach) + reach])
+        rows = self.position_index[(-ahead).clamp(-reach, reach) + reach]
+        rows = (rows - first).clamp(0, last - first - 1)  # the outermost may be beyond, but nothing reads them
+        return RelativePositions(self.relative_table(first, last), rows, reach)
 
     def reset_buffers(self) -> None:
         """Fills the constant buffers again, after `to_empty`."""
         self.position_index.copy_(self._position_index())
 
+    def _reached(self, query_length: int, key_length: int) -> tuple[int, int]:
+        """The first row of the table that these lengths reach, and the one after the last."""
+        span = self.config.table_rows // 2
+        if torch.compiler.is_compiling():  # a length may be a symbol, which no table can be asked about
+            return span - torch.sym_min(key_length, span), span + torch.sym_min(query_length, span)
+        reach = len(self._position_rows) // 2
+        least, most = max(1 - key_length, -reach), min(query_length - 1, reach)  # of query - key
+        return self._position_rows[least + reach], self._position_rows[most + reach] + 1
+
     def _position_index(self) -> Tensor:
-        table = position_index_table(self.config) if self.config.relative_attention else []
-        return torch.tensor(table, dtype=torch.long)
+        return torch.tensor(self._position_rows, dtype=torch.long)
+
+
+def _is_plain_cpu_call(hidden: Tensor) -> bool:
+    """Whether a call computes numbers on the CPU, and is not recorded or traced for another time or place."""
+    return hidden.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()

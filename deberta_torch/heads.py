@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
+from deberta_torch.dropout import Dropout
+from deberta_torch.linear import Linear, linear
 
 
 class ContextPooler(nn.Module):
@@ -15,8 +16,8 @@ class ContextPooler(nn.Module):
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.pooler_dropout)
+        self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.dropout = Dropout(config.pooler_dropout)
         self.activation = ACTIVATION_FUNCTIONS[config.pooler_hidden_act]
 
     def forward(self, hidden: Tensor, token_mask: Tensor) -> Tensor:
@@ -31,12 +32,12 @@ class LanguageModelTransform(nn.Module):
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.embedding_width)
+        self.dense = Linear(config.hidden_size, config.embedding_width)
         self.LayerNorm = nn.LayerNorm(config.embedding_width, config.layer_norm_eps)  # published name
         self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """`[B, L, C]` to `[B, L, E]`."""
+        """`[..., C]` to `[..., E]`."""
         return self.LayerNorm(self.activation(self.dense(hidden)))
 
 
@@ -49,8 +50,8 @@ class LegacyPredictions(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
-        """`[B, L, C]`, and the word embeddings `[V, E]`, the tied decoder, to `[B, L, V]`."""
-        return F.linear(self.transform(hidden), words, self.bias)
+        """`[..., C]`, and the word embeddings `[V, E]`, the tied decoder, to `[..., V]`."""
+        return linear(self.transform(hidden), words, self.bias)
 
 
 class LanguageModelHead(LanguageModelTransform):
@@ -61,5 +62,5 @@ class LanguageModelHead(LanguageModelTransform):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
-        """`[B, L, C]`, and the word embeddings `[V, E]`, the tied decoder, to `[B, L, V]`."""
-        return F.linear(super().forward(hidden), words, self.bias)
+        """`[..., C]`, and the word embeddings `[V, E]`, the tied decoder, to `[..., V]`."""
+        return linear(super().forward(hidden), words, self.bias)

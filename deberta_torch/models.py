@@ -15,6 +15,7 @@ from deberta_core.outputs import make_output
 from deberta_core.parameters import UNUSED_NAMES
 from deberta_core.tasks import BACKBONE_PREFIX, TaskSpec, task_spec
 from deberta_torch import weights
+from deberta_torch.attention_functions import check_attn_implementation
 from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
@@ -96,6 +97,29 @@ class PreTrainedModel(Resizable, nn.Module):
         return self._encoder.checkpointing is not None
 
     @property
+    def attn_implementation(self) -> str:
+        """How attention is computed: "eager", "sdpa" or "flex"; see `set_attn_implementation`."""
+        return self._encoder.attn_implementation
+
+    def set_attn_implementation(self, attn_implementation: str) -> None:
+        """Chooses how attention is computed; the numbers are the same but for rounding.
+
+        Eager attention serves wherever another implementation cannot, decided for each call: where attentions are
+        returned, with talking heads, on the CPU while gradients are recorded (training there is as fast with it), and
+        for "flex" with dropout and in models compiled for the CPU. The choice is no part of the configuration and is
+        not saved.
+
+        Args:
+            attn_implementation: "sdpa", the default: torch's `scaled_dot_product_attention`, in memory that grows
+                linearly with the length; "eager": step by step; "flex": torch's `flex_attention`, for compiled models
+                on GPUs.
+
+        Raises:
+            InputError: the name is unknown, or this version of torch has no flex attention.
+        """
+        self._encoder.attn_implementation = check_attn_implementation(attn_implementation)
+
+    @property
     def _encoder(self) -> Encoder:
         return getattr(self, "deberta", self).encoder
 
@@ -111,6 +135,7 @@ class PreTrainedModel(Resizable, nn.Module):
         new_head: bool = False,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
+        attn_implementation: str | None = None,
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
@@ -134,6 +159,7 @@ class PreTrainedModel(Resizable, nn.Module):
             new_head: a missing head is initialised without a word.
             ignore_mismatched_sizes: parameters whose shape differs are initialised, with a warning.
             output_loading_info: also return the `LoadReport`.
+            attn_implementation: how attention is computed, as for `set_attn_implementation`; None is "sdpa".
             revision: of a hub id: a branch, tag or commit.
             cache_dir: where downloads are kept; None is the hub's own place.
             local_files_only: use no network.
@@ -143,10 +169,13 @@ class PreTrainedModel(Resizable, nn.Module):
 
         Raises:
             ConfigError: config.json is missing, wrong or another model's.
-            InputError: `dtype`, `device` or `device_map` is none that is known, or both of the last are given.
+            InputError: `dtype`, `device`, `device_map` or `attn_implementation` is none that is known, or both `device`
+                and `device_map` are given.
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
+        if attn_implementation is not None:
+            check_attn_implementation(attn_implementation)
         path = checkpoint_folder(
             path,
             with_config=config is None,
@@ -169,6 +198,8 @@ class PreTrainedModel(Resizable, nn.Module):
             new_head=new_head,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
+        if attn_implementation is not None:
+            model.set_attn_implementation(attn_implementation)
         return (model, report) if output_loading_info else model
 
     def save_pretrained(

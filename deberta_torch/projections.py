@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_torch.attention import DisentangledSelfAttention
+from deberta_torch.linear import Linear
 
 
 class FusedSelfAttention(DisentangledSelfAttention):
@@ -15,14 +16,14 @@ class FusedSelfAttention(DisentangledSelfAttention):
     def __init__(self, config: BaseConfig, layer: int) -> None:
         super().__init__(config, layer)
         width, heads = config.hidden_size, config.all_heads_size(layer)
-        self.in_proj = nn.Linear(width, 3 * heads, bias=False)
+        self.in_proj = Linear(width, 3 * heads, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(heads))
         self.v_bias = nn.Parameter(torch.zeros(heads))
-        self.pos_proj = nn.Linear(width, heads, bias=False) if "c2p" in self.terms else None
-        self.pos_q_proj = nn.Linear(width, heads) if "p2c" in self.terms else None
+        self.pos_proj = Linear(width, heads, bias=False) if "c2p" in self.terms else None
+        self.pos_q_proj = Linear(width, heads) if "p2c" in self.terms else None
         if config.mixes_heads:
-            self.head_logits_proj = nn.Linear(self.num_heads, self.num_heads, bias=False)
-            self.head_weights_proj = nn.Linear(self.num_heads, self.num_heads, bias=False)
+            self.head_logits_proj = Linear(self.num_heads, self.num_heads, bias=False)
+            self.head_weights_proj = Linear(self.num_heads, self.num_heads, bias=False)
 
     def content(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the base class."""
@@ -30,6 +31,13 @@ class FusedSelfAttention(DisentangledSelfAttention):
         query, key, value = (part.flatten(-2) for part in by_head.unbind(-2))
         # Under autocast the products are half and the biases float32: the sum must stay half.
         return query + self.q_bias.to(query.dtype), key, value + self.v_bias.to(value.dtype)
+
+    def fused_content(self) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        width = self.num_heads * self.head_size
+        by_head = self.in_proj.weight.unflatten(0, (self.num_heads, 3, self.head_size))
+        bias = torch.cat([self.q_bias, self.q_bias.new_zeros(width), self.v_bias])
+        return by_head.transpose(0, 1).flatten(0, 2), bias
 
     def position_key(self, rows: Tensor) -> Tensor:
         """See the base class."""
@@ -47,15 +55,20 @@ class SeparateSelfAttention(DisentangledSelfAttention):
         super().__init__(config, layer)
         width, heads = config.hidden_size, config.all_heads_size(layer)
         own = () if config.shares_position_projections else self.terms
-        self.query_proj = nn.Linear(width, heads)
-        self.key_proj = nn.Linear(width, heads)
-        self.value_proj = nn.Linear(width, heads)
-        self.pos_key_proj = nn.Linear(width, heads) if "c2p" in own else None
-        self.pos_query_proj = nn.Linear(width, heads) if "p2c" in own else None
+        self.query_proj = Linear(width, heads)
+        self.key_proj = Linear(width, heads)
+        self.value_proj = Linear(width, heads)
+        self.pos_key_proj = Linear(width, heads) if "c2p" in own else None
+        self.pos_query_proj = Linear(width, heads) if "p2c" in own else None
 
     def content(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the base class."""
         return self.query_proj(hidden), self.key_proj(hidden), self.value_proj(hidden)
+
+    def fused_content(self) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        parts = (self.query_proj, self.key_proj, self.value_proj)
+        return torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
 
     def position_key(self, rows: Tensor) -> Tensor:
         """See the base class."""

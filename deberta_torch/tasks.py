@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import WeightError
+from deberta_core.errors import InputError, WeightError
 from deberta_core.inputs import fold_choices
 from deberta_core.outputs import make_output
 from deberta_torch.checks import check_call
+from deberta_torch.dropout import Dropout
+from deberta_torch.eager import is_eager
 from deberta_torch.heads import ContextPooler, LanguageModelHead, LegacyPredictions
+from deberta_torch.linear import Linear
 from deberta_torch.losses import TASK_LOSSES, mean_loss
 from deberta_torch.models import Backbone, DebertaPreTrainedModel, DebertaV2PreTrainedModel, Encoded, PreTrainedModel
 
@@ -28,6 +31,10 @@ class TaskModel(PreTrainedModel):
     def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
         """What the head makes of the encoded texts, by output names."""
         raise NotImplementedError
+
+    def loss(self, encoded: Encoded, predictions: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+        """The mean loss of the head's outputs against the labels; a scalar."""
+        return mean_loss(TASK_LOSSES[self.spec.name](self.config, predictions, labels, encoded.token_mask))
 
     def forward(
         self,
@@ -72,6 +79,7 @@ class TaskModel(PreTrainedModel):
         output_attentions: bool | None,
         output_hidden_states: bool | None,
         return_dict: bool | None,
+        output_logits: bool = True,
     ) -> Any:
         """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
         choices = 1
@@ -79,14 +87,13 @@ class TaskModel(PreTrainedModel):
             inputs, choices = fold_choices(inputs)
         check_call(self.config, self.spec, inputs, labels, choices)
         encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
-        predictions = self.predict_outputs(encoded)
+        predictions = self.predict_outputs(encoded) if output_logits else {}
         if self.spec.folds_choices:
             predictions = {name: values.reshape(-1, choices) for name, values in predictions.items()}
         given = {name: value for name, value in labels.items() if value is not None}
         values: dict[str, Any] = {"loss": None}
         if len(given) == len(labels):
-            parts = TASK_LOSSES[self.spec.name](self.config, predictions, given, encoded.token_mask)
-            values["loss"] = mean_loss(parts)
+            values["loss"] = self.loss(encoded, predictions, given)
         values |= predictions
         values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
         return make_output(self.spec.output_name, values, return_dict)
@@ -111,8 +118,70 @@ class LmModel(TaskModel):
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
         """`logits [B, L, V]`."""
-        words = self.deberta.embeddings.word_embeddings.weight
-        return {"logits": self.head(encoded.last_hidden_state, words)}
+        return {"logits": self._scores(encoded.last_hidden_state)}
+
+    def loss(self, encoded: Encoded, predictions: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+        """See the base class. In training, and without logits, only the labelled tokens meet the vocabulary.
+
+        That is the most expensive product of a step. The logits of all tokens, where they are wanted, then take no part
+        in the backward pass, and no copies of their size are made.
+        """
+        hidden = encoded.last_hidden_state
+        trains = self.training and torch.is_grad_enabled()
+        if is_eager(hidden, labels["labels"]) and (trains or not predictions):
+            flat = labels["labels"].flatten()  # [B * L]
+            labelled = (flat >= 0).nonzero()[:, 0]
+            # With most tokens labelled, scoring them a second time costs more than it saves.
+            if not predictions or 2 * len(labelled) <= len(flat):
+                rows = self._scores(hidden.flatten(0, 1)[labelled])
+                return super().loss(encoded, {"logits": rows}, {"labels": flat[labelled]})
+        return super().loss(encoded, predictions or self.predict_outputs(encoded), labels)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+        output_logits: bool = True,
+    ) -> Any:
+        """Runs backbone and head; see `TaskModel.forward`.
+
+        Args:
+            input_ids: and the other inputs as for `Backbone.forward`.
+            attention_mask: see there.
+            token_type_ids: see there.
+            position_ids: see there.
+            inputs_embeds: see there.
+            labels: `[B, L]` in [0, V), -100 ignored.
+            output_attentions: see there.
+            output_hidden_states: see there.
+            return_dict: see there.
+            output_logits: False leaves the logits out and computes them at labelled tokens only. Loss and gradients are
+                the same; a training step with a large vocabulary is much quicker and smaller.
+
+        Returns:
+            `MaskedLMOutput`: `loss` (where labels were given), `logits [B, L, V]` (unless left out).
+
+        Raises:
+            InputError: an input or a label has the wrong shape or a value out of range, or there are neither logits nor
+                labels.
+        """
+        if not output_logits and labels is None:
+            raise InputError(
+                "output_logits=False without labels leaves nothing to return. Give labels, or ask for logits."
+            )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        return self.run(inputs, {"labels": labels}, output_attentions, output_hidden_states, return_dict, output_logits)
+
+    def _scores(self, hidden: Tensor) -> Tensor:
+        """`[..., C]` to `[..., V]`."""
+        return self.head(hidden, self.deberta.embeddings.word_embeddings.weight)
 
 
 # Names of the tied decoder that state dicts saved by transformers hold besides the tensor itself.
@@ -145,8 +214,8 @@ class PooledModel(TaskModel):
     def __init__(self, config: BaseConfig) -> None:
         super().__init__(config)
         self.pooler = ContextPooler(config)
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, 1 if self.spec.folds_choices else config.num_labels)
+        self.dropout = Dropout(config.classifier_dropout)
+        self.classifier = Linear(config.hidden_size, 1 if self.spec.folds_choices else config.num_labels)
         self.reset_parameters(self.pooler, self.classifier)
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
@@ -160,8 +229,8 @@ class TokenModel(TaskModel):
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.classifier = Linear(config.hidden_size, config.num_labels)
         self.reset_parameters(self.classifier)
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
@@ -174,7 +243,7 @@ class SpanModel(TaskModel):
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__(config)
-        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.qa_outputs = Linear(config.hidden_size, 2)
         self.reset_parameters(self.qa_outputs)
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:

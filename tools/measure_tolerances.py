@@ -3,7 +3,7 @@
 Runs every framework on every named case with many seeds, against the reference in float64, and prints the worst error
 of each quantity beside its bound: `python tools/measure_tolerances.py --seeds 11`. Task, labels and side of padding
 change with the seed; 11 seeds meet every kind of labels once. A bound is four times the worst error, rounded up to one
-digit. `--deep` measures the published sizes instead.
+digit. `--deep` measures the published sizes instead, `--fused` the implementations of attention.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Iterator
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from conformance.suite.adapters import FRAMEWORKS
+from conformance.suite.adapters import FRAMEWORKS, IMPLEMENTATIONS
 from conformance.suite.cases import CASES, LABEL_SETTINGS, random_params, task_inputs
-from conformance.suite.compare import Comparison
-from conformance.suite.measure import compare_gradients_with_torch, compare_values
+from conformance.suite.compare import FUSED_HALF_QUANTITIES, Comparison
+from conformance.suite.measure import compare_gradients_with_torch, compare_implementation, compare_values
 from conformance.suite.subjects import DEEP_NAMES, TASKS_AND_SETTINGS, Subject, deep_subject
 from conformance.tolerances import TOLERANCES
 
@@ -40,6 +40,12 @@ def measure(subject: Subject, framework: str) -> Iterator[Comparison]:
         yield from compare_gradients_with_torch(subject, framework)
 
 
+def measure_fused(subject: Subject, implementation: str) -> Iterator[Comparison]:
+    """Values in every dtype with the reference's."""
+    for dtype in ("float32", *FUSED_HALF_QUANTITIES):
+        yield from compare_implementation(subject, implementation, dtype)
+
+
 def round_up(value: float) -> float:
     """The next number of one digit."""
     size = 10.0 ** math.floor(math.log10(value))
@@ -53,14 +59,18 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--cases", nargs="*", choices=tuple(CASES), default=list(CASES), help="default: all")
     parser.add_argument("--deep", action="store_true", help="published sizes instead of cases; minutes and 3 GB")
+    parser.add_argument("--fused", action="store_true", help="PyTorch's implementations of attention; no Keras")
     arguments = parser.parse_args()
     make, names = (deep_subject, DEEP_NAMES) if arguments.deep else (case_subject, arguments.cases)
+    if arguments.fused:  # talking heads always get eager attention
+        names = [name for name in names if not CASES[name].config.mixes_heads]
+    measured, look = (IMPLEMENTATIONS, measure_fused) if arguments.fused else (FRAMEWORKS, measure)
     worst: dict[str, tuple[float, str]] = {}
     for name in names:
         for seed in range(arguments.first, arguments.first + arguments.seeds):
             subject = make(name, seed)
-            for framework in FRAMEWORKS:
-                for one in measure(subject, framework):
+            for framework in measured:
+                for one in look(subject, framework):
                     seen = (one.error, f"{name}, {framework}, seed {seed}")
                     worst[one.quantity] = max(worst.get(one.quantity, (0.0, "")), seen)
         print(f"{name} done", flush=True)

@@ -123,6 +123,29 @@ class TorchAdapter:
         return {name: torch.from_numpy(np.array(value)) for name, value in inputs.items()}
 
 
+class TorchSdpaAdapter(TorchAdapter):
+    """PyTorch without probabilities and gradients: then it uses what `attn_implementation` names."""
+
+    name = "torch sdpa"
+    attn_implementation = "sdpa"
+
+    def forward(self, inputs: Arrays) -> dict[str, Array]:
+        """See `Adapter`; without attentions."""
+        import torch
+
+        self.model.set_attn_implementation(self.attn_implementation)
+        with torch.no_grad():
+            output = self.model.eval()(**self._tensors(inputs), output_hidden_states=True)
+        return flatten_outputs(output, lambda tensor: tensor.float().numpy())
+
+
+class TorchFlexAdapter(TorchSdpaAdapter):
+    """The same with flex attention."""
+
+    name = "torch flex"
+    attn_implementation = "flex"
+
+
 class KerasAdapter:
     """Keras on TensorFlow in float32."""
 
@@ -198,6 +221,25 @@ class TransformersAdapter:
 
 
 FRAMEWORKS: dict[str, type[TorchAdapter] | type[KerasAdapter]] = {"torch": TorchAdapter, "keras": KerasAdapter}
+
+
+class TorchOptimizedAdapter(TorchSdpaAdapter):
+    """The same with the encoder of `deberta_torch.optimize`."""
+
+    name = "torch optimized"
+
+    def forward(self, inputs: Arrays) -> dict[str, Array]:
+        """See `TorchSdpaAdapter`."""
+        from deberta_torch import optimize
+
+        optimize(self.model)
+        return super().forward(inputs)
+
+
+# PyTorch again, with its other implementations of attention, and with packed weights.
+IMPLEMENTATIONS: dict[str, type[TorchSdpaAdapter]] = {
+    adapter.name: adapter for adapter in (TorchSdpaAdapter, TorchFlexAdapter, TorchOptimizedAdapter)
+}
 _PACKAGES = {"torch": ("torch",), "keras": ("tensorflow", "keras"), "transformers": ("torch", "transformers")}
 
 

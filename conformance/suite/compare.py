@@ -31,6 +31,10 @@ DEEP_QUANTITIES = {
     "logits": "deep logits",
     "loss": "deep loss",
 }
+# The same of implementations of attention that do not make the probabilities, and of those in half precision.
+FUSED_QUANTITIES = {"hidden": "fused hidden", "logits": "fused logits", "loss": "fused loss"}
+OPTIMIZED_QUANTITIES = {"bfloat16": "optimized bfloat16", "int8": "optimized int8"}
+FUSED_HALF_QUANTITIES = {"float16": "fused float16", "bfloat16": "fused bfloat16"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import unittest.mock
 from collections.abc import Callable, Iterator, Mapping
 
+import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16
 import numpy as np
 
-from conformance.suite.adapters import Array
-from conformance.suite.compare import Comparison, compare_outputs, output_scale
+from conformance.suite.adapters import IMPLEMENTATIONS, Array
+from conformance.suite.compare import (
+    FUSED_HALF_QUANTITIES,
+    FUSED_QUANTITIES,
+    Comparison,
+    compare_outputs,
+    output_scale,
+)
 from conformance.suite.invariances import compare_changes
 from conformance.suite.subjects import Subject
 
@@ -21,6 +30,18 @@ def compare_values(subject: Subject, framework: str) -> Iterator[Comparison]:
     actual = subject.model(framework).forward(subject.inputs)
     assert ("loss" in actual) == ("loss" in subject.expected), f"{framework}: a loss without labels, or the reverse"
     yield from compare_outputs(actual, subject.expected, subject.mask, quantities=subject.quantities)
+
+
+def compare_implementation(subject: Subject, implementation: str, dtype: str = "float32") -> Iterator[Comparison]:
+    """What an implementation of attention computes in evaluation mode, of a dtype, with the reference's."""
+    if dtype == "float32":
+        yield from compare_values(dataclasses.replace(subject, quantities=FUSED_QUANTITIES), implementation)
+        return
+    params = {name: values.astype(dtype).astype(np.float32) for name, values in subject.params.items()}
+    model = IMPLEMENTATIONS[implementation](subject.config, subject.task, params, dtype)
+    quantities = dict.fromkeys(FUSED_QUANTITIES, FUSED_HALF_QUANTITIES[dtype])
+    rounded = dataclasses.replace(subject, params=params, quantities=quantities, models={implementation: model})
+    yield from compare_values(rounded, implementation)
 
 
 def compare_gradients(subject: Subject, framework: str) -> Iterator[Comparison]:
@@ -53,6 +74,19 @@ def compare_gradients_with_torch(subject: Subject, framework: str) -> Iterator[C
     loss, gradients = subject.model(framework).gradients(subject.inputs)
     assert set(gradients) == set(expected)
     yield Comparison(subject.quantity("loss"), "loss", loss, expected_loss, output_scale("loss", expected_loss))
+    sizes = gradient_scales(expected)
+    for name, gradient in gradients.items():
+        yield Comparison(subject.quantity("gradient"), f"gradient of {name}", gradient, expected[name], sizes[name])
+
+
+def compare_fused_gradients(subject: Subject) -> Iterator[Comparison]:
+    """Gradients through SDPA, which it is not chosen for on CPUs, with those through eager attention."""
+    from deberta_torch import encoder
+    from deberta_torch.attention_functions import ATTENTION_FUNCTIONS
+
+    expected = subject.model("torch").gradients(subject.inputs)[1]
+    with unittest.mock.patch.object(encoder, "choose_attention", return_value=ATTENTION_FUNCTIONS["sdpa"]):
+        gradients = subject.model("torch sdpa").gradients(subject.inputs)[1]
     sizes = gradient_scales(expected)
     for name, gradient in gradients.items():
         yield Comparison(subject.quantity("gradient"), f"gradient of {name}", gradient, expected[name], sizes[name])

@@ -8,7 +8,14 @@ import zlib
 
 import pytest
 
-PACKAGES = ("deberta_core", "deberta_core.reference", "deberta_core.checkpoint", "deberta_torch", "deberta_tf")
+PACKAGES = (
+    "deberta_core",
+    "deberta_core.reference",
+    "deberta_core.checkpoint",
+    "deberta_core.pipelines",
+    "deberta_torch",
+    "deberta_tf",
+)
 
 
 @pytest.fixture(scope="module")

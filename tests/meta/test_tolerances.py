@@ -2,7 +2,13 @@
 
 import ast
 
-from conformance.suite.compare import DEEP_QUANTITIES, QUANTITIES
+from conformance.suite.compare import (
+    DEEP_QUANTITIES,
+    FUSED_HALF_QUANTITIES,
+    FUSED_QUANTITIES,
+    OPTIMIZED_QUANTITIES,
+    QUANTITIES,
+)
 from conformance.tolerances import TOLERANCES
 
 TABLE = "conformance/tolerances.py"
@@ -49,7 +55,8 @@ def test_a_bound_is_found():
 
 
 def test_every_quantity_is_used(python_files):
-    used = {*QUANTITIES.values(), *DEEP_QUANTITIES.values()}
+    tables = (QUANTITIES, DEEP_QUANTITIES, FUSED_QUANTITIES, FUSED_HALF_QUANTITIES, OPTIMIZED_QUANTITIES)
+    used = {quantity for table in tables for quantity in table.values()}
     for source in python_files.values():
         used |= quantities_named(source)
     assert used == set(TOLERANCES)

@@ -82,9 +82,16 @@ def test_the_bias_is_the_gather_of_the_reference(queries, keys, terms, buckets, 
 
 
 def test_the_rows_are_those_of_key_minus_query():
-    made = config(position_buckets=-1, max_relative_positions=3)
-    positions = Encoder(made).relative_positions(2, 4)
-    assert positions.rows.tolist() == [5, 4, 3, 2, 1, 0, 0]  # key - query = -2, ..., 4
+    """Of the table, [6, 16], the four rows that these lengths reach are there and no other."""
+    made = config(position_buckets=-1, max_relative_positions=3, norm_rel_ebd="none")
+    encoder = Encoder(made)
+    encoder.rel_embeddings.weight.data = torch.arange(6.0)[:, None].expand(6, 16).clone()
+    positions = encoder.relative_positions(2, 4)
+    assert positions.table[positions.rows, 0].tolist()[1:-1] == [4, 3, 2, 1, 0]  # key - query = -1, ..., 3
+    assert positions.table[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert encoder.relative_positions(2, 1).table[:, 0].tolist() == [3, 4]
+    assert encoder.relative_positions(9, 9).table[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert positions.reach == 3
     assert Encoder(config(relative_attention=False)).relative_positions(2, 4) is None
 
 
@@ -98,7 +105,8 @@ def test_half_precision_does_not_overflow_in_the_scores(terms, dtype):
     hidden = torch.full((1, 7, 128), 40.0, dtype=dtype)
     hidden[:, 3:] *= -1  # scores of both signs
     table = torch.full((made.table_rows, 128), 40.0, dtype=dtype)
-    positions = RelativePositions(table, Encoder(made).relative_positions(7, 7).rows)
+    whole = Encoder(made).relative_positions(7, 7)
+    positions = RelativePositions(table, whole.rows, whole.reach)
     by_head = hidden.unflatten(-1, (2, 64)).transpose(1, 2)
     with torch.no_grad():
         context, probabilities = layer(hidden, make_masks(None, 1, 7, hidden.device), positions)
@@ -146,3 +154,18 @@ def test_masks(rank, dtype):
     assert torch.equal(masks.tokens, mask.bool())
     assert torch.equal(masks.keys.expand(2, 1, 3, 3), mask.bool()[:, None, None].expand(2, 1, 3, 3))
     assert masks.queries.expand(2, 1, 3, 1).flatten(1).tolist() == [[True] * 3, [False] * 3]
+    assert masks.hides_keys
+    assert masks.hides_queries
+
+
+def test_what_a_mask_is_known_not_to_hide():
+    cpu = torch.device("cpu")
+    ones, padded = torch.ones(2, 3), torch.tensor([[1, 1, 0], [1, 0, 0]])
+    for mask, hides in ((None, False), (ones, False), (padded, True), (ones[:, None].expand(2, 3, 3), False)):
+        masks = make_masks(mask, 2, 3, cpu)
+        assert masks.hides_keys is hides
+        assert masks.hides_queries is False
+    assert make_masks(ones.to("meta"), 2, 3, torch.device("meta")).hides_keys  # nothing is known of it
+    assert torch.func.vmap(lambda mask: torch.tensor(make_masks(mask, 2, 3, cpu).hides_keys))(
+        ones.expand(2, 2, 3)
+    ).all()

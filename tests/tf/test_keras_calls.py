@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from conformance.suite.compare import assert_close
 from deberta_core.errors import InputError
 from deberta_core.outputs import BaseModelOutput, SequenceClassifierOutput
+from deberta_core.positions import position_index
 from deberta_tf import TFDebertaV2ForSequenceClassification, TFDebertaV2Model
 from deberta_tf.attention import skew
 
@@ -137,12 +139,30 @@ def test_skew_reads_diagonals(rows, length):
     np.testing.assert_array_equal(np.asarray(skew(products, length)), expected)
 
 
+@pytest.mark.parametrize("length", [1, 5, 9, 40])
+@pytest.mark.parametrize(("buckets", "distances"), [(8, 64), (8, 6), (-1, 5), (4, 12)])
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "any length"])
+def test_only_the_reachable_rows_of_the_table_are_read(tiny_config, buckets, distances, length, traced):
+    """And each is the row of its distance, also where there are more buckets than distances (8 for 6)."""
+    config = tiny_config.replace(position_buckets=buckets, max_relative_positions=distances)
+    encoder = TFDebertaV2Model(config).encoder
+    read = tf.function(encoder.relative_positions, jit_compile=False) if traced else encoder.relative_positions
+    size = tf.constant(length) if traced else length
+    table, rows = read(size, size)
+    assert len(table) <= min(2 * length + 1 + 2 * encoder.bucket_excess, config.table_rows)
+    ahead = np.arange(1 - length, length)
+    whole = np.asarray(encoder.LayerNorm(encoder.rel_embeddings.embeddings))
+    expected = whole[position_index(-ahead, config.buckets, config.max_distance)]
+    assert_close(np.asarray(table)[np.asarray(rows)[1:-1]], expected, quantity="hidden", name="rows")
+    assert 0 <= np.min(rows) <= np.max(rows) < len(table)
+
+
 def test_float16_scores_cannot_overflow(config):
     """Element size 40 and head size 64: HF's unscaled position products exceed float16's range there."""
     wide = config.replace(hidden_size=128, num_attention_heads=2)
     model = TFDebertaV2Model(wide, dtype="float16")
     attention = model.encoder.layer[0].attention.self
-    states = np.random.default_rng(0).choice([-40.0, 40.0], (1, 2, 9, 64)).astype(np.float16)
+    states = np.random.default_rng(0).choice([-40.0, 40.0], (2, 1, 9, 64)).astype(np.float16)
     query, key = (tf.constant(states * side) for side in (attention.scale, 1.0))
     rows = model.encoder.relative_positions(9, 9)
     attention.position_key = lambda rows: tf.fill((tf.shape(rows)[0], 128), tf.constant(40.0, tf.float16))

@@ -132,7 +132,7 @@ def test_what_each_place_drops(model, monkeypatch):
         layer = f"{encoder}/layer_{i}"
         expected |= {
             f"{layer}/attention/self/table_dropout": made[f"{encoder}/LayerNorm"],
-            f"{layer}/attention/self/dropout": np.asarray(output.attentions[i]),
+            f"{layer}/attention/self/dropout": np.asarray(output.attentions[i]).swapaxes(0, 1),  # heads first inside
             f"{layer}/attention/output/dropout": made[f"{layer}/attention/output/dense"],
             f"{layer}/output/dropout": made[f"{layer}/output/dense"],
         }

@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from deberta_core.checkpoint import FORMATS, save_weights
 from deberta_core.config import BaseConfig
 from deberta_core.parameters import Array, expand
 from deberta_core.presets import PRESETS
+
+Report = Callable[[dict[str, Any]], None]
 
 # Each runs in a fresh process and prints seconds without imports, and the peak of its own memory in MB.
 OURS = """
@@ -83,39 +86,74 @@ def copy_seconds(source: Path, target: Path) -> float:
     return min(times)
 
 
+def presets() -> dict[str, type[BaseConfig]]:
+    """The configuration class of every published size."""
+    return {name: cls for cls in (DebertaConfig, DebertaV2Config) for name in PRESETS[cls.model_type]}
+
+
+def measure(
+    preset: str, formats: Sequence[str], transformers: str | None, folder: Path | None, report: Report = print
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Converts there and back.
+
+    Args:
+        preset: a name of `presets`.
+        formats: names of `FORMATS`.
+        transformers: an interpreter with transformers 4 and TensorFlow; None leaves it out.
+        folder: where the files go; None for the system's temporary folder.
+        report: gets every row when it is measured, and before them what was measured.
+
+    Returns:
+        The size in GB, the seconds of `cp`, whether the numbers that came back are those that left; and a row per
+        conversion: seconds, how many times `cp`, peak memory in MB.
+    """
+    same, rows = True, []
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        place = Path(name)
+        config = presets()[preset].preset(preset)
+        config.save_pretrained(place / "source")
+        file = save_weights(place / "source", config, None, RandomWeights(config))
+        copy = copy_seconds(file, place / "copy")
+        facts: dict[str, Any] = {"preset": preset, "size": file.stat().st_size / 1e9, "copy": copy}
+        report(facts)
+
+        def add(what: str, measured: tuple[float, float]) -> None:
+            rows.append({"what": what, "seconds": measured[0], "copies": measured[0] / copy, "memory": measured[1]})
+            report(rows[-1])
+
+        for to in formats:
+            there, back = place / to, place / "back"
+            add(f"safetensors -> {to}", run(sys.executable, OURS, place / "source", there, to))
+            add(f"{to} -> safetensors", run(sys.executable, OURS, there, back, "safetensors"))
+            same &= filecmp.cmp(file, back / file.name, shallow=False)
+            shutil.rmtree(there)
+            shutil.rmtree(back)
+        if transformers:
+            add("transformers from_pt -> h5", run(transformers, THEIRS, place / "source", place / "tf"))
+    return {**facts, "same": same}, rows
+
+
+def show(found: dict[str, Any]) -> None:
+    """Prints a row, or the line above them."""
+    if "what" in found:
+        line = f"{found['what']:<28}{found['seconds']:>9.2f}{found['copies']:>10.1f}{found['memory']:>9.0f}"
+    else:
+        line = f"{found['preset']}: {found['size']:.2f} GB; cp {found['copy']:.2f} s\n"
+        line += f"{'':<28}{'seconds':>9}{'times cp':>10}{'peak MB':>9}"
+    print(line, flush=True)
+
+
 def main() -> int:
     """Prints a line per conversion; exit status 1 if the numbers that come back are not those that left."""
-    presets = {name: cls for cls in (DebertaConfig, DebertaV2Config) for name in PRESETS[cls.model_type]}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="deberta-v2-xxlarge", choices=presets)
+    parser.add_argument("--preset", default="deberta-v2-xxlarge", choices=presets())
     parser.add_argument("--to", nargs="+", default=["h5"], choices=list(FORMATS))
     parser.add_argument("--transformers", metavar="PYTHON", help="an interpreter with transformers 4 and TensorFlow")
     parser.add_argument("--folder", type=Path, help="where the files go; default: the system's temporary folder")
     arguments = parser.parse_args()
-    same = True
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        folder = Path(name)
-        config = presets[arguments.preset].preset(arguments.preset)
-        config.save_pretrained(folder / "source")
-        file = save_weights(folder / "source", config, None, RandomWeights(config))
-        copy = copy_seconds(file, folder / "copy")
-        print(f"{arguments.preset}: {file.stat().st_size / 1e9:.2f} GB; cp {copy:.2f} s")
-        print(f"{'':<28}{'seconds':>9}{'times cp':>10}{'peak MB':>9}")
-
-        def report(what: str, measured: tuple[float, float]) -> None:
-            print(f"{what:<28}{measured[0]:>9.2f}{measured[0] / copy:>10.1f}{measured[1]:>9.0f}", flush=True)
-
-        for to in arguments.to:
-            there, back = folder / to, folder / "back"
-            report(f"safetensors -> {to}", run(sys.executable, OURS, folder / "source", there, to))
-            report(f"{to} -> safetensors", run(sys.executable, OURS, there, back, "safetensors"))
-            same &= filecmp.cmp(file, back / file.name, shallow=False)
-            shutil.rmtree(there)
-            shutil.rmtree(back)
-        if arguments.transformers:
-            report("transformers from_pt -> h5", run(arguments.transformers, THEIRS, folder / "source", folder / "tf"))
-    print("bit for bit the same" if same else "the numbers that came back are NOT the same")
-    return 0 if same else 1
+    facts, _ = measure(arguments.preset, arguments.to, arguments.transformers, arguments.folder, show)
+    print("bit for bit the same" if facts["same"] else "the numbers that came back are NOT the same")
+    return 0 if facts["same"] else 1
 
 
 if __name__ == "__main__":

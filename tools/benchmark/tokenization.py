@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from tools.benchmark.process import Worker
 from tools.benchmark.timing import interleaved, machine, ratio
 
-ROOT = Path(__file__).parents[2]
 MODES = ("batch", "single")
 OURS, THEIRS = "deberta_core", "transformers"
 # Our classes by vocabulary; transformers has a class of each name, the slow one and the fast one.
@@ -30,35 +29,41 @@ CLASSES = {
 DISTRIBUTIONS = {OURS: "deberta-dual", THEIRS: "transformers"}
 
 
-class Worker:
-    """A process that times the classes of one library."""
+def run(
+    pythons: dict[str, str], texts: list[str], vocabularies: dict[str, Path], rounds: int, seconds: float
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Starts the libraries and measures them.
 
-    def __init__(self, python: str, library: str, folders: dict[str, str], texts: list[str], seconds: float) -> None:
-        self._process = subprocess.Popen(
-            [python, "-m", "tools.benchmark.tokenization_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-        )
-        setting = {"library": library, "folders": folders, "texts": texts, "seconds": seconds}
-        self.versions = self.ask({**setting, "packages": [DISTRIBUTIONS[library]]})
+    Args:
+        pythons: an interpreter per library.
+        texts: what is tokenized.
+        vocabularies: folders by version.
+        rounds: how many runs of each class count.
+        seconds: a run repeats its pass for so long.
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Sends a request and waits for the answer."""
-        assert self._process.stdin
-        assert self._process.stdout
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"{self._process.args} ended with status {self._process.wait()}. Run it to see why.")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+    Returns:
+        The rows of `measure`, and the versions of what was measured.
+    """
+    folders = {name: str(Path(vocabularies[version]).resolve()) for version, names in CLASSES.items() for name in names}
+    workers: dict[str, Worker] = {}
+    versions: dict[str, str] = {}
+    try:
+        for library, python in pythons.items():
+            workers[library] = Worker([python, "-m", "tools.benchmark.tokenization_worker"])
+            setting = {"library": library, "folders": folders, "texts": texts, "seconds": seconds}
+            found = workers[library].ask({**setting, "packages": [DISTRIBUTIONS[library]]})
+            versions[DISTRIBUTIONS[library]] = found[DISTRIBUTIONS[library]]
+            versions[f"tokenizers ({library})"] = found["tokenizers"]
+        return measure(workers, rounds), versions
+    finally:
+        for worker in workers.values():
+            worker.close()
 
-    def close(self) -> None:
-        """Ends the process."""
-        self._process.communicate()
+
+def read_texts(file: Path, lines: int) -> list[str]:
+    """The first lines of a file that are not blank."""
+    found = file.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in found if line.strip()][:lines]
 
 
 def measure(workers: dict[str, Worker], rounds: int) -> list[dict[str, Any]]:
@@ -114,20 +119,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.oracle:
         parser.error("give --oracle PYTHON, an interpreter with transformers, or set DEBERTA_ORACLE")
-    lines = arguments.text.read_text(encoding="utf-8").splitlines()
-    texts = [line.strip() for line in lines if line.strip()][: arguments.lines]
-    folders = {
-        name: str(Path(getattr(arguments, version)).resolve()) for version, names in CLASSES.items() for name in names
-    }
-    workers = {
-        library: Worker(python, library, folders, texts, arguments.seconds)
-        for library, python in ((OURS, sys.executable), (THEIRS, arguments.oracle))
-    }
-    rows = measure(workers, arguments.rounds)
-    for worker in workers.values():
-        worker.close()
-    versions = {DISTRIBUTIONS[library]: worker.versions[DISTRIBUTIONS[library]] for library, worker in workers.items()}
-    on = machine(versions | {f"tokenizers ({library})": w.versions["tokenizers"] for library, w in workers.items()})
+    texts = read_texts(arguments.text, arguments.lines)
+    vocabularies = {version: Path(getattr(arguments, version)) for version in CLASSES}
+    pythons = {OURS: sys.executable, THEIRS: arguments.oracle}
+    rows, versions = run(pythons, texts, vocabularies, arguments.rounds, arguments.seconds)
+    on = machine(versions)
     if arguments.json:
         print(
             json.dumps({"machine": on, "lines": len(texts), "characters": sum(map(len, texts)), "rows": rows}, indent=1)

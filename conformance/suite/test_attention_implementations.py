@@ -1,0 +1,111 @@
+"""PyTorch's implementations of attention, and its optimised encoder, against the reference in every dtype and mask."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from conformance.suite.adapters import IMPLEMENTATIONS
+from conformance.suite.cases import CASES
+from conformance.suite.compare import FUSED_HALF_QUANTITIES, worst_errors
+from conformance.suite.invariances import compare_changes
+from conformance.suite.measure import compare_fused_gradients, compare_implementation
+from conformance.suite.report import record
+from conformance.suite.subjects import GRADIENT_RUNS, ONE_SETTING, Subject, subject
+from deberta_torch import attention_blocks
+
+pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+WITHOUT_TALKING_HEADS = [name for name, case in CASES.items() if not case.config.mixes_heads]
+# Both versions, with a span that is shorter than the text and without position terms.
+FEW = ("v1_like", "v1_short_span", "v2_conv", "v2_no_terms")
+FORMS = {
+    "none": lambda mask: None,
+    "2d": lambda mask: mask,
+    "3d": lambda mask: np.tril(np.broadcast_to(mask[:, None], (*mask.shape, mask.shape[-1]))),
+    "4d": lambda mask: FORMS["3d"](mask)[:, None].astype(bool),
+}
+implementations = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+fast = pytest.mark.parametrize("implementation", ["torch sdpa", "torch optimized"])
+
+
+@pytest.fixture(params=["whole", "blocks"])
+def blocks(request, monkeypatch):
+    """SDPA over whole texts, and in blocks that divide no text evenly."""
+    sizes = {"whole": (1000, 1, 1), "blocks": (0, 8, 5)}[request.param]
+    monkeypatch.setitem(attention_blocks.BLOCK_SIZES, "cpu", attention_blocks.BlockSizes(*sizes))
+    return request.param
+
+
+def with_mask(case: Subject, form: str) -> Subject:
+    mask = FORMS[form](case.inputs["attention_mask"])
+    others = {name: values for name, values in case.inputs.items() if name != "attention_mask"}
+    inputs = others if mask is None else {**others, "attention_mask": mask}
+    return dataclasses.replace(case, inputs=inputs, name=f"{case.name} {form}")
+
+
+@fast
+@pytest.mark.parametrize("name", WITHOUT_TALKING_HEADS)
+def test_fast_paths_in_every_case(implementation, name, monkeypatch):
+    """Each text in two blocks of queries, and its keys in three."""
+    length = CASES[name].length
+    sizes = attention_blocks.BlockSizes(0, math.ceil(length / 2), math.ceil(length / 3))
+    monkeypatch.setitem(attention_blocks.BLOCK_SIZES, "cpu", sizes)
+    case = subject(name)
+    record(case.name, implementation, worst_errors(compare_implementation(case, implementation), check=True))
+
+
+@pytest.mark.parametrize("name", [*FEW, "v2_odd_width", "v2_one_token", "v2_c2p", "v2_p2c", "v1_pruned_heads"])
+def test_flex_in_some_cases(name):
+    case = subject(name)
+    record(case.name, "torch flex", worst_errors(compare_implementation(case, "torch flex"), check=True))
+
+
+@fast
+@pytest.mark.parametrize(("task", "setting"), ONE_SETTING)
+@pytest.mark.parametrize("name", ["v1_like", "v2_conv"])
+def test_fast_paths_in_every_task(implementation, name, task, setting):
+    case = subject(name, task, setting, "right", True)
+    record(case.name, implementation, worst_errors(compare_implementation(case, implementation), check=True))
+
+
+@fast
+@pytest.mark.parametrize("dtype", ["float32", *FUSED_HALF_QUANTITIES])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", FEW)
+def test_fast_paths_with_every_mask_in_every_dtype(implementation, name, form, dtype, blocks):
+    case = with_mask(subject(name), form)
+    errors = worst_errors(compare_implementation(case, implementation, dtype), check=True)
+    record(f"{case.name} {dtype}", implementation, errors)
+
+
+@pytest.mark.parametrize("dtype", ["float32", *FUSED_HALF_QUANTITIES])
+@pytest.mark.parametrize("form", FORMS)
+def test_flex_with_every_mask_in_every_dtype(form, dtype):
+    case = with_mask(subject("v3_like"), form)
+    errors = worst_errors(compare_implementation(case, "torch flex", dtype), check=True)
+    record(f"{case.name} {dtype}", "torch flex", errors)
+
+
+@implementations
+def test_nothing_changes(implementation):
+    """Padding, holes and the order of a batch, as in `test_invariances.py`."""
+    case = subject("v2_conv", "sequence_classification", "single", "right", True)
+    record(case.name, implementation, worst_errors(compare_changes(case, implementation), check=True))
+
+
+@pytest.mark.parametrize("run", [run for run in GRADIENT_RUNS if run[0] in ("v1_like", "v3_like", "v2_unshared")])
+def test_gradients_through_sdpa(run):
+    case = subject(*run)
+    record(case.name, "torch sdpa", worst_errors(compare_fused_gradients(case), check=True))
+
+
+def test_the_implementation_is_used_and_a_wrong_one_is_seen(monkeypatch):
+    """Keys in blocks whose positions are off by one are found."""
+    monkeypatch.setitem(attention_blocks.BLOCK_SIZES, "cpu", attention_blocks.BlockSizes(0, 8, 5))
+    right = attention_blocks.skew
+    monkeypatch.setattr(attention_blocks, "skew", lambda products, length: right(products.roll(1, -1), length))
+    with pytest.raises(AssertionError, match="fused"):
+        worst_errors(compare_implementation(subject("v3_like"), "torch sdpa"), check=True)

@@ -1,0 +1,39 @@
+"""Logits to probabilities, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def softmax(logits: NDArray[Any]) -> Floats:
+    """Probabilities over the last axis; `-inf` gives 0."""
+    exponents = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    result: Floats = exponents / exponents.sum(axis=-1, keepdims=True)
+    return result
+
+
+def sigmoid(logits: NDArray[Any]) -> Floats:
+    """A probability for each logit; does not overflow."""
+    result: Floats = np.exp(-np.logaddexp(0.0, -logits.astype(np.float64)))
+    return result
+
+
+def unchanged(logits: NDArray[Any]) -> Floats:
+    """The logits themselves."""
+    return logits.astype(np.float64)
+
+
+# By the names of the option `function_to_apply`.
+FUNCTIONS: dict[str, Callable[[NDArray[Any]], Floats]] = {"softmax": softmax, "sigmoid": sigmoid, "none": unchanged}
+
+
+def best(scores: Floats, count: int | None) -> list[int]:
+    """The places of the `count` highest scores `[N]`, the highest first; of all with None. Equal ones keep order."""
+    order: list[int] = np.argsort(-scores, kind="stable")[:count].tolist()
+    return order

@@ -1,0 +1,133 @@
+"""The implementations of attention that `attn_implementation` names; all compute the same (NUMERICS 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deberta_core.errors import InputError
+from deberta_torch.attention import (
+    AttentionFunction,
+    DisentangledSelfAttention,
+    RelativePositions,
+    eager_attention,
+)
+from deberta_torch.attention_blocks import attend, hide
+from deberta_torch.masks import Masks
+from deberta_torch.skew import position_products
+
+
+def sdpa_attention(
+    layer: DisentangledSelfAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    masks: Masks,
+    positions: RelativePositions | None,
+) -> tuple[Tensor, None]:
+    """`torch.nn.functional.scaled_dot_product_attention` with positions and mask as one bias.
+
+    Long texts are attended to in blocks of queries, where nothing is recorded and nothing is traced: then memory grows
+    linearly with the length, and on the CPU the blocks stay in its cache.
+    """
+    is_recorded = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
+    # While a graph is traced the length may be a symbol, which must not be compared with a number.
+    if not is_recorded and not layer.training:
+        rows = None if positions is None else layer.position_rows(positions)
+        context = attend(query, key, value, masks.keys if masks.hides_keys else None, rows)
+    else:
+        bias = None if positions is None else layer.position_bias(query, key, positions)
+        bias = hide(bias, masks.keys, query.dtype) if masks.hides_keys else bias
+        dropout = layer.dropout.p if layer.training else 0.0
+        context = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout, scale=1.0)
+    return context * masks.queries if masks.hides_queries else context, None
+
+
+def flex_attention(
+    layer: DisentangledSelfAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    masks: Masks,
+    positions: RelativePositions | None,
+) -> tuple[Tensor, None]:
+    """`torch.nn.attention.flex_attention`: the products with positions are read inside the kernel, pair by pair.
+
+    It is fused where the model is compiled; otherwise torch makes all scores.
+    """
+    attend = _import_flex_attention()
+    queries, keys = query.shape[2], key.shape[2]
+    rows = None if positions is None else layer.position_rows(positions)
+    by_query = None if rows is None or rows.key is None else position_products(query, rows.key)  # [H, B, Q, Q + K]
+    by_key = None if rows is None or rows.query is None else position_products(key, rows.query)  # [H, B, K, Q + K]
+    visible = masks.keys.expand(len(query), 1, queries, keys) if masks.hides_keys else None
+    lowest = torch.finfo(query.dtype).min
+
+    def score(products: Tensor, b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        if by_query is not None:
+            products = products + by_query[h, b, q, k - q + queries - 1]
+        if by_key is not None:
+            products = products + by_key[h, b, k, q - k + keys - 1]
+        return products if visible is None else torch.where(visible[b, 0, q, k], products, lowest)
+
+    context = attend(query, key, value, score_mod=score, scale=1.0)
+    return context * masks.queries if masks.hides_queries else context, None
+
+
+ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {
+    "eager": eager_attention,
+    "sdpa": sdpa_attention,
+    "flex": flex_attention,
+}
+
+
+def check_attn_implementation(name: str) -> str:
+    """Returns a name of `ATTENTION_FUNCTIONS`.
+
+    Raises:
+        InputError: the name is unknown, or this version of torch has no flex attention.
+    """
+    if name not in ATTENTION_FUNCTIONS:
+        allowed = ", ".join(map(repr, ATTENTION_FUNCTIONS))
+        raise InputError(f"attn_implementation={name!r} is unknown. Choose one of {allowed}.")
+    if name == "flex":
+        _import_flex_attention()
+    return name
+
+
+def choose_attention(
+    name: str, device: torch.device, *, has_dropout: bool, needs_probabilities: bool
+) -> AttentionFunction:
+    """The function of an implementation for one forward pass; eager attention where another cannot serve.
+
+    That is where the probabilities themselves are asked for or mixed over the heads; on the CPU while gradients are
+    recorded, since there neither kernel has a gradient for the bias, and eager attention is as fast as the steps that
+    SDPA would fall back to; and for flex attention with dropout, which it does not have, and on the CPU in a compiled
+    model, whose kernel torch (2.13) fails to make for these layouts.
+
+    Args:
+        name: a name of `ATTENTION_FUNCTIONS`.
+        device: where the forward pass runs.
+        has_dropout: whether probabilities are dropped.
+        needs_probabilities: whether they are needed as a tensor.
+    """
+    recorded_on_cpu = device.type == "cpu" and torch.is_grad_enabled()
+    compiled_on_cpu = device.type == "cpu" and torch.compiler.is_compiling()
+    if needs_probabilities or recorded_on_cpu or (name == "flex" and (has_dropout or compiled_on_cpu)):
+        return eager_attention
+    return ATTENTION_FUNCTIONS[name]
+
+
+def _import_flex_attention() -> Callable[..., Any]:
+    try:
+        from torch.nn.attention.flex_attention import flex_attention as function
+    except ImportError:
+        raise InputError(
+            f"attn_implementation='flex' needs torch.nn.attention.flex_attention, which torch {torch.__version__} does "
+            f"not have. Install torch 2.5 or newer, or choose 'sdpa'."
+        ) from None
+    return function

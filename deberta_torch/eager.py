@@ -1,0 +1,20 @@
+"""When code of our own may stand in for a torch operator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def is_eager(*values: Tensor) -> bool:
+    """Whether these are ordinary tensors and torch computes with them at once.
+
+    False while a graph is made of the computation (torch.compile, torch.export, torch.jit.trace), inside torch.func
+    transforms, and for subclasses of tensors: all of these must see torch's own operators.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    # As `torch.autograd.Function` asks; torch has no public name for it.
+    return not torch._C._are_functorch_transforms_active() and all(
+        type(value) is Tensor or type(value) is nn.Parameter for value in values
+    )

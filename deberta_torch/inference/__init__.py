@@ -1,0 +1,1 @@
+"""Fast inference on CPUs: `deberta_torch.optimize`."""

@@ -1,0 +1,122 @@
+"""The encoder for inference: packed weights, tokens without padding, layers of `deberta_torch.inference.layer`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deberta_torch.encoder import Encoder
+from deberta_torch.inference.layer import PackedLayer
+from deberta_torch.inference.linears import Precision
+from deberta_torch.inference.unpadding import Packing, pack_tokens
+from deberta_torch.masks import Masks
+
+Outputs = tuple[Tensor, tuple[Tensor, ...] | None, None]
+
+
+class PackedEncoder:
+    """Does an encoder's forward pass with copies of its weights, which follow the encoder's when those change.
+
+    Any number of threads may call it. A copy or a pickle of it has no packed weights, and makes them anew.
+
+    Args:
+        encoder: whose weights to use; stays as it is.
+        precision: of products and attention.
+    """
+
+    def __init__(self, encoder: Encoder, precision: Precision) -> None:
+        self.precision = precision
+        self._encoder = encoder
+        self._lock = threading.Lock()
+        self._packed: tuple[list[tuple[int, int]], list[PackedLayer]] | None = None
+
+    def __call__(self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False) -> Outputs:
+        """Runs all layers.
+
+        Shape:
+            hidden: `[B, L, C]`; returns the last hidden state and, if asked for, all of them, both 0 at padding.
+        """
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            states = self._run(hidden, masks, output_hidden_states)
+        if torch.is_grad_enabled() and hidden.requires_grad:
+            states = list(_RefuseGradients.apply(hidden, *states))
+        return states[-1], tuple(states) if output_hidden_states else None, None
+
+    def _run(self, hidden: Tensor, masks: Masks, output_hidden_states: bool) -> list[Tensor]:
+        packing = pack_tokens(masks)
+        tokens = hidden.flatten(0, 1).float()
+        first = tokens = tokens if packing.kept is None else tokens[packing.kept]
+        states = [hidden]
+        for number, layer in enumerate(self._layers()):
+            tokens = layer(tokens, packing)
+            if number == 0 and self._encoder.conv is not None:
+                tokens = self._convolve(first, tokens, packing, masks)
+            if output_hidden_states:
+                states.append(_unpack(tokens, packing, hidden))
+        return states if output_hidden_states and len(states) > 1 else [_unpack(tokens, packing, hidden)]
+
+    def _convolve(self, encoder_input: Tensor, first_output: Tensor, packing: Packing, masks: Masks) -> Tensor:
+        """The convolution reads neighbours, so it runs over padded texts."""
+        like = encoder_input.new_empty((*masks.tokens.shape, encoder_input.shape[-1]))
+        dtype = self._encoder.conv.conv.weight.dtype
+        padded = (_unpack(values, packing, like).to(dtype) for values in (encoder_input, first_output))
+        convolved = self._encoder.conv(*padded, masks.tokens).float().flatten(0, 1)
+        return convolved if packing.kept is None else convolved[packing.kept]
+
+    def _layers(self) -> list[PackedLayer]:
+        state = _state(self._encoder)
+        packed = self._packed
+        if packed is None or packed[0] != state:
+            with self._lock:
+                packed = self._packed
+                if packed is None or packed[0] != state:
+                    packed = self._packed = (state, self._pack())
+        return packed[1]
+
+    def _pack(self) -> list[PackedLayer]:
+        encoder = self._encoder
+        table = encoder.relative_table()
+        return [
+            PackedLayer(layer, encoder.config, table, encoder.position_index, self.precision) for layer in encoder.layer
+        ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"precision": self.precision, "_encoder": self._encoder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["_encoder"], state["precision"])  # type: ignore[misc]
+
+
+class _RefuseGradients(torch.autograd.Function):
+    """Hands tensors on; raises where a gradient would have to pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        return tuple(state.view_as(state) for state in states)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise RuntimeError(
+            "An optimised encoder has no gradients in evaluation mode. Call model.train(), or deberta_torch.restore("
+            "model), before the forward pass; or model.deberta.requires_grad_(False), to train a head alone."
+        )
+
+
+def _unpack(tokens: Tensor, packing: Packing, like: Tensor) -> Tensor:
+    """`[T, C]` to `[B, L, C]` of the type and shape of `like`, 0 at what was left out."""
+    if packing.kept is None:
+        return tokens.view(like.shape).to(like.dtype)
+    padded = tokens.new_zeros((like.shape[0] * like.shape[1], tokens.shape[1]))
+    padded[packing.kept] = tokens
+    return padded.view(like.shape).to(like.dtype)
+
+
+def _state(encoder: nn.Module) -> list[tuple[int, int]]:
+    """Where each parameter's numbers are and how often they were changed: what packed copies depend on."""
+    return [
+        (parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version)
+        for parameter in encoder.parameters()
+    ]

@@ -1,0 +1,90 @@
+"""One transformer layer with packed weights."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deberta_core.config import BaseConfig
+from deberta_torch.activations import ACTIVATION_FUNCTIONS
+from deberta_torch.attention_blocks import attend
+from deberta_torch.encoder import Layer
+from deberta_torch.inference.linears import Precision, make_linear
+from deberta_torch.inference.positions import KeptPositions
+from deberta_torch.inference.unpadding import Group, Packing
+from deberta_torch.onednn import FUSED_ACTIVATIONS
+
+
+class PackedLayer:
+    """A layer over the tokens of a batch without padding; holds copies of the weights, and changes nothing it holds.
+
+    Args:
+        layer: whose weights to pack.
+        config: the model's.
+        table: `[R, C]`, the relative table, LayerNormed where configured; None without relative attention.
+        index: `[2 * reach + 1]` integers, the table's row for every distance query - key.
+        precision: of products and attention; the residual stream is float32.
+    """
+
+    def __init__(
+        self, layer: Layer, config: BaseConfig, table: Tensor | None, index: Tensor, precision: Precision
+    ) -> None:
+        attention, inner = layer.attention, layer.attention.self
+        self._heads, self._head_size = inner.num_heads, inner.head_size
+        self._attention_dtype = precision.attention
+        has_positions = table is not None and inner.terms
+        self._positions = KeptPositions(inner, table, index, precision.attention) if has_positions else None
+        weight, bias = inner.fused_content()
+        queries = inner.num_heads * inner.head_size
+        weight, bias = weight.float().clone(), bias.float().clone()
+        weight[:queries] *= inner.scale
+        bias[:queries] *= inner.scale
+        fused = config.hidden_act if config.hidden_act in FUSED_ACTIVATIONS else None
+        self._activation = None if fused else ACTIVATION_FUNCTIONS[config.hidden_act]
+        self._content = make_linear(weight, bias, precision)
+        self._attended = make_linear(attention.output.dense.weight, attention.output.dense.bias, precision)
+        wide, narrow = layer.intermediate.dense, layer.output.dense
+        self._wide = make_linear(wide.weight, wide.bias, precision, fused)
+        self._narrow = make_linear(narrow.weight, narrow.bias, precision)
+        self._norms = [_Norm(attention.output.LayerNorm), _Norm(layer.output.LayerNorm)]
+
+    def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
+        """`[T, C]` float32 to the same."""
+        content = self._content(hidden).to(self._attention_dtype)
+        context = self._attend(content, packing)
+        hidden = self._norms[0](self._attended.plus(context, hidden))
+        wide = self._wide(hidden)
+        if self._activation is not None:
+            wide = self._activation(wide)
+        return self._norms[1](self._narrow.plus(wide, hidden))
+
+    def _attend(self, content: Tensor, packing: Packing) -> Tensor:
+        """Attends within each text: fused query, key and value `[T, 3 * H * D]` to `[T, H * D]`."""
+        if packing.kept is None:
+            return self._attend_group(content, packing.groups[0])
+        contexts = content.new_empty((len(content), self._heads * self._head_size))
+        done = 0
+        for group in packing.groups:
+            context = self._attend_group(content[group.tokens], group)
+            real = context if group.written is None else context[group.written]
+            contexts[done : done + len(real)] = real
+            done += len(real)
+        return contexts
+
+    def _attend_group(self, content: Tensor, group: Group) -> Tensor:
+        parts = content.view(group.batch, group.length, 3, self._heads, self._head_size)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)  # [B, H, L, D] each
+        rows = None if self._positions is None else self._positions.rows(group.length)
+        context = attend(query, key, value, group.visible, rows)
+        if group.visible is not None:
+            context.masked_fill_(~group.visible.any(dim=-1, keepdim=True), 0.0)  # queries that see no key
+        return context.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+class _Norm:
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        self._shape, self._eps = norm.normalized_shape, norm.eps
+        self._weight, self._bias = norm.weight.detach().float(), norm.bias.detach().float()
+
+    def __call__(self, values: Tensor) -> Tensor:
+        return F.layer_norm(values, self._shape, self._weight, self._bias, self._eps)

@@ -1,0 +1,75 @@
+"""Products with rows of relative positions, and how they are read by query and key (NUMERICS 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from deberta_torch.eager import is_eager
+
+
+def position_products(values: Tensor, rows: Tensor) -> Tensor:
+    """Products of tokens with rows of relative positions, the heads first: one matrix product a head.
+
+    Shape:
+        values: `[B, H, M, D]`; rows: `[H, W, D]`; returns `[H, B, M, W]`.
+    """
+    by_head = values.transpose(0, 1).flatten(1, 2)  # [H, B * M, D]
+    return (by_head @ rows.transpose(-1, -2)).unflatten(1, (values.shape[0], values.shape[2]))
+
+
+def skew(products: Tensor, length: int) -> Tensor:
+    """Reads products with rows of relative positions along their diagonals.
+
+    Args:
+        products: `[..., M, M + N]`; column w of row m belongs to the position n - m = w - (M - 1).
+        length: N.
+
+    Returns:
+        `[..., M, N]`: element (m, n) is column n - m + M - 1. Two views and two slices; no data is moved.
+    """
+    if products.requires_grad and torch.is_grad_enabled() and is_eager(products):
+        return _Skew.apply(products, length)
+    return _diagonals(products, length)
+
+
+def _diagonals(products: Tensor, length: int) -> Tensor:
+    rows, columns = products.shape[-2:]
+    flat = products.flatten(-2)[..., rows - 1 : rows - 1 + rows * (columns - 1)]
+    return flat.unflatten(-1, (rows, columns - 1))[..., :length]
+
+
+class _Skew(Function):
+    """`skew`, whose gradient torch would make of slices: with a buffer of zeros and a copy for each of them."""
+
+    @staticmethod
+    def forward(ctx: Any, products: Tensor, length: int) -> Tensor:
+        return _diagonals(products, length)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Unskew.apply(gradient), None
+
+
+class _Unskew(Function):
+    """Writes `[..., M, N]` back to the diagonals of `[..., M, M + N]`, zeros elsewhere."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        rows, length = values.shape[-2:]
+        products = values.new_empty((*values.shape[:-1], rows + length))
+        flat = products.flatten(-2)
+        read = flat[..., rows - 1 : -1].unflatten(-1, (rows, rows + length - 1))
+        read[..., :length] = values
+        # Only what is not written yet: half of the memory.
+        read[..., length:] = 0
+        flat[..., : rows - 1] = 0
+        flat[..., -1] = 0
+        return products
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return skew(gradient, gradient.shape[-1] - gradient.shape[-2])

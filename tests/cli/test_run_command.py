@@ -1,0 +1,238 @@
+"""`deberta run`, in this process and in one of its own."""
+
+import importlib.util
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from conformance.suite.compare import assert_close
+from deberta_core import DebertaV2Config, pipeline
+from deberta_core.checkpoint import save_weights
+from deberta_core.cli import main
+from deberta_core.pipelines import PIPELINES
+
+NLI = {0: "contradiction", 1: "entailment", 2: "neutral"}
+PROGRAM = "import sys; from deberta_core.cli import main; sys.exit(main())"
+PAIR = '{"text": "A soccer game with multiple people playing.", "text_pair": "Some people are playing a sport."}'
+
+
+@pytest.fixture(scope="module")
+def make_folder(small_tokenizer, random_weights, tmp_path_factory):
+    """Makes a checkpoint folder of a model's task."""
+
+    def make(task, **changes):
+        folder = tmp_path_factory.mktemp("model")
+        config = DebertaV2Config(
+            vocab_size=len(small_tokenizer),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            position_biased_input=False,
+            **changes,
+        )
+        config.save_pretrained(folder)
+        save_weights(folder, config, task, random_weights(config, task))
+        small_tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def classifier(make_folder):
+    return make_folder("sequence_classification", id2label=NLI)
+
+
+@pytest.fixture
+def run(monkeypatch, capfdbinary):
+    """Runs the command in this process: status, lines of JSON, lines of errors."""
+
+    def call(text, *arguments):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        status = main(["run", "--device", "cpu", *map(str, arguments)])
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        return status, [json.loads(line) for line in out.splitlines()], err.decode().splitlines()
+
+    return call
+
+
+def start(*arguments, **options):
+    """Starts the command as a process of its own."""
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-c", PROGRAM, "run", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_the_command_of_the_readme(classifier):
+    """The literal command, in a shell, as its users type it."""
+    shown = f"echo '{PAIR}' | deberta run --task text-classification --model DIR --device cpu"
+    command = shown.replace("| deberta", f"| {sys.executable} -c '{PROGRAM}'").replace("DIR", str(classifier))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = pipeline("text-classification", classifier, framework="torch", device="cpu")(json.loads(PAIR))
+    assert json.loads(done.stdout) == expected
+    assert done.stdout.count("\n") == 1
+
+
+def test_text_and_json_in_order(run, classifier, prose):
+    text = "\n".join([*prose, json.dumps({"text": "L'été"}), "", '{"text": "é", "text_pair": "Geld"}'])
+    status, results, errors = run(
+        text, "--task", "text-classification", "--model", classifier, "--top-k", "all", "--batch-size", 3
+    )
+    assert (status, errors) == (0, [])
+    assert len(results) == len(prose) + 2
+    direct = pipeline("text-classification", classifier, framework="torch", device="cpu", top_k=None, batch_size=3)
+    assert results == direct([*prose, "L'été", {"text": "é", "text_pair": "Geld"}])
+
+
+OPTIONS = {
+    "zero-shot-classification": (["--candidate-labels", "river,town", "--multi-label"], "The river."),
+    "token-classification": (["--aggregation-strategy", "first", "--ignore-labels", "--stride", "3"], "The Zürich."),
+    "question-answering": (
+        ["--top-k", "2", "--handle-impossible-answer", "--doc-stride", "4", "--max-answer-len", "3"],
+        '{"question": "Who?", "context": "The ferryman said so."}',
+    ),
+    "fill-mask": (["--top-k", "2", "--targets", "stone,mill"], "The [MASK] is old."),
+    "multiple-choice": (["--top-k", "1"], '{"text": "The river", "choices": ["rises", "falls"]}'),
+    "feature-extraction": ([], "The river."),
+    "sentence-embeddings": (["--pooling", "max", "--normalize"], "The river."),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_task(run, make_folder, name):
+    flags, line = OPTIONS[name]
+    folder = make_folder(PIPELINES[name].task, id2label=NLI)
+    status, (result,), errors = run(line, "--task", name, "--model", folder, *flags)
+    assert (status, errors) == (0, [])
+    assert len(result) == {"feature-extraction": 6, "sentence-embeddings": 16}.get(name, len(result)) > 0
+
+
+def test_a_bad_line_stops_after_the_lines_before_it(run, classifier, prose):
+    text = f'{prose[0]}\n{{"text": "a"\n{prose[1]}\n'
+    status, results, errors = run(text, "--task", "text-classification", "--model", classifier)
+    assert status == 1
+    assert len(results) == 1
+    assert len(errors) == 1
+    assert errors[0].startswith("deberta: error: line 2: the line is no JSON: Expecting")
+
+
+def test_bad_lines_are_passed_over(run, classifier, prose):
+    lines = [prose[0], '{"text": "a"', "", '{"txt": "a"}', '{"text": " "}', prose[1]]
+    status, results, errors = run(
+        "\n".join(lines), "--task", "text-classification", "--model", classifier, "--on-error", "skip"
+    )
+    assert status == 0
+    assert len(results) == 2
+    assert [error.split(": ")[2] for error in errors] == ["line 2", "line 4", "line 5"]
+
+
+def test_files_in_and_out(run, classifier, prose, tmp_path):
+    source, target = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("\n".join(prose), encoding="utf-8")
+    arguments = ["--task", "text-classification", "--model", classifier, "--input", source, "--output", target]
+    assert run("", *arguments) == (0, [], [])
+    assert len(target.read_text(encoding="utf-8").splitlines()) == len(prose)
+    before = target.read_bytes()
+    source.write_text("{\n", encoding="utf-8")
+    assert run("", *arguments)[0] == 1
+    assert target.read_bytes() == before  # whole or untouched
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.txt", "out.jsonl"]
+    source.unlink()
+    status, _, errors = run("", *arguments)
+    assert status == 1
+    assert "in.txt" in errors[0]
+
+
+@pytest.mark.filterwarnings("default::deberta_core.errors.DebertaWarning")
+def test_what_is_cut_is_said_in_a_line(run, classifier, prose):
+    status, results, errors = run(
+        " ".join(prose), "--task", "text-classification", "--model", classifier, "--max-length", 20
+    )
+    assert (status, len(results), len(errors)) == (0, 1, 1)
+    assert errors[0].startswith("deberta: warning: A text has ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "text-classification"], "--model"),
+        (["--task", "sentiment", "--model", "x"], "invalid choice: 'sentiment'"),
+        (["--task", "text-classification", "--model", "x", "--pooling", "mean"], "--pooling is not for text-class"),
+        (["--task", "zero-shot-classification", "--model", "x"], "needs --candidate-labels"),
+        (["--task", "fill-mask", "--model", "x", "--top-k", "some"], "'some' is neither a number nor 'all'"),
+    ],
+)
+def test_bad_usage(run, arguments, message):
+    status, results, (error,) = run("", *arguments)
+    assert (status, results) == (2, [])
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "fill-mask", "--top-k", "all"], "top_k=None is not allowed"),
+        (["--task", "fill-mask"], "cannot do fill-mask: it has no cls.predictions"),
+        (["--task", "text-classification", "--batch-size", "0"], "batch_size=0 is not allowed"),
+        (["--task", "text-classification", "--dtype", "float7"], "float7"),
+    ],
+)
+def test_errors_are_one_line(run, classifier, arguments, message):
+    status, results, (error,) = run("The river.", *arguments, "--model", classifier)
+    assert (status, results) == (1, [])
+    assert error.startswith("deberta: error: ")
+    assert message in error
+
+
+def test_a_reader_may_leave_early(classifier, prose, tmp_path):
+    source = tmp_path / "in.txt"
+    source.write_text("\n".join(prose * 400), encoding="utf-8")
+    arguments = ["--task", "text-classification", "--model", classifier, "--input", source, "--batch-size", 4]
+    process = start(*arguments, stdout=subprocess.PIPE)
+    assert json.loads(process.stdout.readline())
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=300) == 0
+
+
+def test_an_interrupt_ends_it(classifier, prose):
+    """As Ctrl-C does, and with all results of whole windows written."""
+    process = start(
+        *["--task", "text-classification", "--model", classifier, "--batch-size", 1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    process.stdin.write("\n".join(prose * 2) + "\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())  # it is at work, and waits for more
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert err == "deberta: error: interrupted, nothing half-written was left\n"
+    assert all(json.loads(line) for line in out.splitlines())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+def test_both_frameworks(run, classifier, prose):
+    arguments = ["--task", "text-classification", "--model", classifier, "--framework"]
+    text = "\n".join(prose[:3])
+    (status, ours, errors), (_, theirs, _) = run(text, *arguments, "tf"), run(text, *arguments, "torch")
+    assert (status, errors) == (0, [])
+    assert [one["label"] for one in ours] == [one["label"] for one in theirs]
+    scores, expected = (np.array([one["score"] for one in results]) for results in (ours, theirs))
+    assert_close(scores, expected, quantity="pipeline", name="scores")

@@ -1,0 +1,120 @@
+"""Measures everything and writes the page about it.
+
+    make benchmark
+    python -m tools.benchmark --transformers4 PYTHON --sections inference --rounds 7
+    python -m tools.benchmark --quick
+    python -m tools.benchmark --from-json
+
+`make peers` builds the environments of the other libraries; one that is not given is left out, and the page says so. A
+section that is measured takes the place of what `performance.json` had of it; the others stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tools.benchmark.libraries import ENVIRONMENTS
+from tools.benchmark.page import SECTIONS, page
+from tools.benchmark.process import ROOT
+from tools.benchmark.session import Session
+from tools.benchmark.timing import features, machine
+
+JSON, PAGE, IMAGES = "performance.json", "performance.md", "images"
+ROUNDS, QUICK_ROUNDS = 7, 3
+QUICK_SECTIONS = ("inference", "conversion")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, (what, _) in ENVIRONMENTS.items():
+        if name != "ours":
+            variable = f"BENCHMARK_{name.upper().replace('-', '_')}"
+            usage = f"a Python with {what}; default: ${variable}"
+            parser.add_argument(f"--{name}", metavar="PYTHON", default=os.environ.get(variable), help=usage)
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, help="what to measure; default: everything")
+    parser.add_argument("--cells", nargs="+", default=(), help="batch and length, as 8x128; default: all of a section")
+    parser.add_argument("--rounds", type=int, help=f"runs of each subject that count; default: {ROUNDS}")
+    parser.add_argument("--layers", type=int, help="layers of every model, for trying out")
+    parser.add_argument("--quick", action="store_true", help="one layer, few rounds, a cell per section: to try out")
+    parser.add_argument("--from-json", action="store_true", help="measure nothing; write page and plots anew")
+    parser.add_argument("--output", type=Path, help="where to; default: docs, and build/benchmark with --quick")
+    parser.add_argument("--text", type=Path, help="for the tokenizers: a file, every line a text")
+    for version in ("v1", "v3"):
+        parser.add_argument(
+            f"--{version}", type=Path, help=f"for the tokenizers: a folder with the {version} vocabulary"
+        )
+    found = parser.parse_args(arguments)
+    found.output = found.output or ROOT / ("build/benchmark" if found.quick else "docs")
+    found.rounds = found.rounds or (QUICK_ROUNDS if found.quick else ROUNDS)
+    found.layers = found.layers or (1 if found.quick else None)
+    found.sections = found.sections or (QUICK_SECTIONS if found.quick else list(SECTIONS))
+    return found
+
+
+def main() -> None:
+    """Measures section by section, and writes the results after each."""
+    arguments = parse()
+    given = {name: getattr(arguments, name.replace("-", "_"), None) for name in ENVIRONMENTS}
+    # Not `resolve`: the interpreter of an environment is a link, and behind it the environment is lost.
+    pythons = {"ours": sys.executable} | {name: str(Path(path).absolute()) for name, path in given.items() if path}
+    file = arguments.output / JSON
+    data: dict[str, Any] = {"sections": {}}
+    if file.exists():
+        data = json.loads(file.read_text(encoding="utf-8"))
+    if not arguments.from_json:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        options = {name: getattr(arguments, name) for name in ("text", "v1", "v3")}
+        for name in arguments.sections:
+            with tempfile.TemporaryDirectory() as folder:
+                session = Session(
+                    pythons,
+                    arguments.rounds,
+                    Path(folder),
+                    arguments.layers,
+                    arguments.quick,
+                    options,
+                    chosen=arguments.cells,
+                )
+                measured = section(session, name)
+            if measured["rows"]:
+                found = data["sections"] | {name: measured}
+                data["sections"] = {known: found[known] for known in SECTIONS if known in found}
+                file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write(data, arguments.output)
+
+
+def section(session: Session, name: str) -> dict[str, Any]:
+    """Measures a section; a row per subject and cell, and all that is needed to understand them."""
+    facts, rows = importlib.import_module(f"tools.benchmark.sections.{name}").measure(session)
+    return {
+        "machine": machine({}),
+        "features": features(),
+        "versions": session.versions(),
+        "rounds": session.rounds,
+        "facts": facts,
+        "rows": rows,
+        "left_out": session.left_out,
+    }
+
+
+def write(data: dict[str, Any], folder: Path) -> None:
+    """Writes the page and its plots."""
+    from tools.benchmark.figures import draw
+
+    (folder / PAGE).write_text(page(data), encoding="utf-8")
+    draw(data, folder / IMAGES)
+    print(folder / PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""The page `docs/performance.md`, made of `docs/performance.json` and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tools.benchmark import claims, tables
+from tools.benchmark.figures import figures
+from tools.benchmark.libraries import ENVIRONMENTS
+from tools.benchmark.tables import distinct
+from tools.benchmark.tokenization import table as tokenization_table
+
+Row = dict[str, Any]
+HEAD = """# Performance
+
+How fast this library is on a processor without a GPU, beside the other ways to run DeBERTa. This page, its plots and
+`performance.json`, which holds every number with its quartiles, are written by `python -m tools.benchmark`; no sentence
+that claims something was written by hand.
+"""
+METHOD = """## How it was measured
+
+* Every library computes in a process of its own, with the same inputs and, where it can read them, the same weights.
+  One process computes at a time, and the others wait without using the processor.
+* Subjects take turns, in every round in another order. Times are medians; a ratio is the median of the ratios to the
+  baseline in the same round, so that what slows the machine down for a while does not favour anyone.
+* Memory is the peak of the second call, beyond what the process held when the model was ready and not called yet.
+* The difference is the largest one of the last hidden states to the baseline's, in absolute value.
+* "oneDNN flag" is `torch.backends.mkldnn.matmul.fp32_precision = "bf16"`, which any user can set. Some processors then
+  round float32 products to bfloat16, so that this library never sets it by itself.
+* "Linear layers alone" are the products with the weights of the encoder, packed, and nothing else: a limit for whoever
+  computes them with oneDNN.
+
+## What this does not say
+
+* This is one machine. Ratios differ between processors, above all with their instructions for bfloat16 and int8.
+* Weights are random; int8 on trained weights has other errors.
+* Nothing was measured on a GPU.
+"""
+# Section -> heading, and what is measured in it; `{...}` are fields of its facts.
+SECTIONS = {
+    "inference": (
+        "Inference",
+        "Columns are batch × length, all texts of full length. The first line is the time of the baseline, the others "
+        "say how many times as fast.",
+    ),
+    "mixed_lengths": (
+        "Texts of mixed lengths",
+        "{texts} texts of lognormal length, {tokens:,} tokens, the longest of {longest}, in batches of {batch}. Padded "
+        "to the longest of their batch they are {padded:,} as they come and {padded_sorted:,} sorted by length. The "
+        "optimized encoder takes out the padding by itself.",
+    ),
+    "training": (
+        "Training",
+        "A step of AdamW with dropout of 0.1: forward, backward, update. The masked language model has the full "
+        "vocabulary of 128,100 and labels at 15 % of the positions. Memory is that of fresh processes.",
+    ),
+    "keras_models": (
+        "Keras",
+        "TensorFlow backend; `predict_on_batch` and `train_on_batch`, and for inference with transformers 4 a "
+        '`tf.function`. "auto" leaves it to Keras whether to use XLA.',
+    ),
+    "loading": (
+        "Loading",
+        "From `from_pretrained` to the first answer, with the vocabulary of 128,100, in fresh processes after all "
+        "imports; memory is beyond the imports.",
+    ),
+    "tokenization": (
+        "Tokenization",
+        "{count} lines of text, {characters:,} characters; how many times as fast as transformers' slow and fast "
+        "classes.",
+    ),
+    "conversion": (
+        "Conversion",
+        "A random {preset} of {size:.2f} GB from safetensors to another format and back; copying the file took "
+        "{copy:.2f} s.",
+    ),
+}
+
+
+def page(data: dict[str, Any]) -> str:
+    """The whole page."""
+    parts = [HEAD, _where(data) or "Nothing has been measured yet.\n"]
+    drawn = list(figures(data))
+    for name, found in data["sections"].items():
+        title, text = SECTIONS[name]
+        parts.append(f"## {title}\n")
+        parts.append(text.format(**found["facts"]) + _layers(found["rows"]) + _apart(found["rows"]) + "\n")
+        parts += [f"{part}\n" for part in BODIES.get(name, _measured)(name, found, drawn)]
+        missing = list(_left_out(found["left_out"]))
+        if missing:
+            parts.append("Not measured:\n\n" + "\n".join(missing) + "\n")
+    return "\n".join([*parts, METHOD])
+
+
+def _layers(rows: Sequence[Row]) -> str:
+    """Which cells have how many layers."""
+    if not all("layers" in row for row in rows):
+        return ""
+    numbers = distinct(rows, "layers")
+    if len(numbers) == 1:
+        return f" Layers: {numbers[0]}."
+    cells = {number: distinct([row for row in rows if row["layers"] == number], "cell") for number in numbers}
+    listed = [f"{number} at {', '.join(found)}" for number, found in cells.items()]
+    return f" Layers: {'; '.join(listed)}."
+
+
+def _apart(rows: Sequence[Row]) -> str:
+    """Which cells were measured one subject after the other."""
+    cells = distinct([row for row in rows if row.get("apart")], "cell")
+    if not cells:
+        return ""
+    return f" At {', '.join(cells)} subjects did not take turns: they need too much memory beside each other."
+
+
+def _where(data: dict[str, Any]) -> str:
+    """Machines and versions, with the sections that were measured there."""
+    places: dict[str, list[str]] = {}
+    for name, found in data["sections"].items():
+        lines = [f"{found['machine']}; {', '.join(found['features']) or 'features unknown'}; {found['rounds']} rounds."]
+        for environment, versions in found["versions"].items():
+            listed = ", ".join(f"{package} {version}" for package, version in versions.items())
+            lines.append(f"* {ENVIRONMENTS[environment][0]}: {listed}")
+        lines += [f"* not there: {what}" for name, (what, _) in ENVIRONMENTS.items() if name not in found["versions"]]
+        places.setdefault("\n".join([lines[0], "", *lines[1:]]), []).append(SECTIONS[name][0])
+    return "\n".join(f"**{', '.join(names)}**: {text}\n" for text, names in places.items())
+
+
+def _measured(name: str, found: dict[str, Any], drawn: Sequence[tuple[str, str, str, list[Row]]]) -> Iterator[str]:
+    rows = found["rows"]
+    groups = distinct(rows, "group")
+    claimed = claims.sentences(name, rows)
+    if claimed:
+        yield "\n".join(f"* {sentence}" for sentence in claimed)
+    for group in groups:
+        chosen = [row for row in rows if row["group"] == group]
+        if len(groups) > 1:
+            yield f"### {group}"
+        if len(distinct(chosen, "cell")) == 1:
+            yield tables.down(chosen)
+        else:
+            yield tables.across(chosen, tables.speed)
+            if any(tables.memory(row) for row in chosen):
+                yield "Memory in MB:"
+                yield tables.across(chosen, tables.memory)
+        yield from (f"![{name}, {group}](images/{file})" for at, of, file, _ in drawn if (at, of) == (name, group))
+    worst = tables.largest_differences(rows)
+    if worst and len(distinct(rows, "cell")) > 1:
+        yield "Largest differences:"
+        yield tables.across(worst, tables.difference, "group")
+    if claims.spread(rows):
+        yield claims.spread(rows)
+
+
+def _tokenization(name: str, found: dict[str, Any], drawn: Any) -> Iterator[str]:
+    yield tokenization_table(found["rows"])
+
+
+def _conversion(name: str, found: dict[str, Any], drawn: Any) -> Iterator[str]:
+    yield tables.conversions(found["rows"])
+    came_back = "bit for bit those that left" if found["facts"]["same"] else "NOT those that left"
+    yield f"The numbers that came back are {came_back}."
+
+
+BODIES = {"tokenization": _tokenization, "conversion": _conversion}
+
+
+def _left_out(entries: Sequence[dict[str, str]]) -> Iterator[str]:
+    """A line per reason and subject; cells are named as long as they are few."""
+    few = 3
+    places: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        places.setdefault((entry["subject"], entry["reason"]), []).append(entry["cell"])
+    for (subject, reason), cells in places.items():
+        listed = "; ".join(cells) if len(cells) <= few else f"{len(cells)} cells"
+        yield f"* {subject} ({listed}): {' '.join(reason.split())[:200]}"

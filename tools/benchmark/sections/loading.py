@@ -1,0 +1,53 @@
+"""From `from_pretrained` to the first answer, in fresh processes that have imported everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tools.benchmark import inputs
+from tools.benchmark.libraries import Subject
+from tools.benchmark.process import WorkerError
+from tools.benchmark.session import Row, Session, make_rows
+from tools.benchmark.timing import samples
+
+BASELINE = "transformers 4"
+SUBJECTS = (
+    Subject(BASELINE, "transformers4", "loading"),
+    Subject("transformers 5", "transformers5", "loading"),
+    Subject("transformers 4, TensorFlow", "transformers-keras", "loading"),
+    Subject("ours", "ours-torch", "loading"),
+    Subject("ours, Keras", "ours-keras", "loading"),
+)
+GROUP, CELL = "v3-base", "1 × 16"
+SIZE, LENGTH, LAYERS = 1, 16, 12
+
+
+def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
+    """Rows of time, and of peak memory beyond the imports; the first round only fills the page cache."""
+    settings = {
+        "folder": session.checkpoint("v3-base", None),
+        "inputs": session.inputs("loading", inputs.full(SIZE, LENGTH, 1000)),
+    }
+    peaks: dict[str, list[float]] = {}
+
+    def call(subject: Subject) -> float:
+        worker = session.start(subject.library)
+        try:
+            worker.ask({"do": "build", "name": "it", "build": subject.build, "settings": settings})
+            answer = worker.ask({"do": "call", "name": "it"})
+        finally:
+            worker.close()
+        peaks.setdefault(subject.name, []).append(answer["peak"] - answer["before"])
+        return float(answer["seconds"])
+
+    working: dict[str, Subject] = {}
+    for subject in session.possible(f"{GROUP}, {CELL}", SUBJECTS, SIZE * LENGTH):
+        try:
+            call(subject)
+            working[subject.name] = subject
+        except WorkerError as error:
+            session.leave_out(f"{GROUP}, {CELL}", subject.name, str(error))
+    measured = samples(list(working), lambda name: call(working[name]), session.rounds, warmups=0) if working else {}
+    extras = {name: {"memory": max(peaks[name])} for name in measured}
+    rows = make_rows(GROUP, CELL, measured, BASELINE, extras)
+    return {}, [{**row, "layers": session.layers or LAYERS} for row in rows]

@@ -1,0 +1,94 @@
+"""ONNX Runtime and OpenVINO, with models that PyTorch exported from transformers for the lengths they will see."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from transformers import AutoModel
+
+from tools.benchmark.inputs import Batches
+from tools.benchmark.workers.torch_steps import Call, Settings
+
+INPUTS = ("input_ids", "attention_mask")
+
+
+class HiddenStates(torch.nn.Module):
+    """A model that returns a tensor."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+        """The last hidden states."""
+        return self.model(input_ids, attention_mask)[0]
+
+
+def feed(batches: Batches) -> dict[str, Any]:
+    """The first batch."""
+    return dict(zip(INPUTS, (batches.ids[0], batches.masks[0]), strict=True))
+
+
+def export(settings: Settings, batches: Batches) -> Path:
+    """Writes the ONNX file beside the checkpoint, once per shape; OpenVINO refuses those of the older exporter."""
+    file = Path(settings["folder"]) / "onnx-{}x{}.onnx".format(*batches.ids[0].shape)
+    if not file.exists():
+        model = HiddenStates(AutoModel.from_pretrained(settings["folder"])).eval()
+        arrays = tuple(torch.from_numpy(array) for array in feed(batches).values())
+        torch.onnx.export(
+            model, arrays, file, dynamo=True, external_data=False, input_names=list(INPUTS), verbose=False
+        )
+    return file
+
+
+def quantized(file: Path) -> Path:
+    """Weights as int8 per channel. Constants are folded before, or those used twice would stay float32.
+
+    Products with folded position tables, one per head, stay float32: ONNX Runtime has no kernel for them.
+    """
+    target = file.with_suffix(".int8.onnx")
+    if not target.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            folded = Path(folder) / "folded.onnx"
+            quant_pre_process(str(file), str(folded), skip_symbolic_shape=True)
+            graph = onnx.load(folded).graph
+            tables = {array.name for array in graph.initializer if len(array.dims) > 2}
+            kept = [node.name for node in graph.node if node.op_type == "MatMul" and tables & set(node.input)]
+            quantize_dynamic(folded, target, weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=kept)
+    return target
+
+
+def onnx_runtime(settings: Settings, batches: Batches) -> Call:
+    """ONNX Runtime in float32, or int8 by dynamic quantisation."""
+    file = export(settings, batches)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # its threads rest while others are measured
+    path = quantized(file) if settings["dtype"] == "int8" else file
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    inputs = feed(batches)
+    return lambda: session.run(None, inputs)
+
+
+def open_vino(settings: Settings, batches: Batches) -> Call:
+    """OpenVINO with the precision `hint`."""
+    hints = {"INFERENCE_PRECISION_HINT": settings["hint"], "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(str(export(settings, batches)), "CPU", hints)
+    request, inputs = compiled.create_infer_request(), feed(batches)
+    return lambda: [request.infer(inputs)[compiled.output(0)]]
+
+
+def outputs(result: Any) -> list[np.ndarray[Any, Any]]:
+    """The hidden states of the one batch."""
+    return [np.asarray(hidden, dtype=np.float32) for hidden in result]
+
+
+SUBJECTS = {"onnx_runtime": onnx_runtime, "open_vino": open_vino}
