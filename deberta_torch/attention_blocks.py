@@ -120,7 +120,7 @@ def _block_bias(query: Tensor, key: Tensor, rows: PositionRows, block: slice, ke
             whole[..., far] = _products(query[:, :, block], rows.key[:, row : row + 1])  # [H, B, Q, 1]
         if rows.query is not None:
             row = keys - 1 - ahead
-            whole[..., far] += _products(key[:, :, far], rows.query[:, row : row + 1]).transpose(-1, -2)
+            whole[..., far].add_(_products(key[:, :, far], rows.query[:, row : row + 1]).transpose(-1, -2))
     return whole.transpose(0, 1)
 
 
@@ -138,7 +138,8 @@ def _near_bias(query: Tensor, key: Tensor, rows: PositionRows, block: slice, nea
             stop = min(start + key_step, near.stop)
             some = rows.query[:, keys + block.start - stop : keys + block.stop - start]
             by_key = skew(_products(key[:, :, start:stop], some), length)  # [H, B, keys, Q]
-            bias[..., start - near.start : stop - near.start] += by_key.transpose(-1, -2)
+            # Not +=, which would copy the sum onto itself.
+            bias[..., start - near.start : stop - near.start].add_(by_key.transpose(-1, -2))
     return bias
 
 

@@ -8,11 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deberta_torch.encoder import Encoder
+from deberta_core.errors import InputError
+from deberta_torch.dropout import Dropout
+from deberta_torch.encoder import Attention, Encoder, Intermediate, Layer, ResidualOutput
 from deberta_torch.inference.layer import PackedLayer
 from deberta_torch.inference.linears import Precision
 from deberta_torch.inference.unpadding import Packing, pack_tokens
+from deberta_torch.linear import Linear
 from deberta_torch.masks import Masks
+from deberta_torch.projections import FusedSelfAttention, SeparateSelfAttention
 
 Outputs = tuple[Tensor, tuple[Tensor, ...] | None, None]
 
@@ -31,7 +35,7 @@ class PackedEncoder:
         self.precision = precision
         self._encoder = encoder
         self._lock = threading.Lock()
-        self._packed: tuple[list[tuple[int, int]], list[PackedLayer]] | None = None
+        self._packed: tuple[_Watch, list[PackedLayer]] | None = None
 
     def __call__(self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False) -> Outputs:
         """Runs all layers.
@@ -67,17 +71,17 @@ class PackedEncoder:
         return convolved if packing.kept is None else convolved[packing.kept]
 
     def _layers(self) -> list[PackedLayer]:
-        state = _state(self._encoder)
         packed = self._packed
-        if packed is None or packed[0] != state:
+        if packed is None or not packed[0].sees_no_change():
             with self._lock:
                 packed = self._packed
-                if packed is None or packed[0] != state:
-                    packed = self._packed = (state, self._pack())
+                if packed is None or not packed[0].sees_no_change():
+                    packed = self._packed = (_Watch(self._encoder), self._pack())
         return packed[1]
 
     def _pack(self) -> list[PackedLayer]:
         encoder = self._encoder
+        _check_modules(encoder)
         table = encoder.relative_table()
         return [
             PackedLayer(layer, encoder.config, table, encoder.position_index, self.precision) for layer in encoder.layer
@@ -114,9 +118,56 @@ def _unpack(tokens: Tensor, packing: Packing, like: Tensor) -> Tensor:
     return padded.view(like.shape).to(like.dtype)
 
 
-def _state(encoder: nn.Module) -> list[tuple[int, int]]:
-    """Where each parameter's numbers are and how often they were changed: what packed copies depend on."""
-    return [
-        (parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version)
-        for parameter in encoder.parameters()
-    ]
+class _Watch:
+    """Notices that packed copies of an encoder are out of date: other modules, parameters or numbers.
+
+    A walk over all modules would take longer than a short text; so it is done once, and its steps are checked.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        self._modules = [
+            (module._modules, name, child)
+            for module in encoder.modules()
+            for name, child in module._modules.items()
+            if child is not None
+        ]
+        self._parameters = [(module._parameters, name) for module in encoder.modules() for name in module._parameters]
+        self._state = self._read()
+
+    def sees_no_change(self) -> bool:
+        """Whether everything is as it was."""
+        return all(names.get(name) is child for names, name, child in self._modules) and self._read() == self._state
+
+    def _read(self) -> list[tuple[int, int] | None]:
+        """Where each parameter's numbers are, and how often they were changed."""
+        return [_version(names.get(name)) for names, name in self._parameters]
+
+
+def _version(parameter: Tensor | None) -> tuple[int, int] | None:
+    if parameter is None:
+        return None
+    return parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version
+
+
+# The modules whose work the packed layers do. Others, as adapters put in the place of linear layers, would be ignored.
+_KNOWN = {
+    *(Layer, Attention, ResidualOutput, Intermediate, FusedSelfAttention, SeparateSelfAttention),
+    *(Linear, nn.LayerNorm, Dropout),
+}
+
+
+def _check_modules(encoder: Encoder) -> None:
+    """Raises `InputError` where a layer holds a module, or a hook, that packed weights would leave out."""
+    for name, module in encoder.layer.named_modules():
+        if not name:  # the list
+            continue
+        if type(module) not in _KNOWN:
+            raise InputError(
+                f"encoder.layer.{name} is a {type(module).__name__}, which optimize() does not know and would leave "
+                f"out. Merge adapters into the weights first, or call deberta_torch.restore(model)."
+            )
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise InputError(
+                f"encoder.layer.{name} has a forward hook, which optimize() would leave out. Remove it, or call "
+                f"deberta_torch.restore(model)."
+            )

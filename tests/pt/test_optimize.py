@@ -340,3 +340,29 @@ def test_eight_bit_products_are_exact(activation):
     if activation:
         expected = torch.nn.functional.gelu(expected)
     assert_close(layer(values).numpy(), expected.numpy(), quantity="hidden", name="the product")
+
+
+def test_modules_and_hooks_that_would_be_left_out_are_named():
+    """An adapter in the place of a linear layer, put there before or after the weights were packed."""
+
+    class Adapter(torch.nn.Module):
+        def __init__(self, base):
+            super().__init__()
+            self.base = base
+            self.weight, self.bias = base.weight, base.bias
+
+        def forward(self, values):
+            return 2 * self.base(values)
+
+    model = optimize(make("v3_like"))
+    with torch.no_grad():
+        model(ids())
+        attention = model.encoder.layer[0].attention.self
+        attention.query_proj = Adapter(attention.query_proj)
+        with pytest.raises(InputError, match=r"query_proj is a Adapter, which optimize\(\) does"):
+            model(ids())
+        restore(model)(ids())
+        other = make("v3_like")
+        other.encoder.layer[1].register_forward_hook(lambda *arguments: None)
+        with pytest.raises(InputError, match=r"encoder.layer.1 has a forward hook"):
+            optimize(other)(ids())

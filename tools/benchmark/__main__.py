@@ -42,7 +42,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             usage = f"a Python with {what}; default: ${variable}"
             parser.add_argument(f"--{name}", metavar="PYTHON", default=os.environ.get(variable), help=usage)
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, help="what to measure; default: everything")
-    parser.add_argument("--cells", nargs="+", default=(), help="batch and length, as 8x128; default: all of a section")
+    parser.add_argument("--cells", nargs="+", default=(), help="as 8x128, or v3-base:8x128; default: all")
     parser.add_argument("--rounds", type=int, help=f"runs of each subject that count; default: {ROUNDS}")
     parser.add_argument("--layers", type=int, help="layers of every model, for trying out")
     parser.add_argument("--quick", action="store_true", help="one layer, few rounds, a cell per section: to try out")

@@ -42,7 +42,7 @@ class Session:
         only_first: measure the first cell of every section.
         options: what single sections need: `text`, `v1` and `v3` of the tokenizers.
         left_out: what could not be measured, and why; collected.
-        chosen: measure only cells of these sizes, batch and length as 8x128; empty for all.
+        chosen: measure only these cells: batch and length, as 8x128, or v3-base:8x128; empty for all.
     """
 
     pythons: dict[str, str]
@@ -57,7 +57,12 @@ class Session:
     def cells(self, listed: Sequence[Any]) -> Sequence[Any]:
         """Those to measure; the last two entries of a cell are its batch size and length."""
         if self.chosen and not isinstance(listed[0], str):
-            listed = [cell for cell in listed if f"{cell[-2]}x{cell[-1]}" in self.chosen]
+            sizes = [f"{cell[-2]}x{cell[-1]}" for cell in listed]
+            listed = [
+                cell
+                for cell, size in zip(listed, sizes, strict=True)
+                if {size, f"{cell[0]}:{size}"}.intersection(self.chosen)
+            ]
         return listed[:1] if self.only_first else listed
 
     def checkpoint(
