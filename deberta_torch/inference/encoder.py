@@ -55,7 +55,8 @@ class PackedEncoder:
         first = tokens = tokens if packing.kept is None else tokens[packing.kept]
         states = [hidden]
         for number, layer in enumerate(self._layers()):
-            tokens = layer(tokens, packing)
+            if len(tokens):  # a batch may be padding alone, which has no range to quantize
+                tokens = layer(tokens, packing)
             if number == 0 and self._encoder.conv is not None:
                 tokens = self._convolve(first, tokens, packing, masks)
             if output_hidden_states:
@@ -152,7 +153,7 @@ def _version(parameter: Tensor | None) -> tuple[int, int] | None:
 # The modules whose work the packed layers do. Others, as adapters put in the place of linear layers, would be ignored.
 _KNOWN = {
     *(Layer, Attention, ResidualOutput, Intermediate, FusedSelfAttention, SeparateSelfAttention),
-    *(Linear, nn.LayerNorm, Dropout),
+    *(Linear, nn.Linear, nn.LayerNorm, Dropout, nn.Dropout),
 }
 
 

@@ -366,3 +366,22 @@ def test_modules_and_hooks_that_would_be_left_out_are_named():
         other.encoder.layer[1].register_forward_hook(lambda *arguments: None)
         with pytest.raises(InputError, match=r"encoder.layer.1 has a forward hook"):
             optimize(other)(ids())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_a_batch_of_padding_alone_is_zeros(dtype):
+    with torch.no_grad():
+        output = optimize(make("v2_conv"), dtype)(ids(), MASKS["only empty texts"](), output_hidden_states=True)
+    assert len(output.hidden_states) == 4
+    assert not output.last_hidden_state.any()
+
+
+def test_plain_linear_layers_are_packed_too():
+    """What tools leave behind that merge adapters."""
+    model = make("v3_like")
+    dense = model.encoder.layer[1].output.dense
+    plain = torch.nn.Linear(dense.in_features, dense.out_features)
+    plain.load_state_dict(dense.state_dict())
+    model.encoder.layer[1].output.dense = plain
+    model.encoder.layer[1].output.dropout = torch.nn.Dropout(0.1).eval()
+    compare(model, ids())
