@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from conformance.convert import progress
 from conformance.convert.progress import Progress
+from deberta_core import progress
 
 
 class Terminal(io.StringIO):
@@ -12,7 +12,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_sees_a_bar_that_goes_away(monkeypatch):
-    monkeypatch.setattr(progress, "_INTERVAL", 0)
+    monkeypatch.setattr(progress, "INTERVAL", 0)
     stream = Terminal()
     with Progress(2_000_000_000, stream) as bar:
         bar.advance(1_000_000_000)
