@@ -14,6 +14,7 @@ from deberta_core.errors import DebertaError, one_of
 # Name -> "module:function" taking the remaining arguments and giving the exit status, and a line for --help.
 COMMANDS = {
     "convert": ("conformance.convert.command:main", "convert a checkpoint folder between PyTorch and TensorFlow files"),
+    "finetune": ("deberta_core.finetuning.command:main", "train a model on files of examples"),
     "run": ("deberta_core.pipelines.command:main", "answer lines of text with a model: classes, entities, answers"),
     "inspect": ("conformance.convert.inspection:main", "show what a checkpoint holds, and what is wrong with it"),
 }
@@ -69,6 +70,11 @@ def end_as_interrupted() -> None:
             signal.signal(getattr(signal, name), interrupt)
 
 
+def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """In the place of `warnings.showwarning`: one line, as errors are."""
+    print("deberta: warning:", " ".join(str(message).split()), file=sys.stderr)
+
+
 def _fail(message: str, status: int) -> int:
     print("deberta: error:", " ".join(message.split()), file=sys.stderr)
     return status
@@ -86,3 +92,7 @@ def _help() -> str:
             "  deberta convert my-keras-model my-torch-model --to safetensors --verify",
         ]
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deberta_core.array_model import ArrayModel, Arrays
+from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, one_of
+from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 
 # Name, also of the extra that installs it -> its module; in the order of preference.
@@ -108,7 +110,7 @@ def load_model(path: Path, task: str | None, framework: str, device: Any = None,
         with _keras_device(device):
             return getattr(deberta_tf, f"TF{name}").from_pretrained(path, dtype=_keras_policy(dtype))
     import deberta_torch
-    from deberta_torch.weights import choose_device
+    from deberta_torch.device_map import choose_device
 
     place = choose_device(device, "auto" if device is None else None)
     load = partial(getattr(deberta_torch, name).from_pretrained, path, device=place)
@@ -118,6 +120,77 @@ def load_model(path: Path, task: str | None, framework: str, device: Any = None,
     if dtype is None and model.config.mixes_heads:
         return model  # talking heads have no fast encoder
     return deberta_torch.optimize(model, "float32" if dtype is None else dtype)
+
+
+def trainable_model(
+    config: BaseConfig, task: str, framework: str, folder: Path | None, dtype: str, device: Any = None
+) -> tuple[Any, tuple[str, ...]]:
+    """Makes a model to be trained, with parameters in float32.
+
+    Args:
+        config: the model's configuration.
+        task: its task.
+        framework: a name of `FRAMEWORKS`, installed.
+        folder: a checkpoint folder; None: nothing is loaded.
+        dtype: of products: "float32", or "bfloat16" in mixed precision (PyTorch's models are not made for one).
+        device: where to; None is the best device there is.
+
+    Returns:
+        the model, and the names of the parameters that the folder lacks, or has in another shape.
+
+    Raises:
+        InputError: an unknown device.
+        WeightError: see `from_pretrained`.
+    """
+    name = f"AutoModel{task_spec(task).class_suffix}"
+    options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    if framework == "tf":
+        import deberta_tf
+
+        classes = getattr(deberta_tf, f"TF{name}").classes
+        policy = _keras_policy("mixed_bfloat16" if dtype == "bfloat16" else dtype)
+        with _keras_device(device):
+            if folder is None:
+                return classes[config.model_type](config, dtype=policy), tuple(expand(config, task))
+            model, report = classes[config.model_type].from_pretrained(folder, config, dtype=policy, **options)
+    else:
+        import deberta_torch
+        from deberta_torch.finetuning import training_device
+
+        place = training_device(device)
+        classes = getattr(deberta_torch, name).classes
+        if folder is None:
+            return classes[config.model_type](config).to(place), tuple(expand(config, task))
+        model, report = classes[config.model_type].from_pretrained(folder, config, device=place, **options)
+    return model, (*report.missing, *(name for name, *_ in report.mismatched))
+
+
+def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Sets parameters of a model of either framework by their names, from arrays in PyTorch's layout."""
+    if framework_of(model) == "torch":
+        from deberta_torch.weights import assign
+    else:
+        from deberta_tf.weights import assign
+    assign(model, arrays)
+
+
+def train(model: Any, run: Any, device: Any = None) -> None:
+    """Trains a model of either framework, in its own loop.
+
+    Args:
+        model: of `trainable_model`.
+        run: a `deberta_core.finetuning.run.Run`, that says what to do.
+        device: where a Keras model computes. Those of PyTorch compute where they are.
+    """
+    if framework_of(model) == "torch":
+        from deberta_torch.finetuning import train
+
+        train(model, run)
+    else:
+        from deberta_tf.finetuning import train
+
+        with _keras_device(device):
+            train(model, run)
 
 
 def array_model(model: Any, device: Any = None) -> ArrayModel:

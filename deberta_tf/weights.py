@@ -31,11 +31,16 @@ def load(
     """Builds a model and fills it from a checkpoint; arguments as in `from_pretrained`."""
     loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
     model = cls(config, dtype=dtype)
-    variables = parameter_variables(model)
-    table = expand(config, cls.task)
-    for name, array in loaded.weights.items():
-        variables[name].assign(np.ascontiguousarray(table[name].kind.convert(array)))
+    assign(model, loaded.weights)
     return model, loaded.report
+
+
+def assign(model: PreTrainedModel, arrays: Mapping[str, np.ndarray]) -> None:
+    """Sets parameters by name, from arrays in PyTorch's layout."""
+    variables = parameter_variables(model)
+    table = expand(model.config, model.task)
+    for name, array in arrays.items():
+        variables[name].assign(np.ascontiguousarray(table[name].kind.convert(array)))
 
 
 def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None, format: str) -> None:

@@ -198,9 +198,9 @@ class Encoder(nn.Module):
         rows = (rows - first).clamp(0, last - first - 1)  # the outermost may be beyond, but nothing reads them
         return RelativePositions(self.relative_table(first, last), rows, reach)
 
-    def reset_buffers(self) -> None:
-        """Fills the constant buffers again, after `to_empty`."""
-        self.position_index.copy_(self._position_index())
+    def reset_buffers(self, device: torch.device) -> None:
+        """Makes the constant buffers again, on a device, where they were on the meta device."""
+        self.position_index = self._position_index().to(device)
 
     def _reached(self, query_length: int, key_length: int) -> tuple[int, int]:
         """The first row of the table that these lengths reach, and the one after the last."""

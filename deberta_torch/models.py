@@ -153,9 +153,15 @@ class PreTrainedModel(Resizable, nn.Module):
             config: used as it is instead of the folder's config.json. That may lack `legacy`; then the weights' names
                 say which masked-LM head it is.
             dtype: of the parameters, a torch dtype or its name; None is float32, "auto" keeps the file's.
-            device: where the parameters go; None is the CPU.
-            device_map: instead of `device`, in transformers' spelling: "auto" is the best device there is; or one
-                device, also as {"": device}.
+            device: where the parameters go; None is the CPU. On "meta" they have shapes and dtypes and take no memory;
+                no numbers are read.
+            device_map: instead of `device`, in transformers' spelling: one device; "auto"; or a dict of devices by
+                names of modules, "" for all others. "auto" is the best device there is, or all accelerators of its kind
+                where there are several and `accelerate` is installed: the layers are spread over them. In a dict the
+                embeddings, a layer and the convolution each stay whole, and the decoder of a masked-LM model with the
+                word embeddings. Several parts need `accelerate`; each computes where it is, also those on the CPU, and
+                results return to the device of the inputs. (This was tested on the CPU, and for devices and shapes with
+                simulated accelerators, but never on several GPUs.)
             new_head: a missing head is initialised without a word.
             ignore_mismatched_sizes: parameters whose shape differs are initialised, with a warning.
             output_loading_info: also return the `LoadReport`.
@@ -170,7 +176,7 @@ class PreTrainedModel(Resizable, nn.Module):
         Raises:
             ConfigError: config.json is missing, wrong or another model's.
             InputError: `dtype`, `device`, `device_map` or `attn_implementation` is none that is known, or both `device`
-                and `device_map` are given.
+                and `device_map` are given; or `device_map` does not fit the model, or needs `accelerate`.
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
@@ -194,7 +200,8 @@ class PreTrainedModel(Resizable, nn.Module):
             config,
             path,
             dtype=dtype,
-            device=weights.choose_device(device, device_map),
+            device=device,
+            device_map=device_map,
             new_head=new_head,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )

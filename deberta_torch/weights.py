@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deberta_core.checkpoint import LoadReport, load_weights, save_weights
+from deberta_core.checkpoint import LazyWeights, LoadReport, load_weights, save_weights
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError
+from deberta_core.errors import InputError, name_list
+from deberta_torch.device_map import dispatch, find_places
 from deberta_torch.encoder import Encoder
 from deberta_torch.layers import initialize
 
@@ -30,71 +31,67 @@ def load(
     *,
     dtype: torch.dtype | str | None,
     device: torch.device | str | None,
+    device_map: str | torch.device | Mapping[str, Any] | None,
     new_head: bool,
     ignore_mismatched_sizes: bool,
 ) -> tuple[Model, LoadReport]:
     """Builds a model without drawing weights and fills it from a checkpoint; arguments as in `from_pretrained`."""
     dtype = _choose_dtype(dtype)
-    loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
     with torch.device("meta"):  # no memory and no random numbers for what is filled next
         model = cls(config)
     if isinstance(dtype, torch.dtype):
         model.to(dtype)  # before memory is taken: there never is a copy in float32
-    model.to_empty(device=device or "cpu")
+    places = find_places(model, device, device_map)
+    first = next(iter(places.values()))
+    loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
+    for name, place in places.items():
+        model.get_submodule(name).to_empty(device=place)
     for module in model.modules():
         if isinstance(module, Encoder):
-            module.reset_buffers()
+            module.reset_buffers(first)
     fresh = {*loaded.report.missing, *(name for name, *_ in loaded.report.mismatched)}
     for name, module in model.named_modules():
         if any(f"{name}.{own}" in fresh for own, _ in module.named_parameters(recurse=False)):
             initialize(module, config.initializer_range)
-    parameters = dict(model.named_parameters())
-    for name, array in loaded.weights.items():
-        tensor = to_torch(array)
-        if dtype == "auto":
-            parameters[name].data = tensor.to(parameters[name].device, copy=True)
-        else:
-            parameters[name].data.copy_(tensor)
-    if dtype == "auto":  # what the file lacks follows what it has
-        for name in fresh:
+    if dtype == "auto":
+        parameters = dict(model.named_parameters())
+        for name in loaded.weights:
+            parameters[name].data = _read(loaded.weights, name, parameters[name].device)
+        for name in fresh:  # what the file lacks follows what it has
             parameters[name].data = parameters[name].data.to(model.dtype)
+    elif first.type != "meta":
+        assign(model, loaded.weights)
+    if len(places) > 1:
+        dispatch(model, places)
     return model.eval(), loaded.report
 
 
-def choose_device(device: torch.device | str | None, device_map: Any) -> torch.device | str | None:
-    """The one device that `device` or `device_map` of `from_pretrained` asks for; None is the CPU.
-
-    Raises:
-        InputError: both are given, the map has several parts, or torch knows no such device.
-    """
-    if device_map is None:
-        return _known_device("device", device)
-    if device is not None:
-        raise InputError(f"device={device!r} and device_map={device_map!r} were both given. Give one of them.")
-    if isinstance(device_map, Mapping):
-        if set(device_map) != {""}:
-            raise InputError(
-                f'device_map={device_map!r} has several parts. Give "auto", one device, or {{"": device}}.'
-            )
-        return _known_device("device_map", device_map[""])
-    if device_map != "auto":
-        return _known_device("device_map", device_map)
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+def assign(model: PreTrainedModel, arrays: Mapping[str, np.ndarray]) -> None:
+    """Sets parameters by name, from arrays in PyTorch's layout."""
+    parameters = dict(model.named_parameters())
+    for name, array in arrays.items():
+        parameters[name].data.copy_(to_torch(array))
 
 
 def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None, format: str) -> None:
     """Writes config.json and the weights; arguments as in `save_pretrained`."""
+    empty = [name for name, parameter in model.named_parameters() if parameter.is_meta]
+    if empty:
+        raise InputError(
+            f"{name_list(empty)} have no numbers that could be saved: they are on the meta device. Load the model to "
+            f"another."
+        )
     config = model.config.replace(extra=model.config.extra | {"architectures": [type(model).__name__]})
     save_weights(folder, config, model.task, _Arrays(dict(model.named_parameters())), format, max_shard_size)
     config.save_pretrained(folder)
 
 
-def _known_device(name: str, device: Any) -> torch.device | None:
-    try:
-        return None if device is None else torch.device(device)
-    except (RuntimeError, TypeError) as problem:
-        reason = str(problem).splitlines()[0]
-        raise InputError(f'{name}={device!r} is no device of torch: {reason} Give one such as "cpu".') from None
+def _read(weights: LazyWeights, name: str, device: torch.device) -> Tensor:
+    """A parameter of a file, in its dtype; for the meta device nothing is read."""
+    if device.type == "meta":
+        entry = weights.entries[name]
+        return to_torch(np.empty(0, entry.dtype)).new_empty(entry.shape, device=device)
+    return to_torch(weights[name]).to(device, copy=True)
 
 
 def _choose_dtype(dtype: torch.dtype | str | None) -> torch.dtype | str | None:

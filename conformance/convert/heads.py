@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-
 from deberta_core.checkpoint import Entry
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError, name_list
-from deberta_core.parameters import NORM_SCALE, Array, Parameter, expand
+from deberta_core.initialization import draw_parameters
+from deberta_core.parameters import Array
 
 NEW = "(new)"  # what a plan calls the place they come from
-_DTYPE = "float32"
 
 
 def new_parameters(
@@ -34,20 +30,8 @@ def new_parameters(
             f"These parameters would be new: {name_list(missing)}. Pass --initialize SEED to draw them at random, and "
             f"train the model before use."
         )
-    parameters = expand(config, task)
-    arrays = _draw({name: parameters[name] for name in parameters if name in missing}, config, seed)
+    arrays = draw_parameters(config, task, missing, seed)
     return {name: _entry(array) for name, array in arrays.items()}
-
-
-def _draw(parameters: Mapping[str, Parameter], config: BaseConfig, seed: int | None) -> dict[str, Array]:
-    random = np.random.default_rng(seed)
-    arrays: dict[str, Array] = {}
-    for name, parameter in parameters.items():
-        if len(parameter.shape) > 1:
-            arrays[name] = random.normal(0.0, config.initializer_range, parameter.shape).astype(_DTYPE)
-        else:
-            arrays[name] = np.full(parameter.shape, 1.0 if parameter.kind is NORM_SCALE else 0.0, _DTYPE)
-    return arrays
 
 
 def _entry(array: Array) -> Entry:

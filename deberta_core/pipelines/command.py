@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from deberta_core.cli import Parser
+from deberta_core.cli import Parser, show_warning
 from deberta_core.errors import DebertaError, InputError
 from deberta_core.files import atomic_file
 from deberta_core.frameworks import FRAMEWORKS
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings(), _opened(arguments.input) as source:
-        warnings.showwarning = _show_warning
+        warnings.showwarning = show_warning
         run = pipeline(
             arguments.task,
             arguments.model,
@@ -127,10 +127,6 @@ def _opened(file: Path | None) -> Iterator[BinaryIO]:
         return
     with file.open("rb") as stream:
         yield stream
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print("deberta: warning:", " ".join(str(message).split()), file=sys.stderr)
 
 
 def _task_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -82,9 +82,7 @@ class QuestionAnsweringPipeline(Pipeline):
         max_length = min(self.max_length, options.max_seq_len or WINDOW)
         stride = options.doc_stride
         if stride is None:
-            asked = len(self.tokenizer.encode(texts["question"], add_special_tokens=False))
-            room = max_length - asked - self.tokenizer.num_special_tokens_to_add(pair=True)
-            stride = max(min(STRIDE, room // 2), 0)
+            stride = usual_stride(self.tokenizer, texts["question"], max_length)
         windows = answer_windows(
             self.tokenizer, [texts["question"]], [texts["context"]], max_length=max_length, stride=stride
         )
@@ -119,6 +117,13 @@ class QuestionAnsweringPipeline(Pipeline):
             for one in answers
         ]
         return results[0] if options.top_k == 1 else results
+
+
+def usual_stride(tokenizer: Any, question: str, max_length: int) -> int:
+    """How many tokens two windows share: 128, or half of what a window holds of the context if that is less."""
+    asked = len(tokenizer.encode(question, add_special_tokens=False))
+    room: int = max_length - asked - tokenizer.num_special_tokens_to_add(pair=True)
+    return max(min(STRIDE, room // 2), 0)
 
 
 def _score(candidate: Candidate) -> float:

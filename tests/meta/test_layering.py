@@ -26,6 +26,8 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
         {"torch", "tensorflow", "keras", "deberta_torch", "deberta_tf"},
         "makes tensors of arrays, and functions of arrays of models, of the framework asked for",
     ),
+    "deberta_torch/device_map.py": ({"accelerate"}, "its hooks move tensors between the parts of one model"),
+    "deberta_tf/finetuning.py": ({"tensorflow"}, "a data set whose shapes are said, not guessed from two batches"),
     "deberta_tf/distribution.py": ({"tensorflow"}, "its replicas, of which Keras' own interface does not tell"),
 }
 # What nothing in a package may import; `tests`, `tools` and the suite may import everything.

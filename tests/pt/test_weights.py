@@ -257,22 +257,6 @@ def test_tensors_and_arrays(dtype):
     assert array.astype(np.int64).sum() == 15
 
 
-def test_device_maps(bare, tmp_path):
-    model, folder = bare
-    for device_map in ("auto", "cpu", {"": "cpu"}, torch.device("cpu")):
-        loaded = DebertaV2Model.from_pretrained(folder, device_map=device_map)
-        assert loaded.device == torch.device("cpu" if device_map != "auto" else loaded.device)
-        assert torch.equal(loaded.embeddings.LayerNorm.weight.cpu(), model.embeddings.LayerNorm.weight)
-    assert DebertaV2Model.from_pretrained(folder, device_map="meta").device.type == "meta"
-    with pytest.raises(InputError, match="has several parts"):
-        DebertaV2Model.from_pretrained(folder, device_map={"encoder": 0, "embeddings": "cpu"})
-    for name in ("device", "device_map"):
-        with pytest.raises(InputError, match=rf"{name}='toaster' is no device of torch"):
-            DebertaV2Model.from_pretrained(folder, **{name: "toaster"})
-    with pytest.raises(InputError, match=r"device='cpu' and device_map='auto' were both given"):
-        DebertaV2Model.from_pretrained(folder, device="cpu", device_map="auto")
-
-
 def test_every_published_file_loads_strictly(shared):
     """With the prefix and without, as the class has it; left-overs and tied copies of those files are no obstacle."""
     for folder in sorted((shared / "goldens").glob("v[12]-*")):

@@ -43,6 +43,7 @@ COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
         "ours, XLA": ("transformers 4, XLA", "keras-hub, XLA", "ZeroModels, XLA"),
     },
     "loading": {"ours": ("transformers 4", "transformers 5"), "ours, Keras": ("transformers 4, TensorFlow",)},
+    "streaming": {"deberta run": ("the model alone",)},
 }
 LIMITS = {"ours, optimized": "linear layers alone", "ours, optimized, int8": "linear layers alone, int8"}
 # Of these the memory is compared, too.

@@ -65,6 +65,12 @@ SECTIONS = {
         "From `from_pretrained` to the first answer, with the vocabulary of 128,100, in fresh processes after all "
         "imports; memory is beyond the imports.",
     ),
+    "streaming": (
+        "Many lines",
+        "`deberta run` with a text classifier of v3-xsmall's size over {lines:,} lines, {tokens:,} tokens, from the "
+        "start of the process to its end; and the model alone, on the same batches, made beforehand. The last line is "
+        "for the memory: it has {few:,} lines.",
+    ),
     "tokenization": (
         "Tokenization",
         "{count} lines of text, {characters:,} characters; how many times as fast as transformers' slow and fast "

@@ -1,0 +1,1 @@
+"""What small models learn on five real data sets, in both frameworks; see `python -m tools.task_scores`."""

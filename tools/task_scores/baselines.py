@@ -1,0 +1,106 @@
+"""What can be had without a model: the most frequent class, and bags of words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from deberta_core.finetuning.metrics import Metrics, answer_scores, classification_scores, entity_scores
+from deberta_core.finetuning.records import Record
+
+_SENTENCE = re.compile(r"[^.!?]+[.!?]*")
+_WORD = re.compile(r"\w+")
+
+Baseline = Callable[[Sequence[Record], Sequence[Record]], dict[str, Metrics]]
+
+
+def of_texts(training: Sequence[Record], test: Sequence[Record]) -> dict[str, Metrics]:
+    """The most frequent class; and a logistic regression on words and pairs of words."""
+    train_labels, labels = ([str(record.values["label"]) for record in part] for part in (training, test))
+    frequent = Counter(train_labels).most_common(1)[0][0]
+    texts = [[_side_by_side(record) for record in part] for part in (training, test)]
+    return {
+        "most frequent class": _judged([frequent] * len(labels), labels),
+        "bag of words": _judged(_regression(texts[0], train_labels, texts[1]), labels),
+    }
+
+
+def of_words(training: Sequence[Record], test: Sequence[Record]) -> dict[str, Metrics]:
+    """Every word's most frequent label in the training data."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in training:
+        for word, label in zip(record.values["words"], record.values["labels"], strict=True):
+            counts[word.lower()][label] += 1
+    known = {word: own.most_common(1)[0][0] for word, own in counts.items()}
+    found = [[known.get(word.lower(), "O") for word in record.values["words"]] for record in test]
+    return {"list of words": entity_scores(found, [record.values["labels"] for record in test])}
+
+
+def of_questions(training: Sequence[Record], test: Sequence[Record]) -> dict[str, Metrics]:
+    """The sentence of the context that shares most words with the question."""
+    found = []
+    for record in test:
+        asked = set(_WORD.findall(record.values["question"].lower()))
+        sentences = _SENTENCE.findall(record.values["context"])
+        found.append(max(sentences, key=lambda text: len(asked & set(_WORD.findall(text.lower())))).strip())
+    truths = [[answer["text"] for answer in record.values["answers"]] for record in test]
+    return {"sentence with most of the question's words": answer_scores(found, truths)}
+
+
+def of_choices(training: Sequence[Record], test: Sequence[Record]) -> dict[str, Metrics]:
+    """The more frequent place; and a logistic regression that tells right choices from wrong ones by their words."""
+    labels = [int(record.values["label"]) for record in test]
+    frequent = Counter(int(record.values["label"]) for record in training).most_common(1)[0][0]
+    pairs = [
+        (f"{record.values['text']} {choice}", str(number == int(record.values["label"])))
+        for record in training
+        for number, choice in enumerate(record.values["choices"])
+    ]
+    asked = [f"{record.values['text']} {choice}" for record in test for choice in record.values["choices"]]
+    right = _probabilities(*zip(*pairs, strict=True), asked)[:, 1].reshape(len(test), -1)
+    return {
+        "most frequent place": _judged([frequent] * len(labels), labels),
+        "bag of words": _judged(right.argmax(axis=1).tolist(), labels),
+    }
+
+
+# By task.
+BASELINES: dict[str, Baseline] = {
+    "text-classification": of_texts,
+    "token-classification": of_words,
+    "question-answering": of_questions,
+    "multiple-choice": of_choices,
+}
+
+
+def _side_by_side(record: Record) -> str:
+    """A text; of a pair, the words of the second that the first has not, told apart, too."""
+    text, pair = record.values["text"], record.values.get("text_pair")
+    if pair is None:
+        return str(text)
+    own = set(_WORD.findall(text.lower()))
+    new = " ".join(f"new_{word}" for word in _WORD.findall(pair.lower()) if word not in own)
+    lost = " ".join(f"lost_{word}" for word in sorted(own - set(_WORD.findall(pair.lower()))))
+    return f"{text} {pair} {new} {lost}"
+
+
+def _regression(texts: Sequence[str], labels: Sequence[str], asked: Sequence[str]) -> list[str]:
+    classes = sorted(set(labels))
+    return [classes[row.argmax()] for row in _probabilities(texts, labels, asked)]
+
+
+def _probabilities(texts: Sequence[str], labels: Sequence[str], asked: Sequence[str]) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    return make_pipeline(words, LogisticRegression(C=10, max_iter=1000)).fit(texts, labels).predict_proba(asked)
+
+
+def _judged(found: Sequence[Any], wanted: Sequence[Any]) -> Metrics:
+    return classification_scores(np.array(found), np.array(wanted))

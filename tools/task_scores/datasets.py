@@ -1,0 +1,122 @@
+"""The five data sets as files for `deberta finetune`: what they are, and how they are divided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Files = dict[str, Path]  # "data", "eval_data", "test_data"
+CONJNLI_ROWS, CONJNLI_HELD_OUT = 8000, 1000
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set and how a small model is trained on it.
+
+    Attributes:
+        title: for the page.
+        task: a name of `deberta_core.finetuning.FINETUNE_TASKS`.
+        prepare: takes the folder of data sets and one to write into; returns the files.
+        metrics: of the test data, the ones shown.
+        options: of the command, beyond those of all.
+        note: what is learnt from what.
+    """
+
+    title: str
+    task: str
+    prepare: Callable[[Path, Path], Files]
+    metrics: tuple[str, ...]
+    note: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def _sst2(source: Path, target: Path) -> Files:
+    parts = {"data": "train", "eval_data": "dev", "test_data": "test"}
+    return {name: source / "sst2" / f"{part}_binary_sent.csv" for name, part in parts.items()}
+
+
+def _conjnli(source: Path, target: Path) -> Files:
+    """The test set has no labels, so that the development set takes its place, and training rows that of that one."""
+    title, *lines = (source / "conjnli/adversarial_train_15k.tsv").read_text(encoding="utf-8-sig").splitlines()
+    parts = {"data": lines[:CONJNLI_ROWS], "eval_data": lines[CONJNLI_ROWS:][:CONJNLI_HELD_OUT]}
+    files = {name: target / f"{name}.tsv" for name in parts}
+    for name, rows in parts.items():
+        files[name].write_text("\n".join([title, *rows]) + "\n", encoding="utf-8")
+    return {**files, "test_data": source / "conjnli/conj_dev.tsv"}
+
+
+def _wnut17(source: Path, target: Path) -> Files:
+    names = {"data": "wnut17train.conll", "eval_data": "emerging.dev.conll", "test_data": "emerging.test.annotated"}
+    return {part: source / "wnut17" / name for part, name in names.items()}
+
+
+def _xquad(source: Path, target: Path) -> Files:
+    """The articles in turn: every other one is for the test."""
+    articles = json.loads((source / "xquad/xquad.en.json").read_text(encoding="utf-8"))["data"]
+    files = {"data": target / "train.json", "test_data": target / "test.json"}
+    for first, file in enumerate(files.values()):
+        file.write_text(json.dumps({"data": articles[first::2]}), encoding="utf-8")
+    return files
+
+
+def _piqa(source: Path, target: Path) -> Files:
+    """The labels are in a file of their own; the first half of the rows is learnt from."""
+    rows = [json.loads(line) for line in (source / "piqa/valid.jsonl").read_text(encoding="utf-8").splitlines()]
+    labels = (source / "piqa/valid-labels.lst").read_text(encoding="utf-8").split()
+    examples = [
+        {"text": row["goal"].strip() or row["sol1"], "choices": [row["sol1"], row["sol2"]], "label": int(label)}
+        for row, label in zip(rows, labels, strict=True)
+        if row["goal"].strip() and row["sol1"].strip() and row["sol2"].strip()
+    ]
+    half = len(examples) // 2
+    files = {"data": target / "train.jsonl", "test_data": target / "test.jsonl"}
+    for file, part in zip(files.values(), (examples[:half], examples[half:]), strict=True):
+        file.write_text("\n".join(map(json.dumps, part)) + "\n", encoding="utf-8")
+    return files
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "sst2": DataSet(
+        "SST-2",
+        "text-classification",
+        _sst2,
+        ("accuracy",),
+        "whole sentences of film reviews, good or bad",
+        {"columns": ["text=sentence"], "epochs": 3},
+    ),
+    "conjnli": DataSet(
+        "ConjNLI",
+        "text-classification",
+        _conjnli,
+        ("accuracy",),
+        "does one sentence follow from another; training data made by rules, test data by people",
+        {"columns": ["text=Premise", "text_pair=Hypothesis", "label=Label"], "epochs": 2},
+    ),
+    "wnut17": DataSet(
+        "WNUT-17",
+        "token-classification",
+        _wnut17,
+        ("f1",),
+        "names in posts, of which the test has others than the training data",
+        {"epochs": 6},
+    ),
+    "xquad": DataSet(
+        "XQuAD",
+        "question-answering",
+        _xquad,
+        ("f1", "exact_match"),
+        "answers in paragraphs, from half of the articles for the other half",
+        {"epochs": 6, "max_length": 256},
+    ),
+    "piqa": DataSet(
+        "PIQA",
+        "multiple-choice",
+        _piqa,
+        ("accuracy",),
+        "which of two ways leads to a goal, from half of the rows for the other half",
+        {"epochs": 5},
+    ),
+}
