@@ -58,7 +58,7 @@ def train(model: PreTrainedModel, run: Run) -> None:
                 break
             torch.manual_seed(int(np.random.SeedSequence((run.options.seed, step, process)).generate_state(1)[0]))
             totals = _step(trained.train(), optimizer, run, step, process, processes)
-            loss, tokens = _summed(totals, processes).tolist()
+            loss, tokens = _summed(totals, model.device).tolist()
             run.step_done(step, loss, run.schedule.examples(step), int(tokens))
             if run.ends_interval(step):
                 model.eval()
@@ -106,6 +106,8 @@ def _processes(device: torch.device) -> Iterator[tuple[int, int]]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0, 1
         return
+    if device.type != "cpu":
+        torch.accelerator.set_device_index(device)  # what is sent goes through the current one
     distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
     try:
         yield distributed.get_rank(), distributed.get_world_size()
@@ -114,12 +116,13 @@ def _processes(device: torch.device) -> Iterator[tuple[int, int]]:
         distributed.destroy_process_group()
 
 
-def _summed(totals: Tensor, processes: int) -> Tensor:
-    if processes > 1:
-        on_device = totals.float().to(torch.accelerator.current_accelerator() or "cpu")
-        totals = totals if distributed.get_backend() == "gloo" else on_device
-        distributed.all_reduce(totals)
-    return totals
+def _summed(totals: Tensor, device: torch.device) -> Tensor:
+    """The sum over all processes."""
+    if not distributed.is_initialized():
+        return totals
+    everywhere = totals.to(device)
+    distributed.all_reduce(everywhere)
+    return everywhere.cpu()
 
 
 def _agree(scores: Metrics) -> Metrics:

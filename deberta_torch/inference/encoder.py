@@ -164,7 +164,7 @@ def _check_modules(encoder: Encoder) -> None:
             continue
         if type(module) not in _KNOWN:
             raise InputError(
-                f"encoder.layer.{name} is a {type(module).__name__}, which optimize() does not know and would leave "
+                f"encoder.layer.{name} is a {_full_name(type(module))}, which optimize() does not know and would leave "
                 f"out. Merge adapters into the weights first, or call deberta_torch.restore(model)."
             )
         if module._forward_hooks or module._forward_pre_hooks:
@@ -172,3 +172,7 @@ def _check_modules(encoder: Encoder) -> None:
                 f"encoder.layer.{name} has a forward hook, which optimize() would leave out. Remove it, or call "
                 f"deberta_torch.restore(model)."
             )
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"  # other libraries' classes are called Linear, too

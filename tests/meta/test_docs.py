@@ -13,6 +13,7 @@ PACKAGES = (
     "deberta_core.reference",
     "deberta_core.checkpoint",
     "deberta_core.pipelines",
+    "deberta_core.finetuning",
     "deberta_torch",
     "deberta_tf",
 )

@@ -5,27 +5,59 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TESTED = "<!-- tested -->"  # on the line before a shell block that is run; Python blocks always are
+TESTED = "<!-- tested -->"  # on the line before a shell block that is run
+ANOTHER = "<!-- another library -->"  # before a Python block that shows another library's code; all others are run
+OUTPUT = "<!-- output -->"  # before what the block above prints; its "…" stands for digits that machines differ in
 FENCE = re.compile(r"^(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "sh"}
 FIRST_SCREEN = 60  # lines
 
-# One process runs a page; `namespace` is what the reader's interpreter would hold.
-DRIVER = """
-import json, subprocess, sys
+# One process runs a page; `namespace` is what the reader's interpreter would hold. A command of ours runs in it, too,
+# so that a framework is imported once; what needs a shell has one.
+DRIVER = r"""
+import contextlib, io, json, os, re, shlex, subprocess, sys
+from deberta_core.cli import main
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads only wait for each other in models as small as these
+
 namespace = {"__name__": "__main__"}
-for language, code in json.loads(sys.argv[1]):
-    print("---", code, flush=True)
+
+def run(language, code):
+    line = code.replace("\\\n", " ").strip()
     if language == "python":
         exec(compile(code, "page", "exec"), namespace)
+    elif re.fullmatch(r"deberta [^|<>;&$`\n]*", line):
+        status = main(shlex.split(line)[1:])
+        assert status == 0, f"status {status}"
     else:
-        subprocess.run(code, shell=True, check=True)
+        sys.stdout.buffer.write(subprocess.run(code, shell=True, check=True, stdout=subprocess.PIPE).stdout)
+
+for language, code, output in json.loads(sys.argv[1]):
+    print("---", code, flush=True)
+    screen = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    try:
+        with contextlib.redirect_stdout(screen):
+            run(language, code)
+    finally:
+        printed = screen.buffer.getvalue().decode()
+        print(printed, flush=True)
+    if output is not None and not re.fullmatch(re.escape(output).replace("…", "[0-9.e-]+"), printed):
+        sys.exit("it printed something else than the page says")
 """
+
+
+class Block(NamedTuple):
+    """A block of a page that runs, and what the page says it prints, if it says so."""
+
+    language: str
+    code: str
+    output: str | None = None
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +65,15 @@ def readme(root):
     return (root / "README.md").read_text(encoding="utf-8")
 
 
-def runnable_blocks(text: str) -> list[tuple[str, str]]:
-    blocks = []
+def runnable_blocks(text: str) -> list[Block]:
+    blocks, last = [], 0  # where the last of them ends
     for match in FENCE.finditer(text):
-        language = match["language"]
-        if language == "python" or (language == "sh" and match["before"].strip() == TESTED):
-            blocks.append((language, match["code"]))
+        language, before = match["language"], match["before"].strip()
+        if (language == "python" and before != ANOTHER) or (language == "sh" and before == TESTED):
+            blocks.append(Block(language, match["code"]))
+            last = match.end()
+        elif language == "text" and before == OUTPUT and blocks and not text[last : match.start()].strip():
+            blocks[-1] = blocks[-1]._replace(output=match["code"])
     return blocks
 
 
@@ -47,7 +82,7 @@ def test_first_screen_has_the_two_commands_and_three_usages(readme):
     first = "\n".join(lines[:FIRST_SCREEN])
     assert first.index("make demo") < first.index("make test") < first.index("from deberta_torch import")
     assert first.index("from deberta_torch import") < first.index("model.fit(") < first.index("deberta convert")
-    for _, code in runnable_blocks(first + "\n```" * (first.count("```") % 2)):
+    for _, code, _ in runnable_blocks(first + "\n```" * (first.count("```") % 2)):
         assert code.count("\n") < 10, f"too long for a first look:\n{code}"
 
 
@@ -58,8 +93,19 @@ def page(request):
 
 def test_every_fence_is_known(page):
     assert page.count("```") == 2 * len(FENCE.findall(page))
-    assert {match["language"] for match in FENCE.finditer(page)} <= LANGUAGES
-    assert page.count(TESTED) == sum(language == "sh" for language, _ in runnable_blocks(page))
+    languages, blocks = [match["language"] for match in FENCE.finditer(page)], runnable_blocks(page)
+    assert set(languages) <= {*LANGUAGES, "text"}
+    assert page.count(TESTED) == sum(block.language == "sh" for block in blocks)
+    outputs = [block for block in blocks if block.output is not None]
+    assert page.count(OUTPUT) == languages.count("text") == len(outputs), "an output follows the block that prints it"
+
+
+def test_what_is_not_run_is_another_librarys(page):
+    others = [match["code"] for match in FENCE.finditer(page) if match["before"].strip() == ANOTHER]
+    assert page.count(ANOTHER) == len(others)
+    for code in others:
+        compile(code, "page", "exec")
+        assert not re.search(r"^(from|import) deberta_", code, re.MULTILINE), "a block of ours is to be run"
 
 
 def test_snippets_run(page, run_python, tmp_path):
@@ -70,16 +116,40 @@ def test_snippets_run(page, run_python, tmp_path):
     pytest.importorskip("keras")
     done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert ("verified" in done.stdout) == any("--verify" in code for _, code in blocks)
+    assert ("verified" in done.stdout) == any("--verify" in block.code for block in blocks)
 
 
 def test_readme_shows_both_languages(readme):
-    assert {language for language, _ in runnable_blocks(readme)} == LANGUAGES
+    assert {block.language for block in runnable_blocks(readme)} == LANGUAGES
 
 
-def test_a_broken_snippet_fails(run_python, tmp_path):
-    for blocks in ([("python", "a = 1"), ("python", "assert a == 2")], [("sh", "false")]):
-        assert run_python(DRIVER, json.dumps(blocks), folder=tmp_path).returncode != 0
+BROKEN_PAGES = {
+    "python": [Block("python", "a = 1"), Block("python", "assert a == 2")],
+    "shell": [Block("sh", "false")],
+    "command": [Block("sh", "deberta inspect nowhere")],
+    "output of python": [Block("python", "print('a')", "b\n")],
+    "output of a shell": [Block("sh", "echo a | cat", "a\nb\n")],
+    "output of a command": [Block("sh", "deberta --help", "usage: another\n")],
+    "no digits": [Block("python", "print('score: high')", "score: …\n")],
+    "no output": [Block("python", "a = 1", "1\n")],
+}
+
+
+@pytest.mark.parametrize("blocks", BROKEN_PAGES.values(), ids=BROKEN_PAGES)
+def test_a_broken_page_fails(blocks, run_python, tmp_path):
+    assert run_python(DRIVER, json.dumps(blocks), folder=tmp_path).returncode == 1
+
+
+def test_outputs_belong_to_the_block_above(run_python, tmp_path):
+    page = (
+        "\n```python\nprint('score:', 0.5678)\n```\n\n<!-- output -->\n```text\nscore: 0.5…\n```\n"
+        "<!-- tested -->\n```sh\necho a | cat\n```\n\nIt says:\n\n<!-- output -->\n```text\nb\n```\n"
+    )
+    blocks = runnable_blocks(page)
+    assert [block.output for block in blocks] == ["score: 0.5…\n", None]
+    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "score: 0.5678\n" in done.stdout
 
 
 def test_the_support_table_is_up_to_date():
