@@ -10,7 +10,7 @@ ORACLE := .venv-oracle
 
 PEERS := .venv-peers
 
-.PHONY: oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure
+.PHONY: meta oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure
 
 setup: $(VENV)/.ready
 
@@ -23,12 +23,16 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python tools/demo.py
 
-# Two run side by side, one core each, and the third when a core is free; each prints its own summary at its end.
+# Two run side by side, one core each, the next when a core is free; each prints its own summary at its end.
 test: lint
-	$(MAKE) --jobs=2 --output-sync=target unit conformance keras
+	$(MAKE) --jobs=2 --output-sync=target unit keras conformance meta
 
 unit: setup
-	$(BIN)/python -m pytest -q -m "not slow" tests --ignore=tests/tf
+	$(BIN)/python -m pytest -q -m "not slow" tests --ignore=tests/tf --ignore=tests/meta
+
+# The repository itself: its layers, names and sizes, and every snippet of the pages.
+meta: setup
+	$(BIN)/python -m pytest -q -m "not slow" tests/meta
 
 keras: setup
 	$(BIN)/python -m pytest -q -m "not slow" tests/tf

@@ -53,7 +53,10 @@ def test_no_command_is_bad_usage(capsys):
 
 def test_unknown_command(capsys):
     assert cli.main(["brew"]) == 2
-    assert capsys.readouterr().err == "deberta: error: command='brew' is unknown. Use one of: convert, run, inspect.\n"
+    assert (
+        capsys.readouterr().err
+        == "deberta: error: command='brew' is unknown. Use one of: convert, finetune, run, inspect.\n"
+    )
 
 
 def test_arguments_and_status_are_passed_on(command):

@@ -11,7 +11,7 @@ from tools.benchmark.__main__ import IMAGES, JSON, PAGE, parse
 from tools.benchmark.claims import COMPARISONS, LIMITS, MEMORY, sentences
 from tools.benchmark.figures import draw, figures
 from tools.benchmark.page import SECTIONS, page
-from tools.benchmark.sections import inference, keras_models, loading, mixed_lengths, training
+from tools.benchmark.sections import inference, keras_models, loading, mixed_lengths, streaming, training
 
 DOCS = Path(__file__).parents[2] / "docs"
 BASELINE = "transformers 4"
@@ -21,6 +21,7 @@ SUBJECTS = {
     "training": {subject.name for subject in training.SUBJECTS},
     "keras_models": {subject.name for subjects, *_ in keras_models.TABLES.values() for subject in subjects},
     "loading": {subject.name for subject in loading.SUBJECTS},
+    "streaming": set(streaming.SUBJECTS),
 }
 
 

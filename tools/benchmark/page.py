@@ -68,8 +68,8 @@ SECTIONS = {
     "streaming": (
         "Many lines",
         "`deberta run` with a text classifier of v3-xsmall's size over {lines:,} lines, {tokens:,} tokens, from the "
-        "start of the process to its end; and the model alone, on the same batches, made beforehand. The last line is "
-        "for the memory: it has {few:,} lines.",
+        "start of the process to its end; and the model alone, on the same batches, made beforehand. Its memory "
+        "peaked at {peak:,.0f} MB, and at {few_peak:,.0f} MB over the first {few:,} lines.",
     ),
     "tokenization": (
         "Tokenization",

@@ -19,12 +19,12 @@ from tools.benchmark.timing import samples
 LINES, FEW = 50_000, 5_000
 VOCABULARY = 8000
 WORDS = range(4, 13)  # in a line
-BASELINE, COMMAND, SHORT = "the model alone", "deberta run", "deberta run, a tenth of the lines"
+BASELINE, COMMAND = SUBJECTS = ("the model alone", "deberta run")
 ARCHITECTURE = "v3-xsmall"
 
 
 def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
-    """Rows of time and of peak memory; that of a tenth of the lines says whether it grows."""
+    """Rows of time; the peak memory, and that of a tenth of the lines, which says whether it grows."""
     if not session.options.get("text"):
         session.leave_out("streaming", "all", "it needs --text")
         return {}, []
@@ -32,23 +32,28 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
     tokenizer = DebertaV2Tokenizer.train(lines, VOCABULARY, model_max_length=512)
     folder = session.checkpoint(ARCHITECTURE, None, len(tokenizer), "ForSequenceClassification")
     tokenizer.save_pretrained(folder)
-    files = {}
-    for subject, count in ((BASELINE, LINES), (COMMAND, LINES), (SHORT, FEW)):
-        files[subject] = session.folder / f"{count}.txt"
-        files[subject].write_text("\n".join(lines[:count]) + "\n", encoding="utf-8")
-    peaks: dict[str, float] = {}
+    files = {count: session.folder / f"{count}.txt" for count in (LINES, FEW)}
+    for count, file in files.items():
+        file.write_text("\n".join(lines[:count]) + "\n", encoding="utf-8")
+    python, peaks = session.pythons["ours"], dict.fromkeys(files, 0.0)
 
     def call(subject: str) -> float:
         if subject == BASELINE:
-            command = [session.pythons["ours"], "-m", "tools.benchmark.streaming", str(folder), str(files[subject])]
+            command = [python, "-m", "tools.benchmark.streaming", str(folder), str(files[LINES])]
             return float(json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout))
-        seconds, peaks[subject] = run_command(session.pythons["ours"], folder, files[subject])
+        seconds, peaks[LINES] = run_command(python, folder, files[LINES])
         return seconds
 
-    measured = samples(list(files), call, session.rounds, warmups=0)
-    extras = {name: {"memory": peaks.get(name)} for name in measured}
-    facts = {"lines": LINES, "few": FEW, "tokens": sum(len(tokenizer(line)["input_ids"]) for line in lines)}
-    return facts, make_rows(ARCHITECTURE, f"{LINES:,} lines", measured, BASELINE, extras)
+    _, peaks[FEW] = run_command(python, folder, files[FEW])
+    measured = samples(SUBJECTS, call, session.rounds, warmups=0)
+    facts = {
+        "lines": LINES,
+        "few": FEW,
+        "tokens": sum(len(tokenizer(line)["input_ids"]) for line in lines),
+        "peak": peaks[LINES],
+        "few_peak": peaks[FEW],
+    }
+    return facts, make_rows(ARCHITECTURE, f"{LINES:,} lines", measured, BASELINE, {})
 
 
 def read_lines(file: Path, count: int) -> list[str]:
