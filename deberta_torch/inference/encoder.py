@@ -51,25 +51,23 @@ class PackedEncoder:
 
     def _run(self, hidden: Tensor, masks: Masks, output_hidden_states: bool) -> list[Tensor]:
         packing = pack_tokens(masks)
-        tokens = hidden.flatten(0, 1).float()
-        first = tokens = tokens if packing.kept is None else tokens[packing.kept]
+        first = rows = packing.take(hidden.flatten(0, 1).float())
         states = [hidden]
         for number, layer in enumerate(self._layers()):
-            if len(tokens):  # a batch may be padding alone, which has no range to quantize
-                tokens = layer(tokens, packing)
+            if len(rows):  # a batch may be padding alone, which has no range to quantize
+                rows = layer(rows, packing)
             if number == 0 and self._encoder.conv is not None:
-                tokens = self._convolve(first, tokens, packing, masks)
+                rows = self._convolve(first, rows, packing, masks)
             if output_hidden_states:
-                states.append(_unpack(tokens, packing, hidden))
-        return states if output_hidden_states and len(states) > 1 else [_unpack(tokens, packing, hidden)]
+                states.append(packing.put_back(rows, hidden))
+        return states if output_hidden_states and len(states) > 1 else [packing.put_back(rows, hidden)]
 
     def _convolve(self, encoder_input: Tensor, first_output: Tensor, packing: Packing, masks: Masks) -> Tensor:
         """The convolution reads neighbours, so it runs over padded texts."""
         like = encoder_input.new_empty((*masks.tokens.shape, encoder_input.shape[-1]))
         dtype = self._encoder.conv.conv.weight.dtype
-        padded = (_unpack(values, packing, like).to(dtype) for values in (encoder_input, first_output))
-        convolved = self._encoder.conv(*padded, masks.tokens).float().flatten(0, 1)
-        return convolved if packing.kept is None else convolved[packing.kept]
+        padded = (packing.put_back(values, like).to(dtype) for values in (encoder_input, first_output))
+        return packing.take(self._encoder.conv(*padded, masks.tokens).float().flatten(0, 1))
 
     def _layers(self) -> list[PackedLayer]:
         packed = self._packed
@@ -108,15 +106,6 @@ class _RefuseGradients(torch.autograd.Function):
             "An optimised encoder has no gradients in evaluation mode. Call model.train(), or deberta_torch.restore("
             "model), before the forward pass; or model.deberta.requires_grad_(False), to train a head alone."
         )
-
-
-def _unpack(tokens: Tensor, packing: Packing, like: Tensor) -> Tensor:
-    """`[T, C]` to `[B, L, C]` of the type and shape of `like`, 0 at what was left out."""
-    if packing.kept is None:
-        return tokens.view(like.shape).to(like.dtype)
-    padded = tokens.new_zeros((like.shape[0] * like.shape[1], tokens.shape[1]))
-    padded[packing.kept] = tokens
-    return padded.view(like.shape).to(like.dtype)
 
 
 class _Watch:

@@ -49,7 +49,7 @@ class PackedLayer:
         self._norms = [_Norm(attention.output.LayerNorm), _Norm(layer.output.LayerNorm)]
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
-        """`[T, C]` float32 to the same."""
+        """`[rows, C]` float32 to the same."""
         content = self._content(hidden).to(self._attention_dtype)
         context = self._attend(content, packing)
         hidden = self._norms[0](self._attended.plus(context, hidden))
@@ -59,16 +59,18 @@ class PackedLayer:
         return self._norms[1](self._narrow.plus(wide, hidden))
 
     def _attend(self, content: Tensor, packing: Packing) -> Tensor:
-        """Attends within each text: fused query, key and value `[T, 3 * H * D]` to `[T, H * D]`."""
-        if packing.kept is None:
+        """Attends within each text: fused query, key and value `[rows, 3 * H * D]` to `[rows, H * D]`."""
+        if packing.kept is None and packing.rows == packing.tokens:
             return self._attend_group(content, packing.groups[0])
         contexts = content.new_empty((len(content), self._heads * self._head_size))
         done = 0
         for group in packing.groups:
-            context = self._attend_group(content[group.tokens], group)
+            own = content[: packing.tokens] if group.tokens is None else content[group.tokens]
+            context = self._attend_group(own, group)
             real = context if group.written is None else context[group.written]
             contexts[done : done + len(real)] = real
             done += len(real)
+        contexts[done:] = contexts[done - 1]
         return contexts
 
     def _attend_group(self, content: Tensor, group: Group) -> Tensor:

@@ -12,6 +12,10 @@ from deberta_torch.masks import Masks
 
 # Texts whose lengths round up to the same multiple of this attend together.
 LENGTH_STEP = 16
+# Leading bits of the number of rows that are computed; the others are 0. oneDNN prepares its work for each number of
+# rows it meets, which takes milliseconds and half a megabyte for every shape of weights, and keeps it. So there are 16
+# numbers from a power of two to the next, and 6 % more rows than tokens at the most, 2 % on average.
+ROW_BITS = 5
 
 
 class Group(NamedTuple):
@@ -39,10 +43,33 @@ class Packing(NamedTuple):
     Attributes:
         kept: `[T]` integers, the tokens of the flattened batch that are computed; None for all.
         groups: the texts, together all computed tokens.
+        tokens: T.
     """
 
     kept: Tensor | None
     groups: tuple[Group, ...]
+    tokens: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows are computed: the tokens, and the last of them again up to a number of `ROW_BITS` bits."""
+        step = 1 << max(0, self.tokens.bit_length() - ROW_BITS)
+        return -(-self.tokens // step) * step
+
+    def take(self, flat: Tensor) -> Tensor:
+        """The rows of a flattened batch that are computed: `[B * L, C]` to `[rows, C]`."""
+        kept = flat if self.kept is None else flat[self.kept]
+        # Not zeros, whose range may be another, which int8 would have to hold.
+        return torch.cat([kept, kept[-1:].expand(self.rows - self.tokens, -1)]) if self.rows > self.tokens else kept
+
+    def put_back(self, rows: Tensor, like: Tensor) -> Tensor:
+        """`[rows, C]` to `[B, L, C]` of the type and shape of `like`, 0 at what was left out."""
+        tokens = rows[: self.tokens]
+        if self.kept is None:
+            return tokens.view(like.shape).to(like.dtype)
+        padded = tokens.new_zeros((like.shape[0] * like.shape[1], tokens.shape[1]))
+        padded[self.kept] = tokens
+        return padded.view(like.shape).to(like.dtype)
 
 
 def pack_tokens(masks: Masks) -> Packing:
@@ -53,7 +80,7 @@ def pack_tokens(masks: Masks) -> Packing:
     batch, length = masks.tokens.shape
     if masks.keys.shape[2] > 1 or bool(masks.tokens.all()):
         visible = masks.keys if masks.hides_keys else None
-        return Packing(None, (Group(None, None, visible, batch, length),))
+        return Packing(None, (Group(None, None, visible, batch, length),), batch * length)
     positions = torch.arange(length)
     first = torch.where(masks.tokens, positions, length).amin(dim=1).tolist()
     ends = (torch.where(masks.tokens, positions, -1).amax(dim=1) + 1).tolist()
@@ -84,4 +111,4 @@ def pack_tokens(masks: Masks) -> Packing:
                 padded,
             )
         )
-    return Packing(torch.cat(kept) if kept else positions[:0], tuple(groups))
+    return Packing(torch.cat(kept) if kept else positions[:0], tuple(groups), packed)
