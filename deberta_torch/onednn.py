@@ -54,6 +54,15 @@ def has_int8_dot_products() -> bool:
     return any(capabilities().get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
+def fuses(activation: str, dtype: torch.dtype) -> bool:
+    """Whether oneDNN computes an activation in the pass of products of this type, and not slower than by itself.
+
+    With AVX2 alone a float32 GELU in that pass takes five times as long as torch's own pass over the result.
+    """
+    quick = activation == "relu" or dtype == torch.int8 or bool(capabilities().get("avx512_f"))
+    return activation in FUSED_ACTIVATIONS and quick
+
+
 @functools.cache
 def available(dtype: torch.dtype = torch.float32) -> bool:
     """Whether the linear operators work here for numbers of this type: float32, bfloat16 or int8."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ml_dtypes
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from deberta_core.checkpoint import LazyWeights, LoadReport, load_weights, save_weights
 from deberta_core.config import BaseConfig
@@ -37,7 +38,7 @@ def load(
 ) -> tuple[Model, LoadReport]:
     """Builds a model without drawing weights and fills it from a checkpoint; arguments as in `from_pretrained`."""
     dtype = _choose_dtype(dtype)
-    with torch.device("meta"):  # no memory and no random numbers for what is filled next
+    with torch.device("meta"), _Undrawn():  # no memory and no random numbers for what is filled next
         model = cls(config)
     if isinstance(dtype, torch.dtype):
         model.to(dtype)  # before memory is taken: there never is a copy in float32
@@ -64,6 +65,18 @@ def load(
     if len(places) > 1:
         dispatch(model, places)
     return model.eval(), loaded.report
+
+
+class _Undrawn(TorchFunctionMode):
+    """Modules are made without the numbers that `torch.nn.init` would draw.
+
+    On the meta device there are none, but torch would import its compiler to find that out, which takes two seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def assign(model: PreTrainedModel, arrays: Mapping[str, np.ndarray]) -> None:

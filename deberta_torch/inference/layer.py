@@ -12,7 +12,7 @@ from deberta_torch.encoder import Layer
 from deberta_torch.inference.linears import Precision, make_linear
 from deberta_torch.inference.positions import KeptPositions
 from deberta_torch.inference.unpadding import Group, Packing
-from deberta_torch.onednn import FUSED_ACTIVATIONS
+from deberta_torch.onednn import fuses
 
 
 class PackedLayer:
@@ -39,7 +39,7 @@ class PackedLayer:
         weight, bias = weight.float().clone(), bias.float().clone()
         weight[:queries] *= inner.scale
         bias[:queries] *= inner.scale
-        fused = config.hidden_act if config.hidden_act in FUSED_ACTIVATIONS else None
+        fused = config.hidden_act if fuses(config.hidden_act, precision.products) else None
         self._activation = None if fused else ACTIVATION_FUNCTIONS[config.hidden_act]
         self._content = make_linear(weight, bias, precision)
         self._attended = make_linear(attention.output.dense.weight, attention.output.dense.bias, precision)

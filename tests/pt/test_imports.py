@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import deberta_torch
+from conformance.suite.cases import CASES
+
 _LISTING = """
 import sys
 import deberta_torch
@@ -18,8 +21,26 @@ def test_no_other_framework_is_loaded():
     assert not {"tensorflow", "keras", "tf_keras", "jax", "deberta_tf", "transformers"} & set(listing)
 
 
-def test_every_public_name_is_there():
-    import deberta_torch
+_ANSWERING = """
+import sys
+import torch
+import deberta_torch
+model = deberta_torch.optimize(deberta_torch.DebertaV2ForSequenceClassification.from_pretrained(sys.argv[1]))
+with torch.no_grad():
+    model(torch.ones(1, 5, dtype=torch.long))
+print(*sys.modules)
+"""
 
+
+def test_loading_and_answering_do_not_load_torchs_compiler(tmp_path):
+    deberta_torch.DebertaV2ForSequenceClassification(CASES["v3_like"].config).save_pretrained(tmp_path)
+    listing = subprocess.run(
+        [sys.executable, "-c", _ANSWERING, tmp_path], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "deberta_torch.inference.optimize" in listing
+    assert "torch._dynamo" not in listing  # two seconds
+
+
+def test_every_public_name_is_there():
     assert sorted(deberta_torch.__all__) == deberta_torch.__all__
     assert all(hasattr(deberta_torch, name) for name in deberta_torch.__all__)

@@ -94,8 +94,20 @@ def test_plain_torch_does_it_where_onednn_does_not_serve(monkeypatch):
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu", "tanh"])
-def test_activations_fused_and_not(activation):
+@pytest.mark.parametrize("cpu", [{"avx512_f": True}, {"avx2": True}])
+def test_activations_fused_and_not(activation, cpu, monkeypatch):
+    monkeypatch.setattr(onednn, "capabilities", lambda: cpu)
     compare(make("v3_like", hidden_act=activation), ids())
+
+
+def test_a_gelu_is_fused_where_that_is_quick(monkeypatch):
+    monkeypatch.setattr(onednn, "capabilities", lambda: {"avx2": True})
+    assert not onednn.fuses("gelu", torch.float32)
+    assert onednn.fuses("gelu", torch.int8)
+    assert onednn.fuses("relu", torch.float32)
+    monkeypatch.setattr(onednn, "capabilities", lambda: {"avx512_f": True})
+    assert onednn.fuses("gelu", torch.float32)
+    assert not onednn.fuses("silu", torch.float32)
 
 
 def test_the_state_dict_is_unharmed_and_restore_frees():
