@@ -214,6 +214,21 @@ def test_a_right_record(name, values):
     check(name, *records(values))
 
 
+def test_a_vocabulary_is_trained_on_texts_alone():
+    both = {"text": "A river.", "text_pair": "A mill.", "label": "entailment", "source": "a book"}
+    one = {"text": "A river.", "label": "1"}
+    cases = {TEXTS: [both, one], WORDS: [{"words": ["A", "mill"], "labels": ["O", "O"]}]}
+    cases[ANSWERS] = [QUESTION | {"answers": [], "id": "5"}]
+    cases[CHOICES] = [{"text": "A", "choices": ["b", "c"], "label": "0"}]
+    found = {name: [FINETUNE_TASKS[name].texts(one) for one in records(*values)] for name, values in cases.items()}
+    assert found == {
+        TEXTS: [["A river.", "A mill."], ["A river."]],
+        WORDS: [["A mill"]],
+        ANSWERS: [[QUESTION["question"], CONTEXT]],
+        CHOICES: [["A", "b", "c"]],
+    }
+
+
 def test_texts_and_pairs(make, config, small_tokenizer):
     work = make(TEXTS)
     own = config.replace(id2label=NLI, problem_type="single_label_classification")

@@ -98,9 +98,9 @@ class FinetuneTask(ABC):
         """Judges a model by records and the `features` made of them."""
 
     @classmethod
+    @abstractmethod
     def texts(cls, record: Record) -> list[str]:
         """The texts of a record, to train a vocabulary on."""
-        return [value for value in record.values.values() if isinstance(value, str)]
 
     def collate(self, features: Sequence[Feature]) -> Arrays:
         """Makes a batch: int64, or float32 where labels are floats."""

@@ -79,6 +79,12 @@ class TextClassification(FinetuneTask):
         names, is_new = find_classes(flat, config)
         return Head({"problem_type": problem, "id2label": names}, is_new)
 
+    @classmethod
+    def texts(cls, record: Record) -> list[str]:
+        """The text, and the second one where there is one."""
+        pair = record.values.get("text_pair")
+        return [entry(record, "text"), *([] if pair is None else [pair])]
+
     def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
         """Makes a row of every text or pair."""
         assert config.id2label is not None
