@@ -5,7 +5,8 @@ four times the worst error `tools/measure_tolerances.py` saw, rounded up to one 
 measurement. Measured 2026-11-22 with 11 seeds, so that each named case of both versions met every task and kind of
 labels once, in both frameworks: torch 2.13.0, TensorFlow 2.21.0, Keras 3.15.1, NumPy 2.4.6, x86-64 with AVX2. The worst
 cases are v1's talking heads (hidden states, attentions, logits), whose mixes add to the rounding of every layer. The
-rows "fused" are of 6 cases with 3 seeds each, in SDPA and flex attention, and of `test_attention_implementations.py`.
+rows "fused" are of 6 cases with 3 seeds each, in SDPA and flex attention, and of `test_attention_implementations.py`;
+the rows "optimized" are of all cases without talking heads with 11 seeds.
 """
 
 from __future__ import annotations
@@ -56,9 +57,11 @@ TOLERANCES: dict[str, Bound] = {
         3e-3, 6.6e-4, "50 steps; AdamW divides by the root of v: rounding noise of tiny gradients"
     ),
     "optimized bfloat16": Bound(
-        2e-1, 3.6e-2, "bfloat16 of 8 bits: 4e-3 a rounding, in products and attention, float32 between; 32 numbers wide"
+        3e-1, 6.4e-2, "bfloat16 of 8 bits: 4e-3 a rounding, in products and attention, float32 between; 32 numbers wide"
     ),
     "optimized int8": Bound(
-        7e-1, 1.6e-1, "one scale for all activations of a call, 7 bits on this CPU; 32 numbers wide. Products are exact"
+        7e-1,
+        3.5e-1,
+        "one scale for all activations of a call, 7 bits here; twice the worst: others' numbers are 1 away",
     ),
 }

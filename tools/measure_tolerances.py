@@ -16,10 +16,15 @@ from collections.abc import Iterator
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from conformance.suite.adapters import FRAMEWORKS, IMPLEMENTATIONS
+from conformance.suite.adapters import FRAMEWORKS, IMPLEMENTATIONS, REDUCED
 from conformance.suite.cases import CASES, LABEL_SETTINGS, random_params, task_inputs
 from conformance.suite.compare import FUSED_HALF_QUANTITIES, Comparison
-from conformance.suite.measure import compare_gradients_with_torch, compare_implementation, compare_values
+from conformance.suite.measure import (
+    compare_gradients_with_torch,
+    compare_implementation,
+    compare_reduced,
+    compare_values,
+)
 from conformance.suite.subjects import DEEP_NAMES, TASKS_AND_SETTINGS, Subject, deep_subject
 from conformance.tolerances import TOLERANCES
 
@@ -42,6 +47,9 @@ def measure(subject: Subject, framework: str) -> Iterator[Comparison]:
 
 def measure_fused(subject: Subject, implementation: str) -> Iterator[Comparison]:
     """Values in every dtype with the reference's."""
+    if implementation in REDUCED:
+        yield from compare_reduced(subject, implementation)
+        return
     for dtype in ("float32", *FUSED_HALF_QUANTITIES):
         yield from compare_implementation(subject, implementation, dtype)
 
@@ -64,7 +72,7 @@ def main() -> None:
     make, names = (deep_subject, DEEP_NAMES) if arguments.deep else (case_subject, arguments.cases)
     if arguments.fused:  # talking heads always get eager attention
         names = [name for name in names if not CASES[name].config.mixes_heads]
-    measured, look = (IMPLEMENTATIONS, measure_fused) if arguments.fused else (FRAMEWORKS, measure)
+    measured, look = ((*IMPLEMENTATIONS, *REDUCED), measure_fused) if arguments.fused else (FRAMEWORKS, measure)
     worst: dict[str, tuple[float, str]] = {}
     for name in names:
         for seed in range(arguments.first, arguments.first + arguments.seeds):

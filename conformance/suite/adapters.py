@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -227,18 +228,40 @@ class TorchOptimizedAdapter(TorchSdpaAdapter):
     """The same with the encoder of `deberta_torch.optimize`."""
 
     name = "torch optimized"
+    precision = "float32"
 
     def forward(self, inputs: Arrays) -> dict[str, Array]:
         """See `TorchSdpaAdapter`."""
+        from deberta_core.errors import DebertaWarning
         from deberta_torch import optimize
 
-        optimize(self.model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DebertaWarning)  # a CPU without the instructions emulates them
+            optimize(self.model, dtype=self.precision)
         return super().forward(inputs)
+
+
+class TorchOptimizedBfloat16Adapter(TorchOptimizedAdapter):
+    """The same with products and attention in bfloat16."""
+
+    name = "torch optimized bfloat16"
+    precision = "bfloat16"
+
+
+class TorchOptimizedInt8Adapter(TorchOptimizedAdapter):
+    """The same with 8-bit products."""
+
+    name = "torch optimized int8"
+    precision = "int8"
 
 
 # PyTorch again, with its other implementations of attention, and with packed weights.
 IMPLEMENTATIONS: dict[str, type[TorchSdpaAdapter]] = {
     adapter.name: adapter for adapter in (TorchSdpaAdapter, TorchFlexAdapter, TorchOptimizedAdapter)
+}
+# With weights and activations of fewer bits, which have bounds of their own.
+REDUCED: dict[str, type[TorchOptimizedAdapter]] = {
+    adapter.name: adapter for adapter in (TorchOptimizedBfloat16Adapter, TorchOptimizedInt8Adapter)
 }
 _PACKAGES = {"torch": ("torch",), "keras": ("tensorflow", "keras"), "transformers": ("torch", "transformers")}
 

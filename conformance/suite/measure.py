@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16
 import numpy as np
 
-from conformance.suite.adapters import IMPLEMENTATIONS, Array
+from conformance.suite.adapters import IMPLEMENTATIONS, REDUCED, Array
 from conformance.suite.compare import (
     FUSED_HALF_QUANTITIES,
     FUSED_QUANTITIES,
+    OPTIMIZED_QUANTITIES,
     Comparison,
     compare_outputs,
     output_scale,
@@ -42,6 +43,13 @@ def compare_implementation(subject: Subject, implementation: str, dtype: str = "
     quantities = dict.fromkeys(FUSED_QUANTITIES, FUSED_HALF_QUANTITIES[dtype])
     rounded = dataclasses.replace(subject, params=params, quantities=quantities, models={implementation: model})
     yield from compare_values(rounded, implementation)
+
+
+def compare_reduced(subject: Subject, implementation: str) -> Iterator[Comparison]:
+    """What an optimised encoder of fewer bits computes, with the reference's."""
+    bound = OPTIMIZED_QUANTITIES[REDUCED[implementation].precision]
+    quantities = dict.fromkeys(FUSED_QUANTITIES, bound)
+    yield from compare_values(dataclasses.replace(subject, quantities=quantities), implementation)
 
 
 def compare_gradients(subject: Subject, framework: str) -> Iterator[Comparison]:

@@ -8,13 +8,20 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from conformance.suite.adapters import FRAMEWORKS, IMPLEMENTATIONS, Array, ReferenceAdapter, TransformersAdapter
+from conformance.suite.adapters import (
+    FRAMEWORKS,
+    IMPLEMENTATIONS,
+    REDUCED,
+    Array,
+    ReferenceAdapter,
+    TransformersAdapter,
+)
 from conformance.suite.cases import CASES, LABEL_SETTINGS, folded_mask, random_inputs, random_params, task_inputs
 from conformance.suite.compare import DEEP_QUANTITIES
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.tasks import TASKS
 
-_ADAPTERS = {**FRAMEWORKS, **IMPLEMENTATIONS, "transformers": TransformersAdapter}
+_ADAPTERS = {**FRAMEWORKS, **IMPLEMENTATIONS, **REDUCED, "transformers": TransformersAdapter}
 
 
 @dataclass(eq=False)

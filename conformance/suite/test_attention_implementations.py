@@ -8,14 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from conformance.suite.adapters import IMPLEMENTATIONS
+from conformance.suite.adapters import IMPLEMENTATIONS, REDUCED
 from conformance.suite.cases import CASES
 from conformance.suite.compare import FUSED_HALF_QUANTITIES, worst_errors
 from conformance.suite.invariances import compare_changes
-from conformance.suite.measure import compare_fused_gradients, compare_implementation
+from conformance.suite.measure import compare_fused_gradients, compare_implementation, compare_reduced
 from conformance.suite.report import record
 from conformance.suite.subjects import GRADIENT_RUNS, ONE_SETTING, Subject, subject
-from deberta_torch import attention_blocks
+from deberta_torch import attention_blocks, onednn
 
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 WITHOUT_TALKING_HEADS = [name for name, case in CASES.items() if not case.config.mixes_heads]
@@ -89,6 +89,29 @@ def test_flex_with_every_mask_in_every_dtype(form, dtype):
     record(f"{case.name} {dtype}", "torch flex", errors)
 
 
+@pytest.mark.parametrize("implementation", REDUCED)
+@pytest.mark.parametrize("name", WITHOUT_TALKING_HEADS)
+def test_fewer_bits_in_every_case(implementation, name):
+    case = subject(name)
+    record(case.name, implementation, worst_errors(compare_reduced(case, implementation), check=True))
+
+
+@pytest.mark.parametrize("implementation", REDUCED)
+@pytest.mark.parametrize(("task", "setting"), ONE_SETTING)
+@pytest.mark.parametrize("name", ["v1_like", "v2_conv"])
+def test_fewer_bits_in_every_task(implementation, name, task, setting):
+    case = subject(name, task, setting, "right", True)
+    record(case.name, implementation, worst_errors(compare_reduced(case, implementation), check=True))
+
+
+@pytest.mark.parametrize("implementation", REDUCED)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", FEW)
+def test_fewer_bits_with_every_mask(implementation, name, form, blocks):
+    case = with_mask(subject(name), form)
+    record(case.name, implementation, worst_errors(compare_reduced(case, implementation), check=True))
+
+
 @implementations
 def test_nothing_changes(implementation):
     """Padding, holes and the order of a batch, as in `test_invariances.py`."""
@@ -109,3 +132,16 @@ def test_the_implementation_is_used_and_a_wrong_one_is_seen(monkeypatch):
     monkeypatch.setattr(attention_blocks, "skew", lambda products, length: right(products.roll(1, -1), length))
     with pytest.raises(AssertionError, match="fused"):
         worst_errors(compare_implementation(subject("v3_like"), "torch sdpa"), check=True)
+
+
+def test_wrong_products_of_fewer_bits_are_seen(monkeypatch):
+    """8-bit numbers whose zero is forgotten; projected rows in the place of others."""
+    right, case = onednn.quantize, subject("v3_like")
+    with monkeypatch.context() as patch:
+        patch.setattr(onednn, "quantize", lambda values: (*right(values)[:2], 0))
+        with pytest.raises(AssertionError, match="optimized int8"):
+            worst_errors(compare_reduced(case, "torch optimized int8"), check=True)
+    skewed = attention_blocks.skew
+    monkeypatch.setattr(attention_blocks, "skew", lambda products, length: skewed(products.roll(5, -1), length))
+    with pytest.raises(AssertionError, match="optimized bfloat16"):
+        worst_errors(compare_reduced(case, "torch optimized bfloat16"), check=True)

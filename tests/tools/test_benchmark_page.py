@@ -117,6 +117,20 @@ def test_a_single_cell_shows_everything_in_one_table(data):
     ]
 
 
+def test_of_one_round_no_spread_is_told(data):
+    section = data["sections"]["inference"]
+    section["rows"] = [
+        {**found, "ratio_low": found["ratio"], "ratio_high": found["ratio"]}
+        for found in section["rows"]
+        if found["cell"] == "1 × 16"
+    ]
+    section["rounds"], section["left_out"] = 1, []
+    text = page(data)
+    assert "AVX2; 1 round." in text
+    assert "of the rounds" not in text.partition("## How it was measured")[0]
+    assert "not there" not in text
+
+
 def test_without_a_baseline_times_are_shown(data):
     section = data["sections"]["inference"]
     section["rows"] = [

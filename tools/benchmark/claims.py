@@ -60,9 +60,9 @@ def sentences(section: str, rows: Sequence[Row]) -> list[str]:
 
 
 def spread(rows: Sequence[Row]) -> str:
-    """How far the rounds of a subject lie apart."""
+    """How far the rounds of a subject lie apart; nothing where there was only one."""
     compared = [row for row in rows if not is_baseline(row)]
-    if not compared:
+    if all(row["ratio_low"] == row["ratio_high"] for row in compared):
         return ""
     halves = [(row["ratio_high"] - row["ratio_low"]) / 2 / row["ratio"] for row in compared]
     return (

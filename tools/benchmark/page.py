@@ -123,11 +123,14 @@ def _where(data: dict[str, Any]) -> str:
     """Machines and versions, with the sections that were measured there."""
     places: dict[str, list[str]] = {}
     for name, found in data["sections"].items():
-        lines = [f"{found['machine']}; {', '.join(found['features']) or 'features unknown'}; {found['rounds']} rounds."]
+        rounds = "1 round" if found["rounds"] == 1 else f"{found['rounds']} rounds"
+        lines = [f"{found['machine']}; {', '.join(found['features']) or 'features unknown'}; {rounds}."]
         for environment, versions in found["versions"].items():
             listed = ", ".join(f"{package} {version}" for package, version in versions.items())
             lines.append(f"* {ENVIRONMENTS[environment][0]}: {listed}")
-        lines += [f"* not there: {what}" for name, (what, _) in ENVIRONMENTS.items() if name not in found["versions"]]
+        if found["left_out"]:  # a section may need none of them
+            missing = [what for name, (what, _) in ENVIRONMENTS.items() if name not in found["versions"]]
+            lines += [f"* not there: {what}" for what in missing]
         places.setdefault("\n".join([lines[0], "", *lines[1:]]), []).append(SECTIONS[name][0])
     return "\n".join(f"**{', '.join(names)}**: {text}\n" for text, names in places.items())
 

@@ -69,7 +69,7 @@ def down(rows: Sequence[Row]) -> str:
         "ms": lambda row: f"{row['seconds'] * MS:,.1f}",
         "times as fast": lambda row: MISSING if is_baseline(row) else f"{row['ratio']:.2f}",
         "half of the rounds": lambda row: (
-            MISSING if is_baseline(row) else f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
+            MISSING if _has_one_round(row) else f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
         ),
         "memory, MB": memory,
         "difference": difference,
@@ -77,6 +77,10 @@ def down(rows: Sequence[Row]) -> str:
     used = {name: show for name, show in columns.items() if any(show(row) not in (None, MISSING) for row in rows)}
     lines = [[row["subject"], *(show(row) or MISSING for show in used.values())] for row in rows]
     return markdown(["", *used], lines)
+
+
+def _has_one_round(row: Row) -> bool:
+    return is_baseline(row) or row["ratio_low"] == row["ratio_high"]
 
 
 def conversions(rows: Sequence[Row]) -> str:
