@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from deberta_core.checkpoint import LazyWeights, LoadReport, load_weights, save_weights
+from deberta_core.checkpoint.lazy import ALIGNMENT, blocks
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, name_list
 from deberta_torch.device_map import dispatch, find_places
@@ -46,7 +47,7 @@ def load(
     first = next(iter(places.values()))
     loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
     for name, place in places.items():
-        model.get_submodule(name).to_empty(device=place)
+        _take_memory(model.get_submodule(name), place)
     for module in model.modules():
         if isinstance(module, Encoder):
             module.reset_buffers(first)
@@ -54,17 +55,32 @@ def load(
     for name, module in model.named_modules():
         if any(f"{name}.{own}" in fresh for own, _ in module.named_parameters(recurse=False)):
             initialize(module, config.initializer_range)
+    parameters = dict(model.named_parameters())
+    for name in loaded.weights:
+        own = parameters[name]
+        if dtype == "auto" or (own.device.type == "cpu" and own.dtype == _stored_dtype(loaded.weights, name)):
+            own.data = _read(loaded.weights, name, own.device)
+        elif own.device.type != "meta":
+            for rows, array in blocks(loaded.weights, name):
+                own.data[rows].copy_(to_torch(array))
+                del array  # before the next one is read
     if dtype == "auto":
-        parameters = dict(model.named_parameters())
-        for name in loaded.weights:
-            parameters[name].data = _read(loaded.weights, name, parameters[name].device)
         for name in fresh:  # what the file lacks follows what it has
             parameters[name].data = parameters[name].data.to(model.dtype)
-    elif first.type != "meta":
-        assign(model, loaded.weights)
     if len(places) > 1:
         dispatch(model, places)
     return model.eval(), loaded.report
+
+
+def _take_memory(part: nn.Module, device: torch.device) -> None:
+    """Puts parameters without numbers in the place of those on the meta device.
+
+    As `to_empty`, which imports a part of torch's compiler, and with it SymPy, to do it.
+    """
+    for module in part.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            empty = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
+            setattr(module, name, nn.Parameter(empty, parameter.requires_grad))
 
 
 class _Undrawn(TorchFunctionMode):
@@ -99,12 +115,17 @@ def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None,
     config.save_pretrained(folder)
 
 
+def _stored_dtype(weights: LazyWeights, name: str) -> torch.dtype:
+    return to_torch(np.empty(0, weights.entries[name].dtype)).dtype
+
+
 def _read(weights: LazyWeights, name: str, device: torch.device) -> Tensor:
     """A parameter of a file, in its dtype; for the meta device nothing is read."""
     if device.type == "meta":
-        entry = weights.entries[name]
-        return to_torch(np.empty(0, entry.dtype)).new_empty(entry.shape, device=device)
-    return to_torch(weights[name]).to(device, copy=True)
+        return torch.empty(weights.entries[name].shape, dtype=_stored_dtype(weights, name), device=device)
+    tensor = to_torch(weights[name]).to(device)
+    # What is read is kept, not copied; but how products round may depend on where a matrix begins.
+    return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
 def _choose_dtype(dtype: torch.dtype | str | None) -> torch.dtype | str | None:

@@ -23,6 +23,7 @@ WHOLE = slice(None)
 BLOCK = 1 << 26
 # What Python's zip reader raises for damaged archives.
 ZIP_PROBLEMS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, UnicodeError, OverflowError)
+ALIGNMENT = 64  # bytes: where frameworks let their arrays begin, so that they can use what was read as it is
 _TILE = 16  # rows turned at a time: a cache line of float32
 _WORTH_THREADS = 1 << 20  # bytes
 _THREADS = min(4, os.cpu_count() or 1)

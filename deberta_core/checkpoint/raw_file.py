@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deberta_core.checkpoint.lazy import array_bytes, damaged
+from deberta_core.checkpoint.lazy import ALIGNMENT, array_bytes, damaged
 from deberta_core.errors import WeightError
 from deberta_core.parameters import Array
 
@@ -62,7 +62,9 @@ class RawFile:
         count = array_bytes(shape, dtype)
         if offset < 0 or offset + count > self.size:
             raise damaged(self.file, f"it has {self.size} bytes, and {count} at {offset} were asked for")
-        flat = np.empty(count, np.uint8)
+        flat = np.empty(count + ALIGNMENT, np.uint8)
+        first = -flat.ctypes.data % ALIGNMENT
+        flat = flat[first : first + count]
         view, done = flat.data, 0
         try:
             while done < count:

@@ -38,7 +38,7 @@ def test_loading_and_answering_do_not_load_torchs_compiler(tmp_path):
         [sys.executable, "-c", _ANSWERING, tmp_path], capture_output=True, text=True, check=True
     ).stdout.split()
     assert "deberta_torch.inference.optimize" in listing
-    assert "torch._dynamo" not in listing  # two seconds
+    assert not {"torch._dynamo", "sympy"} & set(listing)  # two seconds, and one
 
 
 def test_every_public_name_is_there():
