@@ -1,6 +1,7 @@
 """Bounds live in one table, and all of it is used."""
 
 import ast
+import re
 
 from conformance.suite.compare import (
     DEEP_QUANTITIES,
@@ -16,6 +17,17 @@ REFUSED = {"rtol", "atol", "rel_tol", "abs_tol"}
 # In the suite also functions that have a bound of their own, of which nobody says why it is that large.
 REFUSED_FUNCTIONS = {"allclose", "isclose", "assert_allclose", "assert_almost_equal", "approx"}
 SUITE = "conformance/"
+# The rows of the table in docs/policies.md, and the bounds each tells.
+TOLD = {
+    "hidden states, attentions, float32, small models": ("hidden", "attentions"),
+    "logits": ("logits",),
+    "gradients": ("gradient",),
+    "12 layers of 768: hidden states, logits": ("deep hidden", "deep logits"),
+    '"sdpa" and "flex": hidden states, logits': ("fused hidden", "fused logits"),
+    "float16; bfloat16": ("fused float16", "fused bfloat16"),
+    "`optimize`, bfloat16; int8": ("optimized bfloat16", "optimized int8"),
+    "transformers 4.57.1": ("golden", "golden gradient"),
+}
 
 
 def literal_bounds(source: str, file: str) -> list[int]:
@@ -60,6 +72,18 @@ def test_every_quantity_is_used(python_files):
     for source in python_files.values():
         used |= quantities_named(source)
     assert used == set(TOLERANCES)
+
+
+def test_the_page_of_policies_tells_the_bounds(root):
+    table = (root / "docs/policies.md").read_text(encoding="utf-8").partition("## How close")[2].partition("\n## ")[0]
+    told = {}
+    for line in table.splitlines():
+        if line.startswith("| "):
+            what, *_, bound = line.strip("| ").split(" | ")
+            told[what] = [float(number) for number in re.findall(r"\de-\d", bound)]
+    assert told.keys() - {"what"} == TOLD.keys()
+    for what, names in TOLD.items():
+        assert {TOLERANCES[name].limit for name in names} == set(told[what]), what
 
 
 def test_every_bound_has_a_reason():
