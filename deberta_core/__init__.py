@@ -27,7 +27,6 @@ from deberta_core.errors import (
     TokenizationError,
     WeightError,
 )
-from deberta_core.pipelines import pipeline
 from deberta_core.tokenization import (
     AddedToken,
     BatchEncoding,
@@ -64,5 +63,4 @@ __all__ = [
     "align_span_labels",
     "align_word_labels",
     "answer_windows",
-    "pipeline",
 ]

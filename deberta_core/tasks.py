@@ -35,6 +35,11 @@ class TaskSpec:
     h5_layers: tuple[str, ...]
     folds_choices: bool = False
 
+    @property
+    def auto_class(self) -> str:
+        """The name of the class that makes its models, of any version."""
+        return f"AutoModel{self.class_suffix.removeprefix('Model')}"
+
 
 BACKBONE = TaskSpec(
     name="backbone",

@@ -10,7 +10,7 @@ import pytest
 
 from deberta_core import DebertaV2Config
 from deberta_core.parameters import Array, expand
-from deberta_core.tokenization import DebertaV2Tokenizer
+from deberta_core.tokenization import DebertaTokenizer, DebertaV2Tokenizer, DebertaV2TokenizerFast
 from tests.hub import Hub
 
 # Real sentences, enough for a vocabulary of 500 tokens; nothing outside the repository is needed.
@@ -92,6 +92,18 @@ def prose() -> list[str]:
 def small_tokenizer(prose: list[str]) -> DebertaV2Tokenizer:
     """A tokenizer trained on `prose`; tests must not change it."""
     return DebertaV2Tokenizer.train(prose, 500, model_max_length=64)
+
+
+@pytest.fixture(scope="session")
+def small_byte_tokenizer(prose: list[str]) -> DebertaTokenizer:
+    """A v1 tokenizer trained on `prose`; tests must not change it."""
+    return DebertaTokenizer.train(prose, 500, model_max_length=64)
+
+
+@pytest.fixture(scope="session")
+def small_fast_tokenizer(small_tokenizer) -> DebertaV2TokenizerFast:
+    """`small_tokenizer`'s vocabulary in the fast class; tests must not change it."""
+    return DebertaV2TokenizerFast(small_tokenizer.serialized_model, model_max_length=64)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deberta_core.finetuning import Start
+from deberta_dual.finetuning import Start
 
 # Every switch of v3, small; dropout is off where two runs are compared.
 SIZES = {

@@ -26,9 +26,9 @@ from conformance.suite.subjects import (
     deep_subject,
     subject,
 )
-from deberta_core.cli import FAILED, USAGE, Parser
 from deberta_core.errors import DebertaError
 
+FAILED, USAGE = 1, 2  # exit statuses
 _CHOICES = {"torch": ("torch",), "tf": ("keras",), "both": tuple(FRAMEWORKS)}
 _EXTRAS = {"torch": "torch", "keras": "tf"}
 _OTHERS = ("transformers",)  # measured beside ours in the deep cases, where they are installed
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog="python -m conformance",
         description="Compares the installed frameworks with the float64 reference.",
         epilog=_EXAMPLE,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deberta_core.errors import InputError, name_list
-from deberta_core.frameworks import to_list
+from deberta_core.tensors import to_list
 
 Columns = dict[str, list[Any]]
 # Names that data sets give to what the models call `labels`.

@@ -15,8 +15,8 @@ from deberta_core.collation.masking import choose_places, cut_into_ngrams, mask_
 from deberta_core.collation.padding import DataCollatorWithPadding
 from deberta_core.collation.words import Word, WordStarts, words_by_ids, words_by_starts
 from deberta_core.errors import InputError
-from deberta_core.frameworks import worker_seed
 from deberta_core.inputs import IGNORED_LABEL
+from deberta_core.tensors import worker_seed
 
 _NO_WORD = -1  # in an array of word_ids
 

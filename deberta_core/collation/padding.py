@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from deberta_core.collation.columns import Columns, check_rows, collect_columns, to_array
 from deberta_core.errors import InputError
-from deberta_core.frameworks import to_tensor
 from deberta_core.inputs import IGNORED_LABEL
+from deberta_core.tensors import to_tensor
 
 # What the tokenizer's `pad` fills up; everything else must have one shape in all examples.
 PADDED = ("input_ids", "token_type_ids", "attention_mask", "special_tokens_mask", "offset_mapping")

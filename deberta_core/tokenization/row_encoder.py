@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deberta_core.errors import InputError
-from deberta_core.frameworks import to_list, to_tensor
+from deberta_core.tensors import to_list, to_tensor
 from deberta_core.tokenization.batch_encoding import BatchEncoding, Row
 from deberta_core.tokenization.lengths import Columns, LengthRule, length_rule, pad_columns, padded_length, windows
 from deberta_core.tokenization.subwords import Aligned, Span

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, ClassVar
 
 from deberta_core.errors import InputError, TokenizationError, one_of
-from deberta_core.frameworks import to_list
+from deberta_core.tensors import to_list
 from deberta_core.tokenization.special_tokens import (
     SPECIAL_NAMES,
     AddedToken,

@@ -1,9 +1,11 @@
 import importlib
+import importlib.metadata
 
 import pytest
 
-from deberta_core import cli
 from deberta_core.errors import ConfigError
+from deberta_dual import cli
+from deberta_dual.backends import installed_versions
 
 
 @pytest.fixture
@@ -11,9 +13,7 @@ def command(monkeypatch):
     """Puts a function in place of `deberta convert`."""
 
     def put(function):
-        from conformance.convert import command
-
-        monkeypatch.setattr(command, "main", function)
+        monkeypatch.setattr("deberta_dual.commands.convert.main", function)
 
     return put
 
@@ -89,3 +89,10 @@ def test_our_own_mistakes_keep_their_traceback(command):
     command(raising(AssertionError("ours")))
     with pytest.raises(AssertionError, match="ours"):
         cli.main(["convert"])
+
+
+def test_version_names_the_package_and_the_frameworks(capsys):
+    assert cli.main(["--version"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"deberta-dual {importlib.metadata.version('deberta-dual')} (")
+    assert all(f"{package} {version}" in out for package, version in installed_versions().items())

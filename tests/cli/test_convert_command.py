@@ -10,8 +10,8 @@ import safetensors.numpy
 
 from deberta_core import DebertaConfig
 from deberta_core.checkpoint import save_weights
-from deberta_core.cli import main
 from deberta_core.parameters import expand
+from deberta_dual.cli import main
 
 TASK = "sequence_classification"
 FRAMEWORKS = ("torch", "keras", "tensorflow")
@@ -143,9 +143,7 @@ def test_missing_source(tmp_path, capsys):
 
 @pytest.mark.parametrize(("passed", "status", "text"), [(True, 0, "verified"), (False, 1, "NOT the same")])
 def test_verify_decides_the_status(tmp_path, source, capsys, monkeypatch, passed, status, text):
-    from conformance.convert import verify
-
-    monkeypatch.setattr(verify, "verify", lambda source, target: passed)
+    monkeypatch.setattr("deberta_dual.commands.convert.verify", lambda source, target: passed)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # restored at the end
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     assert main(["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--verify"]) == status
@@ -159,7 +157,7 @@ def test_verify_decides_the_status(tmp_path, source, capsys, monkeypatch, passed
 def test_verify_with_both_frameworks(tmp_path, kind, request):
     """The whole command as a user runs it, in its own process."""
     source = request.getfixturevalue(kind)
-    code = "import sys; from deberta_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from deberta_dual.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--verify"]
     environment = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND",)}
     done = subprocess.run(
@@ -175,7 +173,7 @@ def test_converting_needs_no_framework(tmp_path, source):
 import sys
 for name in {FRAMEWORKS}:
     sys.modules[name] = None
-from deberta_core.cli import main
+from deberta_dual.cli import main
 sys.exit(main(["convert", {str(source)!r}, {str(tmp_path / "target")!r}, "--to", "h5"]))
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -9,10 +9,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from deberta_core import DebertaV2Config, pipeline
-from deberta_core.cli import main
-from deberta_core.finetuning import TrainingOptions
-from deberta_core.finetuning.command import TRAINING_OPTIONS
+from deberta_core import DebertaV2Config
+from deberta_dual import pipeline
+from deberta_dual.cli import main
+from deberta_dual.commands.finetune import TRAINING_OPTIONS
+from deberta_dual.finetuning import TrainingOptions
 
 SIZES = {
     "hidden_size": 16,

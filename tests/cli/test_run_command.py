@@ -15,13 +15,14 @@ import pytest
 pytest.importorskip("torch")
 
 from conformance.suite.compare import assert_close
-from deberta_core import DebertaV2Config, pipeline
+from deberta_core import DebertaV2Config
 from deberta_core.checkpoint import save_weights
-from deberta_core.cli import main
-from deberta_core.pipelines import PIPELINES
+from deberta_dual import pipeline
+from deberta_dual.cli import main
+from deberta_dual.pipelines import PIPELINES
 
 NLI = {0: "contradiction", 1: "entailment", 2: "neutral"}
-PROGRAM = "import sys; from deberta_core.cli import main; sys.exit(main())"
+PROGRAM = "import sys; from deberta_dual.cli import main; sys.exit(main())"
 PAIR = '{"text": "A soccer game with multiple people playing.", "text_pair": "Some people are playing a sport."}'
 
 

@@ -6,9 +6,9 @@ import safetensors.numpy
 
 from conformance.convert.inspection import inspect
 from deberta_core.checkpoint import FORMATS, save_weights
-from deberta_core.cli import main
 from deberta_core.errors import WeightError
 from deberta_core.parameters import expand
+from deberta_dual.cli import main
 
 TASK = "token_classification"
 

@@ -12,7 +12,7 @@ from deberta_core.checkpoint import FORMATS, save_weights
 WAIT = """
 import sys, time
 from conformance.convert.convert import convert
-from deberta_core.cli import end_as_interrupted
+from deberta_dual.cli import end_as_interrupted
 end_as_interrupted()
 count = 0
 def stop(size):
@@ -26,7 +26,7 @@ convert(sys.argv[1], sys.argv[2], sys.argv[3], force=True, count=stop)
 # Converts with room for files of so many bytes; a full disk gives the same error.
 LITTLE_ROOM = """
 import resource, signal, sys
-from deberta_core.cli import main
+from deberta_dual.cli import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 sys.exit(main(["convert", sys.argv[1], sys.argv[2], "--to", sys.argv[3], "--force"]))

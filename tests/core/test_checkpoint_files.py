@@ -355,6 +355,6 @@ def test_importing_needs_numpy_alone():
 import sys
 for name in ("h5py", "safetensors", "ml_dtypes", "torch", "tensorflow", "keras", "sentencepiece"):
     sys.modules[name] = None
-import deberta_core, deberta_core.checkpoint, deberta_core.cli, conformance.convert.convert
+import deberta_core, deberta_core.checkpoint, deberta_dual.cli, conformance.convert.convert
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -235,7 +235,6 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import deberta_core
 from deberta_core import DebertaV2Config, reference, config, presets, positions, parameters, inputs, outputs, tasks
-from deberta_core import cli
 made = DebertaV2Config(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
 params = {name: 0.1 + 0 * __import__("numpy").ones(p.shape) for name, p in parameters.expand(made, None).items()}
 print(reference.forward(made, params, {"input_ids": [[1, 2]]})["last_hidden_state"].shape)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("deberta_core", "deberta_torch", "deberta_tf", "conformance")
+PACKAGES = ("deberta_core", "deberta_torch", "deberta_tf", "conformance", "deberta_dual")
 _NOT_OURS = {"build", "dist", "demo-output", "__pycache__"}
 
 

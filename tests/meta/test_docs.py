@@ -12,8 +12,8 @@ PACKAGES = (
     "deberta_core",
     "deberta_core.reference",
     "deberta_core.checkpoint",
-    "deberta_core.pipelines",
-    "deberta_core.finetuning",
+    "deberta_dual.pipelines",
+    "deberta_dual.finetuning",
     "deberta_torch",
     "deberta_tf",
 )

@@ -36,7 +36,6 @@ ONLY_TORCH: dict[str, str] = {
     "attention_functions.py": "the same",
     "encoder.py Encoder.reset_buffers": "the index table is a constant in Keras, a buffer here",
     "layers.py initialize": "Keras draws weights by initializers given to layers",
-    "finetuning.py training_device": "Keras places variables itself",
     "linear.py": "MKL's products or oneDNN's: TensorFlow calls oneDNN everywhere",
     "models.py PreTrainedModel.attn_implementation": "one of several implementations of attention; Keras has one",
     "models.py PreTrainedModel.device": "Keras places variables itself",

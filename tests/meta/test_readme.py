@@ -22,7 +22,7 @@ FIRST_SCREEN = 60  # lines
 # so that a framework is imported once; what needs a shell has one.
 DRIVER = r"""
 import contextlib, io, json, os, re, shlex, subprocess, sys
-from deberta_core.cli import main
+from deberta_dual.cli import main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads only wait for each other in models as small as these
 

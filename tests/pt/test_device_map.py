@@ -16,7 +16,7 @@ import deberta_torch
 from conformance.suite.cases import CASES
 from deberta_core import DebertaConfig, InputError
 from deberta_core.checkpoint import LazyWeights
-from deberta_core.frameworks import array_model
+from deberta_dual.backends.torch import array_model
 from deberta_torch import DebertaV2ForMaskedLM, DebertaV2ForSequenceClassification, DebertaV2Model
 from deberta_torch.device_map import dispatch, find_places, spread
 

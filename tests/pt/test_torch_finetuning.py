@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from conformance.suite.compare import assert_close
-from deberta_core import DebertaV2Config, InputError, pipeline
-from deberta_core.finetuning import Start, TrainingOptions, finetune
+from deberta_core import DebertaV2Config, InputError
+from deberta_dual import pipeline
+from deberta_dual.finetuning import Start, TrainingOptions, finetune
 from deberta_torch import DebertaV2ForSequenceClassification
 from tests.finetuning_data import QUIET, SIZES, small_start, write_examples
 
@@ -119,7 +120,7 @@ def test_two_processes_learn_what_one_does(prose, tmp_path, small_tokenizer):
     start = small_start(tmp_path / "tokenizer", small_tokenizer, **QUIET)
     one = run(file, tmp_path / "one", start, task="token-classification")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    command += ["-m", "deberta_core.cli", "finetune", "--task=token-classification", f"--data={file}"]
+    command += ["-m", "deberta_dual.cli", "finetune", "--task=token-classification", f"--data={file}"]
     command += [f"--eval-data={file}", f"--output={tmp_path / 'two'}", "--framework=torch", "--device=cpu"]
     command += ["--preset=deberta-v3-small", f"--tokenizer={start.tokenizer}"]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in TRAINING.items()]

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from conformance.suite.compare import assert_close
-from deberta_core import DebertaConfig, DebertaV2Config, InputError, pipeline, reference
-from deberta_core.array_model import ArrayModel
-from deberta_core.pipelines import PIPELINES
+from deberta_core import DebertaConfig, DebertaV2Config, InputError, reference
+from deberta_dual import pipeline
+from deberta_dual.backends.protocol import ArrayModel
+from deberta_dual.pipelines import PIPELINES
 from deberta_torch import (
     DebertaForSequenceClassification,
     DebertaV2ForMaskedLM,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from conformance.suite.compare import assert_close
-from deberta_core.finetuning import TrainingOptions, finetune
+from deberta_dual.finetuning import TrainingOptions, finetune
 from deberta_tf import TFDebertaV2ForSequenceClassification
 from deberta_tf.optimizer import ParameterAdamW
 from tests.finetuning_data import small_start, write_examples

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from conformance.suite.compare import assert_close
-from deberta_core import InputError, pipeline
+from deberta_core import InputError
 from deberta_core.checkpoint import save_weights
-from deberta_core.frameworks import EAGER_BATCHES
 from deberta_core.parameters import expand
-from deberta_core.pipelines import PIPELINES
+from deberta_dual import pipeline
+from deberta_dual.backends.tf import EAGER_BATCHES
+from deberta_dual.pipelines import PIPELINES
 from deberta_tf import TFDebertaV2ForSequenceClassification, TFDebertaV2ForTokenClassification
 
 UNICODE = "Ünïcode: Zürich, 東京 and 😀 are\u00a0far\tfrom\n St. Mary's."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deberta_core.finetuning import Start, TrainingOptions, finetune
+from deberta_dual.finetuning import Start, TrainingOptions, finetune
 from tools.task_scores.__main__ import prepare
 from tools.task_scores.datasets import DATA_SETS
 from tools.task_scores.page import BEGIN, END, table

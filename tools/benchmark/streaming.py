@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deberta_core import pipeline
-from deberta_core.array_model import Arrays
-from deberta_core.pipelines.base import BATCHES_AHEAD, Pipeline
+from deberta_dual import pipeline
+from deberta_dual.backends.protocol import Arrays
+from deberta_dual.pipelines.base import BATCHES_AHEAD, Pipeline
 
 
 def main() -> None:

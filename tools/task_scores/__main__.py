@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from deberta_core.finetuning import FINETUNE_TASKS, read_records
+from deberta_dual.finetuning import FINETUNE_TASKS, read_records
 from tools.task_scores.baselines import BASELINES
 from tools.task_scores.datasets import DATA_SETS, DataSet, Files
 from tools.task_scores.page import write_table
@@ -119,7 +119,7 @@ def run(command: Sequence[str]) -> dict[str, Any]:
     threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "deberta_core.cli", *command],
+        [sys.executable, "-m", "deberta_dual.cli", *command],
         env=os.environ | threads,
         cwd=ROOT,
         capture_output=True,

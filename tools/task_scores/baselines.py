@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from deberta_core.finetuning.metrics import Metrics, answer_scores, classification_scores, entity_scores
-from deberta_core.finetuning.records import Record
+from deberta_dual.data.records import Record
+from deberta_dual.finetuning.metrics import Metrics, answer_scores, classification_scores, entity_scores
 
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 _WORD = re.compile(r"\w+")

@@ -18,7 +18,7 @@ class DataSet:
 
     Attributes:
         title: for the page.
-        task: a name of `deberta_core.finetuning.FINETUNE_TASKS`.
+        task: a name of `deberta_dual.finetuning.FINETUNE_TASKS`.
         prepare: takes the folder of data sets and one to write into; returns the files.
         metrics: of the test data, the ones shown.
         options: of the command, beyond those of all.

@@ -65,7 +65,7 @@ def read_lines(file: Path, count: int) -> list[str]:
 
 def run_command(python: str, folder: Path, file: Path) -> tuple[float, float]:
     """The seconds of the whole command, and its peak memory in MB."""
-    command = [python, "-m", "deberta_core.cli", "run", "--task=text-classification", f"--model={folder}"]
+    command = [python, "-m", "deberta_dual.cli", "run", "--task=text-classification", f"--model={folder}"]
     command += ["--device=cpu", "--framework=torch", f"--input={file}", f"--output={file}.out"]
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT)

@@ -1,0 +1,102 @@
+"""What an application asks of a framework: to load a model, to run it on arrays, to train it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+from deberta_core.config import BaseConfig
+
+if TYPE_CHECKING:
+    from deberta_dual.finetuning.run import Run
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayModel:
+    """A model in evaluation mode, as a function from named arrays to named arrays.
+
+    Attributes:
+        config: the configuration.
+        task: a name of `deberta_core.tasks.TASKS`; None for the backbone.
+        run: takes a batch, `input_ids`, `attention_mask` and `token_type_ids` `[B, L]` (`[B, N, L]` where the task
+            folds choices) of int64, and the places `[M, 2]`, row and token, at which alone the logits `[M, V]` of
+            masked LM are wanted; None for all other tasks. Returns the model's outputs by name, in float32.
+        compiles: whether a batch of a new shape costs a compilation, so that few shapes should be used.
+    """
+
+    config: BaseConfig
+    task: str | None
+    run: Callable[[Arrays, NDArray[Any] | None], Arrays]
+    compiles: bool = False
+
+
+class Backend(Protocol):
+    """A framework, as a module of this package; importing it imports the framework."""
+
+    def is_model(self, model: Any) -> bool:
+        """Whether an object is a model of this framework's package, or wraps one."""
+
+    def load_model(self, folder: Path, task: str | None, device: Any = None, dtype: Any = None) -> Any:
+        """Loads a model for inference.
+
+        Args:
+            folder: a checkpoint folder.
+            task: the task of the model; None for the backbone.
+            device: where to, by the framework's name for it; None is the best device there is.
+            dtype: of the computation, by the framework's name for it; None is float32.
+
+        Raises:
+            InputError: an unknown device or dtype.
+            ConfigError: see `from_pretrained`.
+            WeightError: see `from_pretrained`.
+        """
+
+    def check_device(self, model: Any, device: Any) -> None:
+        """Raises InputError if a model object is not on the device, and cannot be run there as it is."""
+
+    def array_model(self, model: Any, device: Any = None) -> ArrayModel:
+        """A model object as a function of arrays; a call leaves the object's mode as it is.
+
+        Args:
+            model: of this framework.
+            device: where it computes, if that is not where the model is.
+
+        Raises:
+            InputError: the framework has no such device.
+        """
+
+    def trainable_model(
+        self, config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
+    ) -> tuple[Any, tuple[str, ...]]:
+        """Makes a model to be trained, with parameters in float32.
+
+        Args:
+            config: the model's configuration.
+            task: its task.
+            folder: a checkpoint folder; None: nothing is loaded.
+            dtype: of products: "float32", or "bfloat16" in mixed precision.
+            device: where to; None is the best device there is.
+
+        Returns:
+            the model, and the names of the parameters that the folder lacks, or has in another shape.
+
+        Raises:
+            InputError: an unknown device.
+            WeightError: see `from_pretrained`.
+        """
+
+    def set_parameters(self, model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Sets parameters of a model by their names, from arrays in PyTorch's layout."""
+
+    def train(self, model: Any, run: Run, device: Any = None) -> None:
+        """Trains a model of `trainable_model` as a run says; it is in evaluation mode in the end.
+
+        What a step does depends on the step, the seed and the weights alone, so that a run that goes on from a state
+        ends as if it had not been interrupted.
+        """

@@ -1,0 +1,260 @@
+"""Keras on TensorFlow as a `Backend`; it trains with `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+import deberta_tf
+from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError
+from deberta_core.parameters import expand
+from deberta_core.tasks import task_spec
+from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_tf.models import Encoded, PreTrainedModel
+from deberta_tf.optimizer import ParameterAdamW
+from deberta_tf.weights import assign, parameter_variables
+
+if TYPE_CHECKING:
+    from deberta_dual.finetuning.run import Run
+
+STATE_FILE = "state.npz"
+BETAS, EPSILON = (0.9, 0.999), 1e-6
+PREFETCHED = 4  # batches made while the model computes
+# Batches a model computes op by op, before the seconds that a graph takes to make are likely to pay.
+EAGER_BATCHES = 8
+_SEED_STATE = "seed_generator_state"  # what Keras calls the variable that dropout draws from
+
+
+def is_model(model: Any) -> bool:
+    """See `Backend.is_model`."""
+    return isinstance(model, keras.Model) and hasattr(model, "config") and hasattr(model, "task")
+
+
+def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None) -> Any:
+    """See `Backend.load_model`; the dtype is one, or a policy, of Keras."""
+    with _on_device(device):
+        return _auto_class(task).from_pretrained(folder, dtype=_policy(dtype))
+
+
+def check_device(model: Any, device: Any) -> None:
+    """See `Backend.check_device`: a model computes on any device it is told."""
+
+
+def array_model(model: Any, device: Any = None) -> ArrayModel:
+    """See `Backend.array_model`."""
+    return ArrayModel(model.config, model.task, _Runner(model, device), compiles=bool(model.jit_compile))
+
+
+def trainable_model(
+    config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
+) -> tuple[Any, tuple[str, ...]]:
+    """See `Backend.trainable_model`."""
+    model_class = _auto_class(task).classes[config.model_type]
+    policy = _policy("mixed_bfloat16" if dtype == "bfloat16" else dtype)
+    with _on_device(device):
+        if folder is None:
+            return model_class(config, dtype=policy), tuple(expand(config, task))
+        options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+        model, report = model_class.from_pretrained(folder, config, dtype=policy, **options)
+    return model, (*report.missing, *(name for name, *_ in report.mismatched))
+
+
+def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """See `Backend.set_parameters`."""
+    assign(model, arrays)
+
+
+def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
+    """Trains a model as a run says, with `fit`.
+
+    Dropout's random numbers begin at the seed, and their state is saved, so that a run that goes on from a state ends
+    as if it had not been interrupted.
+
+    Args:
+        model: a task model with float32 variables.
+        run: gives the examples and takes the results.
+        device: where it computes.
+    """
+    with _on_device(device):
+        _fit(model, run)
+
+
+def _fit(model: PreTrainedModel, run: Run) -> None:
+    pieces = run.options.accumulation
+    variables = parameter_variables(model)
+    optimizer = ParameterAdamW(
+        run.options.learning_rate,
+        {variables[name].path: rates for name, rates in run.rates.items()},
+        beta_1=BETAS[0],
+        beta_2=BETAS[1],
+        epsilon=EPSILON,
+        global_clipnorm=run.options.clip,
+        gradient_accumulation_steps=pieces if pieces > 1 else None,
+    )
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer)  # no loss: the model has its own
+    for number, variable in enumerate(model.non_trainable_variables):
+        if _is_seed(variable):
+            variable.assign(np.array([run.options.seed, number], dtype="uint32"))
+    if run.first_step:
+        _read_state(run.folder.state_folder, model)
+    if run.has_stopped or run.first_step == run.steps:
+        return
+    model.fit(
+        _batches(model, run),
+        steps_per_epoch=run.interval * pieces,
+        epochs=-(-run.steps // run.interval),
+        initial_epoch=run.first_step // run.interval,
+        callbacks=[_Steps(run)],
+        shuffle=False,  # the run has its own order
+        verbose=0,
+    )
+
+
+class _Steps(keras.callbacks.Callback):
+    """Tells the run of every step, and does what it says."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run, self._step = run, run.first_step
+        self._losses: list[float] = []  # of this step's pieces
+        self._rows, self._total = 0, 0.0  # of this interval: rows, and the sum of their losses
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Training begins."""
+        self._run.start_clock()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """A piece begins."""
+        self.model.optimizer.learning_rate = self._run.rate(self._step)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """A piece is done, and with the last one of a step, the step."""
+        run, schedule = self._run, self._run.schedule
+        parts = schedule.parts(self._step)
+        rows = max(len(parts[len(self._losses)]), 1)
+        before, self._rows = self._total, self._rows + rows
+        self._total = float(logs["loss"]) * self._rows  # Keras tells the mean over the interval's rows
+        self._losses.append((self._total - before) / rows)
+        if len(self._losses) < len(parts):
+            return
+        loss = sum(self._losses) / len(parts)
+        run.step_done(self._step, loss, schedule.examples(self._step), sum(map(schedule.tokens, parts)))
+        self._losses = []
+        self._step += 1
+        if self._step == run.steps:  # the last interval may be shorter
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """An interval is done, which Keras calls an epoch."""
+        self._rows, self._total = 0, 0.0
+        stops = self._run.finish_interval(self._step - 1, lambda folder: _write_state(folder, self.model))
+        self.model.stop_training = stops or self.model.stop_training
+
+
+def _batches(model: PreTrainedModel, run: Run) -> Any:
+    """A `tf.data.Dataset` of inputs, labels and weights of all pieces, of any shape."""
+
+    def batches() -> Iterator[tuple[Arrays, Arrays, np.ndarray]]:
+        for step in range(run.first_step, run.steps):
+            for piece in run.pieces(step):
+                labels = {name: piece.batch[name] for name in model.spec.labels}
+                inputs = {name: values for name, values in piece.batch.items() if name not in labels}
+                # Keras takes the mean of the pieces' gradients, each from a mean over its own labels.
+                weight = piece.share * run.options.accumulation
+                yield inputs, labels, np.full(len(inputs["input_ids"]), weight, np.float32)
+
+    # Given a generator, Keras would take what its first two batches have in common for the shape of all.
+    shapes = keras.tree.map_structure(lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), next(batches()))
+    return tf.data.Dataset.from_generator(batches, output_signature=shapes).prefetch(PREFETCHED)
+
+
+def _all_variables(model: PreTrainedModel) -> list[keras.Variable]:
+    """Everything that training changes: parameters, random states, and what the optimizer keeps."""
+    return [*model.weights, *(v for v in model.non_trainable_variables if _is_seed(v)), *model.optimizer.variables]
+
+
+def _is_seed(variable: keras.Variable) -> bool:
+    return str(variable.path).endswith(_SEED_STATE)
+
+
+def _write_state(folder: Path, model: PreTrainedModel) -> None:
+    arrays = (keras.ops.convert_to_numpy(variable) for variable in _all_variables(model))
+    np.savez(folder / STATE_FILE, **{str(number): array for number, array in enumerate(arrays)})
+
+
+def _read_state(folder: Path, model: PreTrainedModel) -> None:
+    with np.load(folder / STATE_FILE) as state:
+        for number, variable in enumerate(_all_variables(model)):
+            variable.assign(state[str(number)])
+
+
+class _Runner:
+    """A model as `ArrayModel.run`: op by op at first, then as one graph for batches of any shape."""
+
+    def __init__(self, model: Any, device: Any) -> None:
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(f"Keras runs on {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow.")
+        self._model, self._device, self._batches = model, device, 0
+        self._graph: Callable[[Arrays], dict[str, Any]] | None = None
+        with _on_device(device):  # an unknown one is refused here
+            pass
+
+    def __call__(self, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
+        self._batches += 1
+        model = self._model
+        with _on_device(self._device):
+            if places is None:
+                outputs = self._compute(model, inputs)
+            else:
+                hidden = self._compute(model.deberta, inputs)["last_hidden_state"].numpy()
+                rows = hidden[None, places[:, 0], places[:, 1]]  # [1, M, C]
+                outputs = {"logits": model.predict_outputs(Encoded(rows, None, None, None))["logits"][0]}
+        return {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
+
+    def _compute(self, model: Any, inputs: Arrays) -> dict[str, Any]:
+        if self._batches <= EAGER_BATCHES:
+            return _named_tensors(model(inputs, training=False))
+        if self._graph is None:
+            self._graph = tf.function(
+                lambda batch: _named_tensors(model(batch, training=False)),
+                input_signature=[{name: tf.TensorSpec([None] * x.ndim, tf.int64) for name, x in inputs.items()}],
+                jit_compile=bool(model.jit_compile),
+            )
+        return self._graph(inputs)
+
+
+def _named_tensors(output: Any) -> dict[str, Any]:
+    return {name: value for name, value in output.items() if hasattr(value, "shape")}
+
+
+def _auto_class(task: str | None) -> Any:
+    return getattr(deberta_tf, f"TF{task_spec(task).auto_class}")
+
+
+def _policy(dtype: Any) -> Any:
+    try:
+        return None if dtype is None else keras.dtype_policies.get(dtype)
+    except (TypeError, ValueError):
+        raise InputError(f"dtype={dtype!r} is no dtype or policy of Keras. Give one such as 'bfloat16'.") from None
+
+
+@contextmanager
+def _on_device(device: Any) -> Iterator[None]:
+    if device is None:
+        yield
+        return
+    name = str(device).lower().replace("cuda", "gpu")
+    present = [found.name.removeprefix("/device:").lower() for found in tf.config.list_logical_devices()]
+    if name not in {*present, *(one.split(":")[0] for one in present)}:
+        raise InputError(f"device={device!r} is not here. TensorFlow has: {', '.join(present)}.")
+    with tf.device(name):
+        yield

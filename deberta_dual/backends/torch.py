@@ -1,0 +1,225 @@
+"""PyTorch as a `Backend`; it trains in one process, or in several that `torchrun` starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+import deberta_torch
+from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError
+from deberta_core.parameters import expand
+from deberta_core.tasks import task_spec
+from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_torch.device_map import choose_device
+from deberta_torch.models import Encoded, PreTrainedModel
+from deberta_torch.weights import assign
+
+if TYPE_CHECKING:
+    from deberta_dual.finetuning.metrics import Metrics
+    from deberta_dual.finetuning.run import Run
+
+STATE_FILE = "state.pt"
+BETAS, EPSILON = (0.9, 0.999), 1e-6
+
+
+def is_model(model: Any) -> bool:
+    """See `Backend.is_model`."""
+    return isinstance(model, nn.Module) and hasattr(model, "config") and hasattr(model, "task")
+
+
+def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None) -> Any:
+    """See `Backend.load_model`; on the CPU the model is optimised (`deberta_torch.optimize`)."""
+    place = choose_device(device, "auto" if device is None else None)
+    load = partial(_auto_class(task).from_pretrained, folder, device=place)
+    if getattr(place, "type", place) != "cpu":
+        return load(dtype=dtype)
+    model = load()
+    if dtype is None and model.config.mixes_heads:
+        return model  # talking heads have no fast encoder
+    return deberta_torch.optimize(model, "float32" if dtype is None else dtype)
+
+
+def check_device(model: Any, device: Any) -> None:
+    """See `Backend.check_device`: a model computes where it is."""
+    if device is not None and str(device) not in (model.device.type, str(model.device)):
+        raise InputError(f"device={device!r}, but the model is on {str(model.device)!r}. Move it with model.to(...).")
+
+
+def array_model(model: Any, device: Any = None) -> ArrayModel:
+    """See `Backend.array_model`; the device is not read."""
+    return ArrayModel(model.config, model.task, partial(_run, model))
+
+
+def trainable_model(
+    config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
+) -> tuple[Any, tuple[str, ...]]:
+    """See `Backend.trainable_model`; products take their dtype from autocast, not from the model."""
+    place = _training_device(device)
+    model_class = _auto_class(task).classes[config.model_type]
+    if folder is None:
+        return model_class(config).to(place), tuple(expand(config, task))
+    options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    model, report = model_class.from_pretrained(folder, config, device=place, **options)
+    return model, (*report.missing, *(name for name, *_ in report.mismatched))
+
+
+def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """See `Backend.set_parameters`."""
+    assign(model, arrays)
+
+
+def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
+    """Trains a model as a run says; it is in evaluation mode in the end.
+
+    What a step does depends on the step, the seed and the weights alone: dropout's random numbers begin anew with
+    each. So a run that goes on from a state ends as if it had not been interrupted.
+
+    Args:
+        model: a task model with float32 parameters.
+        run: gives the examples and takes the results.
+        device: not read: the model is where it was made.
+    """
+    with _processes(model.device) as (process, processes):
+        optimizer = torch.optim.AdamW(_groups(model, run), betas=BETAS, eps=EPSILON)
+        if run.first_step:
+            _read_state(run.folder.state_folder, model, optimizer)
+        trained = DistributedDataParallel(model) if processes > 1 else model
+        run.start_clock()
+        for step in range(run.first_step, run.steps):
+            if run.has_stopped:
+                break
+            torch.manual_seed(int(np.random.SeedSequence((run.options.seed, step, process)).generate_state(1)[0]))
+            totals = _step(trained.train(), optimizer, run, step, process, processes)
+            loss, tokens = _summed(totals, model.device).tolist()
+            run.step_done(step, loss, run.schedule.examples(step), int(tokens))
+            if run.ends_interval(step):
+                model.eval()
+                run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer), _agree)
+        model.eval()
+
+
+def _step(
+    trained: nn.Module, optimizer: torch.optim.Optimizer, run: Run, step: int, process: int, processes: int
+) -> Tensor:
+    """One step of the optimizer; this process's part of the loss, and its number of tokens, `[2]`."""
+    device = next(trained.parameters()).device
+    for group in optimizer.param_groups:
+        group["lr"] = run.rate(step) * group["share"]
+    optimizer.zero_grad(set_to_none=True)
+    totals = torch.zeros(2, dtype=torch.float64)
+    pieces = list(run.pieces(step, process, processes))
+    for number, piece in enumerate(pieces):
+        batch = {name: torch.from_numpy(array).to(device) for name, array in piece.batch.items()}
+        is_last = number + 1 == len(pieces)
+        waits = isinstance(trained, DistributedDataParallel) and not is_last  # for the gradients of the last piece
+        with trained.no_sync() if waits else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
+                loss = trained(**batch).loss * piece.share
+            (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
+        totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
+    if run.options.clip is not None:
+        nn.utils.clip_grad_norm_(trained.parameters(), run.options.clip)
+    optimizer.step()
+    return totals
+
+
+def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
+    """The parameters by their share of the learning rate and their weight decay."""
+    parameters = dict(model.named_parameters())
+    by_rates: dict[tuple[float, float], list[Tensor]] = {}
+    for name, rates in run.rates.items():
+        if parameters[name].requires_grad:
+            by_rates.setdefault(rates, []).append(parameters[name])
+    return [{"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in by_rates.items()]
+
+
+@contextmanager
+def _processes(device: torch.device) -> Iterator[tuple[int, int]]:
+    """The number of this process and of all; more than one where `torchrun` says so."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0, 1
+        return
+    if device.type != "cpu":
+        torch.accelerator.set_device_index(device)  # what is sent goes through the current one
+    distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
+    try:
+        yield distributed.get_rank(), distributed.get_world_size()
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+
+
+def _summed(totals: Tensor, device: torch.device) -> Tensor:
+    """The sum over all processes."""
+    if not distributed.is_initialized():
+        return totals
+    everywhere = totals.to(device)
+    distributed.all_reduce(everywhere)
+    return everywhere.cpu()
+
+
+def _agree(scores: Metrics) -> Metrics:
+    """The first process's scores: should rounding differ, all must still stop together."""
+    if not distributed.is_initialized():
+        return scores
+    shared = [scores]
+    distributed.broadcast_object_list(shared)
+    return shared[0]
+
+
+def _write_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, folder / STATE_FILE)
+
+
+def _read_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+    state = torch.load(folder / STATE_FILE, map_location=model.device, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+
+
+def _auto_class(task: str | None) -> Any:
+    return getattr(deberta_torch, task_spec(task).auto_class)
+
+
+def _training_device(device: Any) -> Any:
+    """Where a model is trained: the device that is named, that of this process under `torchrun`, or the best."""
+    place = choose_device(device, "auto" if device is None else None)
+    kind = getattr(place, "type", place)
+    own = os.environ.get("LOCAL_RANK")
+    return place if kind == "cpu" or own is None else torch.device(str(kind), int(own))
+
+
+def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
+    where = next(model.parameters()).device
+    with torch.inference_mode(), _evaluating(model):
+        tensors = {name: torch.from_numpy(array).to(where) for name, array in inputs.items()}
+        if places is None:
+            outputs = {name: value for name, value in model(**tensors).items() if isinstance(value, Tensor)}
+        else:
+            hidden = model.deberta(**tensors).last_hidden_state
+            rows, tokens = torch.from_numpy(places).to(where).unbind(1)
+            outputs = model.predict_outputs(Encoded(hidden[rows, tokens], None, None, None))
+        return {name: value.float().cpu().numpy() for name, value in outputs.items()}
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,64 @@
+"""`deberta inspect`: what a checkpoint holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from conformance.convert.inspection import Inspection, inspect
+from deberta_core.errors import name_list
+from deberta_dual.commands.parser import FAILED, Parser
+
+_EXAMPLE = """example:
+  deberta inspect my-model --check-values
+"""
+_SHOWN = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command.
+
+    Returns:
+        0, or 1 if there are problems.
+
+    Raises:
+        DebertaError: see `inspect`.
+        SystemExit: bad usage (2), or `--help` (0).
+    """
+    parser = Parser(
+        prog="deberta inspect",
+        description="Shows what a checkpoint holds: configuration, parameters, sizes, problems.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="DIR", help="a folder with config.json and weights, or a weight file")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the config.json, if it is not beside the weights")
+    parser.add_argument("--check-values", action="store_true", help="read all numbers too, and look for NaN")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    found = inspect(arguments.source, arguments.config, arguments.check_values)
+    print(json.dumps(asdict(found), indent=2, ensure_ascii=False) if arguments.json else _text(found))
+    return FAILED if found.problems else 0
+
+
+def _text(found: Inspection) -> str:
+    width = max((len(tensor.name) for tensor in found.tensors), default=0)
+    shards = f", {len(found.shards)} files" if found.shards else ""
+    lines = [
+        f"{found.file}: {found.format}{shards}",
+        f"{found.model}: {', '.join(f'{name}={found.config[name]}' for name in _SHOWN)}",
+        "",
+        *(f"{t.name:<{width}}  {t.dtype:<9}{t.size:>12,}  {t.shape}" for t in found.tensors),
+        "",
+        f"{found.parameters:,} parameters, {found.size:,} bytes in {len(found.tensors)} arrays: "
+        + ", ".join(f"{count} of {dtype}" for dtype, count in found.dtypes.items()),
+    ]
+    if found.dropped:
+        lines.append(f"not used by this model: {name_list(found.dropped)}")
+    if found.tied:
+        lines.append(f"second copies of tied parameters: {name_list(found.tied)}")
+    lines += [f"PROBLEM, {kind} ({len(names)}): {name_list(names)}" for kind, names in found.problems.items()]
+    return "\n".join([*lines, *([] if found.problems else ["no problems"])])

@@ -1,0 +1,206 @@
+"""A whole job of fine-tuning: from files of examples and a checkpoint to a checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deberta_core.checkpoint import checkpoint_folder
+from deberta_core.config import BaseConfig
+from deberta_core.errors import DebertaWarning, InputError, WeightError, name_list, one_of
+from deberta_core.initialization import draw_parameters
+from deberta_core.parameters import expand
+from deberta_core.tasks import BACKBONE_PREFIX
+from deberta_core.tokenization.lengths import NO_LIMIT
+from deberta_dual.backends import choose_framework, get_backend
+from deberta_dual.data.records import Record, read_records
+from deberta_dual.finetuning.folder import RunFolder
+from deberta_dual.finetuning.options import TrainingOptions
+from deberta_dual.finetuning.rates import parameter_rates
+from deberta_dual.finetuning.run import Report, Run, is_main
+from deberta_dual.finetuning.schedule import Schedule
+from deberta_dual.finetuning.start import Start
+from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask, Head
+from deberta_dual.finetuning.tasks.base import at
+from deberta_dual.pipelines.examples import check_count
+
+Files = str | Path | Sequence[str | Path]
+EVALUATION_ROWS = 32  # in a batch; the result does not depend on it
+
+
+def finetune(
+    task: str,
+    data: Files,
+    output: str | Path,
+    start: Start,
+    training: TrainingOptions | None = None,
+    *,
+    evaluation: Files = (),
+    test: Files = (),
+    columns: Mapping[str, str] | None = None,
+    problem_type: str | None = None,
+    max_length: int | None = None,
+    framework: str | None = None,
+    device: Any = None,
+    resume: bool = False,
+    force: bool = False,
+    report: Report | None = None,
+) -> list[dict[str, Any]]:
+    """Trains a model and saves it, with its tokenizer, in a folder that `pipeline` reads, in either framework.
+
+    The same data, start and options give the same numbers in PyTorch and Keras but for dropout and rounding, and in
+    PyTorch also in any number of processes started by `torchrun`. After every interval `output` holds the best model so
+    far, and the state from which a run that was killed goes on to the same end.
+
+    Args:
+        task: a name of `FINETUNE_TASKS`.
+        data: one file of examples or several, see `read_records`.
+        output: the folder to make.
+        start: what the training starts from.
+        training: how it goes; None: the defaults.
+        evaluation: files of examples by which the best model is chosen; none: the last is kept.
+        test: files of examples by which that model is judged at the end.
+        columns: names of entries -> what the files call them.
+        problem_type: of text-classification; None: what the labels show.
+        max_length: of a row, in tokens; None: what is usual for the task, or the model's limit.
+        framework: "torch" or "tf"; None: what is installed, PyTorch first.
+        device: where to; None: the best there is.
+        resume: go on with the unfinished run in `output`, if there is one.
+        force: replace what is in `output`.
+        report: is given every row when it is there.
+
+    Returns:
+        the rows, as in `metrics.jsonl`: "step", "epoch", "loss" (the mean since the row before), "learning_rate",
+        "tokens_per_second" and the scores, "eval_..."; the last one has "test_..." where there are test data.
+
+    Raises:
+        InputError: an argument or an example cannot be used, or `output` holds something else.
+        WeightError: the checkpoint does not fit, or the loss is no longer finite.
+        ConfigError: config.json, or a change to it, is wrong.
+        TokenizationError: the tokenizer's files are missing or wrong.
+        OSError: a file cannot be read or written.
+    """
+    if task not in FINETUNE_TASKS:
+        raise InputError(one_of("task", task, tuple(FINETUNE_TASKS)))
+    cls, training = FINETUNE_TASKS[task], training or TrainingOptions()
+    allowed = (*cls.entries, *cls.optional)
+    for name in columns or {}:
+        if name not in allowed:
+            raise InputError(f"columns: {one_of('entry', name, allowed)}")
+    files = map(Path, [*_paths(data), *_paths(evaluation), *_paths(test)])
+    for place in (*files, *start.folders()):
+        if place.resolve().is_relative_to(Path(output).resolve()):
+            raise InputError(f"{place} is in output={str(output)!r}, which is emptied first. Give another output.")
+    check_count("max_length", max_length, least=8, none="for what is usual")
+    if training.patience is not None and not evaluation:
+        raise InputError(f"patience={training.patience} needs examples to judge the model by. Give evaluation data.")
+    chosen = choose_framework(framework)
+    folder = RunFolder(output, resume=resume, force=force, is_main=is_main())
+    if resume and folder.is_finished():
+        warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
+        return folder.read_metrics()
+    records, judged, tested = (_records(cls, files, columns) for files in (data, evaluation, test))
+    source = None if start.model is None else checkpoint_folder(start.model)
+    config = start.config(source)
+    tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
+    head = cls.head(records, config, problem_type)
+    config = _fitted(config.replace(**head.changes), tokenizer, start)
+    length = max_length or _usual_length(cls, tokenizer, config)
+    if config.position_biased_input and length > config.max_position_embeddings:
+        raise InputError(
+            f"max_length={length} is more than max_position_embeddings={config.max_position_embeddings}, and the model "
+            f"adds absolute positions. Lower it."
+        )
+    work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS)
+    parts = [work.features(part, config) for part in (records, judged, tested)]
+    settings = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
+    schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed)
+
+    backend = get_backend(chosen)
+    model, missing = backend.trainable_model(config, cls.task, source, training.dtype, device)
+    fresh = _fresh_names(config, cls.task, missing, head)
+    backend.set_parameters(model, draw_parameters(config, cls.task, fresh, training.seed))
+    judge = partial(work.score, backend.array_model(model, device), judged, parts[1]) if judged else None
+    identity = {
+        "task": task,
+        "framework": chosen,
+        "start": str(start.model or start.preset),
+        "config": json.loads(json.dumps(config.to_dict())),
+        "data": dict(zip(("training", "evaluation", "test"), map(_digest, parts), strict=True)),
+        **asdict(training),
+    }
+
+    def save(target: Path) -> None:
+        model.save_pretrained(target, format="safetensors", max_shard_size=None)
+        tokenizer.save_pretrained(target)
+
+    folder.begin()
+    rates = parameter_rates(expand(config, cls.task), config, training.layer_decay, training.weight_decay)
+    with Run(schedule, training, rates, folder, identity, judge, cls.metric(config), save, report or _ignore) as run:
+        backend.train(model, run, device)
+        rows = run.rows
+    if tested and is_main():
+        best = backend.array_model(backend.load_model(folder.path, cls.task, device), device)
+        rows.append({f"test_{name}": value for name, value in work.score(best, tested, parts[2]).items()})
+        folder.save_metrics(rows)
+        (report or _ignore)(rows[-1])
+    folder.finish()
+    return rows
+
+
+def _paths(files: Files) -> list[str | Path]:
+    return [files] if isinstance(files, str | Path) else list(files)
+
+
+def _records(cls: type[FinetuneTask], files: Files, columns: Mapping[str, str] | None) -> list[Record]:
+    records = read_records(named, columns) if (named := _paths(files)) else []
+    for record in records:
+        with at(record):
+            cls.check(record)
+    return records
+
+
+def _usual_length(cls: type[FinetuneTask], tokenizer: Any, config: BaseConfig) -> int:
+    limit: int = min(tokenizer.model_max_length, config.max_position_embeddings)
+    if tokenizer.model_max_length < NO_LIMIT and not config.position_biased_input:
+        limit = tokenizer.model_max_length
+    return min(cls.max_length or limit, limit)
+
+
+def _fitted(config: BaseConfig, tokenizer: Any, start: Start) -> BaseConfig:
+    """The configuration with the tokenizer's vocabulary; one of a checkpoint must be large enough as it is."""
+    if start.preset is not None:
+        return config.replace(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+    if len(tokenizer) > config.vocab_size:
+        raise InputError(
+            f"the tokenizer has {len(tokenizer)} tokens, but the model vocab_size={config.vocab_size}. Use that "
+            f"of the model."
+        )
+    return config
+
+
+def _fresh_names(config: BaseConfig, task: str, missing: Sequence[str], head: Head) -> set[str]:
+    """The parameters that start fresh: what the checkpoint lacks, and a classifier of other classes.
+
+    Raises:
+        WeightError: it lacks a part of the backbone, or has one of another shape.
+    """
+    names = expand(config, task)
+    backbone = [name for name in missing if name.startswith(BACKBONE_PREFIX)]
+    if backbone and len(missing) < len(names):
+        raise WeightError(f"The checkpoint does not fit the configuration: {name_list(backbone)}. Change fewer fields.")
+    return {*missing, *(name for name in names if head.is_new and name.startswith("classifier."))}
+
+
+def _digest(features: Sequence[Mapping[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(features).encode()).hexdigest()
+
+
+def _ignore(row: Mapping[str, Any]) -> None:
+    pass

@@ -1,0 +1,178 @@
+"""A run of training, whatever framework computes it: when to evaluate, to save and to stop."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from deberta_core.errors import WeightError
+from deberta_dual.finetuning.folder import RunFolder
+from deberta_dual.finetuning.metrics import Metrics
+from deberta_dual.finetuning.options import TrainingOptions
+from deberta_dual.finetuning.rates import rate_at
+from deberta_dual.finetuning.schedule import Piece, Schedule
+from deberta_dual.progress import StatusLine, bar
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes: the only one, or the first that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+class Run:
+    """What a framework's loop asks, and what it tells.
+
+    Args:
+        schedule: the examples of each step.
+        options: of the training.
+        rates: for every parameter its share of the learning rate, and its weight decay.
+        folder: where everything is written.
+        identity: what must be the same for the run to be resumed.
+        evaluate: judges the model as it is; None without data to judge it by.
+        metric: of the evaluation, the one that says which model is the best.
+        save_model: writes the model and its tokenizer into a folder.
+        report: is given every row of scores.
+
+    Attributes:
+        first_step: the number of the step to begin with.
+        interval: steps between two evaluations.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        options: TrainingOptions,
+        rates: Mapping[str, tuple[float, float]],
+        folder: RunFolder,
+        identity: Mapping[str, Any],
+        evaluate: Callable[[], Metrics] | None,
+        metric: str,
+        save_model: Callable[[Path], None],
+        report: Report,
+    ) -> None:
+        self.schedule, self.options, self.rates, self.folder = schedule, options, rates, folder
+        self._identity, self._evaluate, self._metric = identity, evaluate, metric
+        self._save_model, self._report = save_model, report
+        self.interval = min(options.evaluate_every or schedule.steps_per_epoch, schedule.steps)
+        state = folder.state(identity) or {}
+        self.first_step: int = state.get("step", 0)
+        self.rows: list[dict[str, Any]] = state.get("rows", [])
+        self._best: float | None = state.get("best")
+        self._worse: int = state.get("worse", 0)
+        self.has_stopped: bool = state.get("stopped", False)
+        self._status = StatusLine()
+        self._loss, self._examples, self._tokens, self._seconds = 0.0, 0, 0, 0.0
+        self._since = time.perf_counter()
+
+    def __enter__(self) -> Run:
+        self._status.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._status.__exit__(*error)
+
+    @property
+    def steps(self) -> int:
+        """The number of the last step, and one."""
+        return self.schedule.steps
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return rate_at(step, self.steps, self.options.learning_rate, self.options.warmup)
+
+    def pieces(self, step: int, process: int = 0, processes: int = 1) -> Iterator[Piece]:
+        """What a process learns from in a step; see `Schedule.pieces`."""
+        return self.schedule.pieces(step, process, processes)
+
+    def start_clock(self) -> None:
+        """Tells that training goes on, after what is not counted."""
+        self._since = time.perf_counter()
+
+    def step_done(self, step: int, loss: float, examples: int, tokens: int) -> None:
+        """Counts a step.
+
+        Args:
+            step: its number.
+            loss: the mean over its labels.
+            examples: how many there were.
+            tokens: real ones, over all processes.
+
+        Raises:
+            WeightError: the loss is not finite; no later step would mend the weights.
+        """
+        if not math.isfinite(loss):
+            raise WeightError(
+                f"the loss of step {step + 1} is {loss}. Lower the learning rate, or check the first weights."
+            )
+        self._loss, self._examples = self._loss + loss * examples, self._examples + examples
+        self._tokens += tokens
+        now = time.perf_counter()
+        self._seconds, self._since = self._seconds + now - self._since, now
+        if self._status.is_due():
+            speed = f"{self._tokens / self._seconds:,.0f} tokens/s"
+            done = bar((step + 1) / self.steps)
+            self._status.draw(f"{done} step {step + 1:,} of {self.steps:,}, loss {self._mean_loss():.4f}, {speed} ")
+
+    def ends_interval(self, step: int) -> bool:
+        """Whether the model is judged and saved after this step."""
+        return (step + 1) % self.interval == 0 or step + 1 == self.steps
+
+    def finish_interval(
+        self, step: int, write_state: Callable[[Path], None], agree: Callable[[Metrics], Metrics] | None = None
+    ) -> bool:
+        """Judges the model, saves it if it is the best so far, and a state to resume from.
+
+        Args:
+            step: the last one.
+            write_state: writes what the framework needs to go on into a folder; called in one process alone.
+            agree: makes one result of those of several processes.
+
+        Returns:
+            whether training stops.
+        """
+        row: dict[str, Any] = {
+            "step": step + 1,
+            "epoch": (step + 1) / self.schedule.steps_per_epoch,
+            "loss": self._mean_loss(),
+            "learning_rate": self.rate(step),
+            "tokens_per_second": self._tokens / max(self._seconds, 1e-9),
+        }
+        self._loss, self._examples, self._tokens, self._seconds = 0.0, 0, 0, 0.0
+        is_best = True
+        if self._evaluate is not None:
+            scores = self._evaluate()
+            scores = agree(scores) if agree else scores
+            row |= {f"eval_{name}": value for name, value in scores.items()}
+            is_best = self._best is None or scores[self._metric] > self._best
+            self._best = scores[self._metric] if is_best else self._best
+            self._worse = 0 if is_best else self._worse + 1
+        self.rows.append(row)
+        patience = self.options.patience
+        self.has_stopped = patience is not None and self._worse >= patience
+        if is_main():
+            # The model first: should the state not be reached, the interval is run again, and gives the same model.
+            if is_best:
+                self._save_model(self.folder.path)
+            self.folder.save_metrics(self.rows)
+            progress = {
+                "identity": self._identity,
+                "step": step + 1,
+                "rows": self.rows,
+                "best": self._best,
+                "worse": self._worse,
+                "stopped": self.has_stopped,
+            }
+            self.folder.save_state(progress, write_state)
+            self._report(row)
+        self.start_clock()
+        return self.has_stopped
+
+    def _mean_loss(self) -> float:
+        return self._loss / max(self._examples, 1)

@@ -1,0 +1,144 @@
+"""What every task of fine-tuning does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from deberta_core.collation import DataCollatorWithPadding
+from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError, TokenizationError
+from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.data.records import Record
+from deberta_dual.finetuning.metrics import Metrics
+from deberta_dual.finetuning.schedule import Feature
+from deberta_dual.pipelines.batches import ModelRow, run_rows
+
+MODEL_ROW = ("input_ids", "token_type_ids", "attention_mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head that the training data ask for.
+
+    Attributes:
+        changes: fields of the configuration.
+        is_new: whether its classifier must start fresh, even where a checkpoint has one of that shape.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    is_new: bool = False
+
+
+class FinetuneTask(ABC):
+    """A task around its data.
+
+    Args:
+        tokenizer: the model's own.
+        max_length: of a row, in tokens.
+        batch_size: rows in a batch of an evaluation.
+
+    Attributes:
+        name: of the pipeline that answers with the trained model.
+        task: of the model, a name of `deberta_core.tasks.TASKS`.
+        entries: what a record must hold.
+        optional: what it may hold besides.
+        max_length: what is usual, in tokens; None: what the model can read.
+        collator: makes batches of features.
+    """
+
+    name: ClassVar[str]
+    task: ClassVar[str]
+    entries: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]] = ()
+    max_length: ClassVar[int | None] = None
+    collator: ClassVar[type[DataCollatorWithPadding]] = DataCollatorWithPadding
+
+    def __init__(self, tokenizer: Any, *, max_length: int, batch_size: int) -> None:
+        self.tokenizer, self.length, self.batch_size = tokenizer, max_length, batch_size
+
+    @classmethod
+    @abstractmethod
+    def check(cls, record: Record) -> None:
+        """Raises InputError unless the entries have the form they should; all else takes that for granted."""
+
+    @classmethod
+    @abstractmethod
+    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
+        """Reads off the training data which head they need.
+
+        Args:
+            records: all of them.
+            config: of the model that the training starts from.
+            problem_type: as in a configuration, where the task has several; None: what the data show.
+
+        Raises:
+            InputError: the labels cannot be used together; or the data have no such head.
+        """
+
+    @abstractmethod
+    def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
+        """Makes labelled rows of tokens, as the collator takes them.
+
+        Raises:
+            InputError: a record cannot be used; it says which, and why.
+            TokenizationError: a text is not valid Unicode; it says whose.
+        """
+
+    @classmethod
+    @abstractmethod
+    def metric(cls, config: BaseConfig) -> str:
+        """The one of `score` that says which model is the best; more of it is better."""
+
+    @abstractmethod
+    def score(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Metrics:
+        """Judges a model by records and the `features` made of them."""
+
+    @classmethod
+    @abstractmethod
+    def texts(cls, record: Record) -> list[str]:
+        """The texts of a record, to train a vocabulary on."""
+
+    def collate(self, features: Sequence[Feature]) -> Arrays:
+        """Makes a batch: int64, or float32 where labels are floats."""
+        batch: Arrays = self.collator(self.tokenizer).collate(features)
+        return batch
+
+    def count(self, feature: Feature) -> int:
+        """How many labels of a row count in the loss."""
+        return 1
+
+    def encode(self, text: Any, pair: Any = None, **options: Any) -> Any:
+        """The model's inputs; what is too long is cut off."""
+        encoding = self.tokenizer(text, pair, truncation=True, max_length=self.length, **options)
+        return {name: encoding[name] for name in self.tokenizer.model_input_names}
+
+    def outputs(self, model: ArrayModel, features: Sequence[Feature]) -> list[Arrays]:
+        """The model's outputs for rows, in their order."""
+        rows = [ModelRow({name: feature[name] for name in MODEL_ROW}) for feature in features]
+        found = dict(run_rows(model, rows, self.batch_size, self.tokenizer.pad_token_id or 0))
+        return [found[number] for number in range(len(rows))]
+
+
+def entry(record: Record, name: str) -> Any:
+    """An entry of a record.
+
+    Raises:
+        InputError: there is none; the message names those that are there.
+    """
+    if record.values.get(name) is None:
+        there = ", ".join(sorted(map(str, record.values))) or "nothing"
+        raise InputError(f"there is no {name!r}, but: {there}. Say which it is: --columns {name}=COLUMN.")
+    return record.values[name]
+
+
+@contextmanager
+def at(record: Record) -> Iterator[None]:
+    """Adds the place of the record to errors raised within."""
+    try:
+        yield
+    except (InputError, TokenizationError) as problem:
+        raise type(problem)(f"{record.place}: {problem}") from None

@@ -1,0 +1,85 @@
+"""One of several texts that may follow a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from deberta_core.collation import DataCollatorForMultipleChoice
+from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError
+from deberta_dual.backends.protocol import ArrayModel
+from deberta_dual.data.records import Record
+from deberta_dual.finetuning.metrics import Metrics
+from deberta_dual.finetuning.schedule import Feature
+from deberta_dual.finetuning.tasks.base import MODEL_ROW, FinetuneTask, Head, at, entry
+from deberta_dual.pipelines.examples import check_text
+
+
+class MultipleChoice(FinetuneTask):
+    """Records: {"text", "choices", "label"}: a text, a list of texts, and the number of the right one, from 0.
+
+    All records have the same number of choices.
+    """
+
+    name = "multiple-choice"
+    task = "multiple_choice"
+    entries = ("text", "choices", "label")
+    collator = DataCollatorForMultipleChoice
+
+    @classmethod
+    def check(cls, record: Record) -> None:
+        """A text, a list of texts, and the number of one."""
+        text, choices, label = (entry(record, name) for name in cls.entries)
+        check_text("text", text)
+        if not isinstance(choices, list) or len(choices) < 2:
+            raise InputError(f"choices={choices!r:.40} must be a list of at least two texts.")
+        for choice in choices:
+            check_text("a choice", choice)
+        if str(label) not in map(str, range(len(choices))):
+            raise InputError(f"the label {label!r} is no number of a choice, 0 to {len(choices) - 1}.")
+
+    @classmethod
+    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
+        """There is one head only."""
+        if problem_type is not None:
+            raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
+        return Head()
+
+    @classmethod
+    def texts(cls, record: Record) -> list[str]:
+        """The text and the choices."""
+        return [entry(record, "text"), *entry(record, "choices")]
+
+    def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
+        """Makes a row for each choice of every record."""
+        number = len(entry(records[0], "choices")) if records else 0
+        features = []
+        for record in records:
+            text, choices, label = (entry(record, name) for name in self.entries)
+            with at(record):
+                if len(choices) != number:
+                    raise InputError(
+                        f"there are {len(choices)} choices, but the first example has {number}. Give all equally many."
+                    )
+                features.append({**self.encode([text] * number, choices), "labels": int(label)})
+        return features
+
+    @classmethod
+    def metric(cls, config: BaseConfig) -> str:
+        """The share of right choices."""
+        return "accuracy"
+
+    def score(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Metrics:
+        """Accuracy."""
+        names = [name for name in MODEL_ROW if name in features[0]]
+        rows = [
+            {name: feature[name][choice] for name in names}
+            for feature in features
+            for choice in range(len(feature["input_ids"]))
+        ]
+        logits = np.concatenate([output["logits"] for output in self.outputs(model, rows)])
+        found = logits.reshape(len(features), -1).argmax(axis=1)
+        return {"accuracy": float((found == [feature["labels"] for feature in features]).mean())}

@@ -1,0 +1,114 @@
+"""Classes of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deberta_core.collation import DataCollatorForTokenClassification, align_word_labels
+from deberta_core.config import BaseConfig
+from deberta_core.errors import InputError
+from deberta_core.inputs import IGNORED_LABEL
+from deberta_dual.backends.protocol import ArrayModel
+from deberta_dual.data.records import Record
+from deberta_dual.finetuning.labels import OUTSIDE, ClassIds, check_label, find_classes
+from deberta_dual.finetuning.metrics import Metrics, entity_scores
+from deberta_dual.finetuning.schedule import Feature
+from deberta_dual.finetuning.tasks.base import FinetuneTask, Head, at, entry
+
+# What a feature holds for the scores alone.
+RECORD, WORDS = "record", "word_ids"
+
+
+class TokenClassification(FinetuneTask):
+    """Records: {"words", "labels"}, two lists of equal length.
+
+    The first token of a word has the word's label, the others have none, so that the pipeline's aggregation strategy
+    "first" gives what was trained. What is too long is read in several windows.
+    """
+
+    name = "token-classification"
+    task = "token_classification"
+    entries = ("words", "labels")
+    collator = DataCollatorForTokenClassification
+
+    @classmethod
+    def check(cls, record: Record) -> None:
+        """As many labels as words."""
+        words, labels = entry(record, "words"), entry(record, "labels")
+        if not isinstance(words, list) or not isinstance(labels, list) or len(words) != len(labels) or not words:
+            raise InputError("words and labels must be two lists of the same length, at least 1.")
+        for word, label in zip(words, labels, strict=True):
+            if not isinstance(word, str):
+                raise InputError(f"words hold {word!r:.60}, of type {type(word).__name__}. A word must be a str.")
+            check_label(label)
+
+    @classmethod
+    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
+        """Finds the classes."""
+        if problem_type is not None:
+            raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
+        names, is_new = find_classes([label for record in records for label in entry(record, "labels")], config)
+        return Head({"id2label": names}, is_new)
+
+    @classmethod
+    def texts(cls, record: Record) -> list[str]:
+        """The words as one text."""
+        return [" ".join(entry(record, "words"))]
+
+    def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
+        """Makes the windows of every text."""
+        assert config.id2label is not None
+        ids = ClassIds(config.id2label)
+        features: list[dict[str, Any]] = []
+        for number, record in enumerate(records):
+            with at(record):
+                labels = [ids[label] for label in entry(record, "labels")]
+                features += self._windows(entry(record, "words"), labels, number)
+        return features
+
+    def collate(self, features: Sequence[Feature]) -> Any:
+        """Makes a batch without what is for the scores alone."""
+        return super().collate([{k: v for k, v in one.items() if k not in (RECORD, WORDS)} for one in features])
+
+    def count(self, feature: Feature) -> int:
+        """The words with a label."""
+        return sum(label >= 0 for label in feature["labels"])
+
+    @classmethod
+    def metric(cls, config: BaseConfig) -> str:
+        """F1 of entities."""
+        return "f1"
+
+    def score(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Metrics:
+        """Precision, recall and F1 of whole entities; words without a token are found to be outside."""
+        assert model.config.id2label is not None
+        names, ids = model.config.id2label, ClassIds(model.config.id2label)
+        wanted = [[names[ids[label]] for label in entry(record, "labels")] for record in records]
+        found = [[OUTSIDE] * len(row) for row in wanted]
+        for feature, output in zip(features, self.outputs(model, features), strict=True):
+            best = output["logits"].argmax(axis=-1)
+            for token, label in enumerate(feature["labels"]):
+                if label >= 0:
+                    found[feature[RECORD]][feature[WORDS][token]] = names[int(best[token])]
+        return entity_scores(found, wanted)
+
+    def _windows(self, words: list[str], labels: list[int], record: int) -> list[dict[str, Any]]:
+        encoding = self.tokenizer(
+            [words],
+            is_split_into_words=True,
+            truncation=True,
+            max_length=self.length,
+            return_overflowing_tokens=True,
+        )
+        rows, last = [], None
+        for row in range(len(encoding["input_ids"])):
+            word_ids = encoding.word_ids(row)
+            inputs = {name: encoding[name][row] for name in self.tokenizer.model_input_names}
+            own = align_word_labels(labels, word_ids)
+            places = [place for place, word in enumerate(word_ids) if word is not None]
+            if places and word_ids[places[0]] == last:  # the rest of a word that begins in the window before
+                own[places[0]] = IGNORED_LABEL
+            last = word_ids[places[-1]] if places else None
+            rows.append({**inputs, "labels": own, RECORD: record, WORDS: word_ids})
+        return rows

@@ -1,0 +1,60 @@
+"""Which of several texts goes on best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deberta_core.errors import InputError
+from deberta_dual.pipelines.base import Pipeline, Prepared
+from deberta_dual.pipelines.batches import ModelRow
+from deberta_dual.pipelines.examples import check_count, check_text, read_fields
+from deberta_dual.pipelines.scores import best, softmax
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultipleChoiceOptions:
+    """What can be chosen.
+
+    Args:
+        top_k: how many choices; None: all.
+    """
+
+    top_k: int | None = 1
+
+    def __post_init__(self) -> None:
+        check_count("top_k", self.top_k, none="for all")
+
+
+class MultipleChoicePipeline(Pipeline):
+    """Inputs: {"text", "choices"}, a text and a list of texts that may follow.
+
+    Results: {"label", "choice", "score"}, the number of a choice, its text and its probability; a list of them unless
+    `top_k` is 1.
+    """
+
+    name = "multiple-choice"
+    task = "multiple_choice"
+    options_class = MultipleChoiceOptions
+
+    def prepare(self, example: Any, options: MultipleChoiceOptions) -> Prepared:
+        """Makes a row for each choice: the text, and the choice."""
+        fields = read_fields(example, ["text", "choices"])
+        check_text("text", fields["text"])
+        choices = fields["choices"]
+        if not isinstance(choices, list | tuple) or not choices:
+            raise InputError(f"choices={choices!r:.60} is not allowed. Give a list of at least one text.")
+        for number, choice in enumerate(choices):
+            check_text(f"choices[{number}]", choice)
+        return Prepared([ModelRow(self.tokenize(fields["text"], choice)) for choice in choices], choices)
+
+    def finish(self, prepared: Prepared, options: MultipleChoiceOptions) -> Any:
+        """Names the best choices."""
+        scores = softmax(np.concatenate([value["logits"] for value in prepared.values]))
+        found = [
+            {"label": number, "choice": prepared.texts[number], "score": float(scores[number])}
+            for number in best(scores, options.top_k)
+        ]
+        return found[0] if options.top_k == 1 else found

@@ -1,0 +1,135 @@
+"""From a folder or an object to a pipeline, as far as no framework is needed; and the lines of the command."""
+
+import io
+import json
+
+import pytest
+
+from deberta_core import DebertaV2Config, InputError, TokenizationError, WeightError
+from deberta_core.checkpoint import save_weights
+from deberta_core.tasks import task_spec
+from deberta_dual import pipeline
+from deberta_dual.backends import choose_framework
+from deberta_dual.data.lines import Lines
+from deberta_dual.pipelines import PIPELINES
+
+
+@pytest.fixture
+def checkpoint(tmp_path, small_config, random_weights):
+    """Makes a checkpoint folder of a task, with or without `architectures` in its config.json."""
+
+    def make(task, architectures=None):
+        config = small_config.replace(extra={"architectures": architectures} if architectures else {})
+        config.save_pretrained(tmp_path)
+        save_weights(tmp_path, config, task, random_weights(config, task))
+        return tmp_path
+
+    return make
+
+
+def test_the_names_of_pipelines():
+    assert set(PIPELINES) == {
+        "text-classification",
+        "zero-shot-classification",
+        "token-classification",
+        "question-answering",
+        "fill-mask",
+        "multiple-choice",
+        "feature-extraction",
+        "sentence-embeddings",
+    }
+    with pytest.raises(InputError, match=r"task='sentiment' is unknown\. Use one of: text-classification"):
+        pipeline("sentiment", "folder")
+
+
+@pytest.mark.parametrize("name", [name for name, cls in PIPELINES.items() if cls.task])
+def test_a_backbone_alone_answers_nothing(checkpoint, name):
+    with pytest.raises(WeightError, match=rf"cannot do {name}: it has no .*ForM?\w+\)"):
+        pipeline(name, checkpoint(None))
+
+
+def test_the_head_of_another_task(checkpoint):
+    folder = checkpoint("token_classification")
+    with pytest.raises(WeightError, match=r"cannot do text-classification: it has no pooler.dense.bias, pooler"):
+        pipeline("text-classification", folder)
+
+
+@pytest.mark.parametrize(
+    ("held", "name"),
+    [("sequence_classification", "token-classification"), ("multiple_choice", "multiple-choice")],
+)
+def test_a_head_of_the_same_names(checkpoint, held, name):
+    """The parameters of the one are among those of the other, so that config.json has to tell."""
+    other = "DebertaV2" + task_spec("sequence_classification").class_suffix
+    with pytest.raises(WeightError, match=rf"config.json says architectures=\['{other}'\], and {name} needs"):
+        pipeline(name, checkpoint(held, [other]))
+
+
+def test_missing_files(tmp_path, checkpoint, small_config):
+    with pytest.raises(ValueError, match="does not exist"):
+        pipeline("text-classification", tmp_path / "nothing")
+    with pytest.raises(TokenizationError, match="has no"):
+        pipeline("text-classification", checkpoint("sequence_classification"))
+
+
+def test_a_model_that_is_none(small_tokenizer):
+    for model in (3, DebertaV2Config):
+        with pytest.raises(InputError, match="Give a folder, a hub id, or a model of deberta_torch or deberta_tf"):
+            pipeline("text-classification", model, small_tokenizer)
+
+
+def test_options_are_looked_at_first():
+    with pytest.raises(InputError, match="top_k=0 is not allowed"):
+        pipeline("text-classification", "no/such/folder", top_k=0)
+
+
+def test_the_framework(monkeypatch):
+    installed = {"torch", "tensorflow"}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name in installed else None)
+    assert choose_framework() == "torch"
+    assert choose_framework("tf") == "tf"
+    installed.remove("torch")
+    assert choose_framework() == "tf"
+    with pytest.raises(InputError, match=r"framework='torch' needs torch. Use pip install 'deberta-dual\[torch\]'"):
+        choose_framework("torch")
+    installed.clear()
+    with pytest.raises(InputError, match="needs torch or tensorflow"):
+        choose_framework()
+    with pytest.raises(InputError, match=r"framework='jax' is unknown\. Use one of: torch, tf"):
+        choose_framework("jax")
+
+
+def read(text, input_format="auto"):
+    lines = Lines(io.BytesIO(text if isinstance(text, bytes) else text.encode()), input_format)
+    return [(lines.number, example) for example in lines]
+
+
+def test_lines_of_text_and_of_json():
+    text = 'Bells.\r\n\n  {"text": "été"} \n[MASK] is old.\n"Nobody," he said.\u2028\n'
+    assert read(text) == [
+        (1, "Bells."),
+        (3, {"text": "été"}),
+        (4, "[MASK] is old."),
+        (5, '"Nobody," he said.'),
+    ]
+    assert read(text, "text")[1] == (3, '{"text": "été"}')
+    assert read('\ufeff"a"\n{"text": "b"}', "json") == [(1, "a"), (2, {"text": "b"})]
+    assert read("") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"{broken", "the line is no JSON: Expecting property name"),
+        (b"\xff\xfe", "the line is no UTF-8: invalid start byte at byte 0"),
+        (b'{"text": ' + b"[" * 100_000, "the line is no JSON: maximum recursion depth|too deep|Expecting"),
+    ],
+)
+def test_reading_goes_on_behind_a_bad_line(line, message):
+    lines = Lines(io.BytesIO(b"one\n" + line + b"\nthree\n"), "auto")
+    assert next(lines) == "one"
+    with pytest.raises(InputError, match=message):
+        next(lines)
+    assert lines.number == 2
+    assert next(lines) == "three"
+    assert json.dumps(list(lines)) == "[]"
