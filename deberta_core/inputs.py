@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
-from deberta_core.tasks import TaskSpec, sequence_problem
+from deberta_core.tasks import BY_PROBLEM, TaskSpec, sequence_problem
 
 # The documented order: a list or tuple as the first argument of a Keras model is read in it.
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
@@ -74,21 +74,21 @@ def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tupl
         InputError: wrong shape, or a class number out of range.
     """
     batch, length = sizes[0] // choices, sizes[1]
-    for name in spec.labels:
+    # How many classes there are; any position will do: those beyond the text are ignored.
+    counts = {"labels": config.num_labels, "vocabulary": config.vocab_size, "choices": choices, "positions": None}
+    for name, kind in spec.labels.items():
         values = arrays.get(name)
         if values is None:
             continue
-        if spec.name == "sequence_classification":
+        if kind is BY_PROBLEM:
             _check_sequence_labels(config, values, batch)
-        elif spec.name == "question_answering":
-            _check_label_shape(name, values, [(batch,), (batch, 1)], f"{batch} texts")
-            _check_classes(name, values, None)  # any position: those beyond the text are ignored
-        elif spec.name == "multiple_choice":
-            _check_label_shape(name, values, [(batch,), (batch, 1)], f"{batch} texts")
-            _check_classes(name, values, choices)
-        else:
+            continue
+        if kind.per_token:
             _check_label_shape(name, values, [(batch, length)], f"{batch} texts of {length} tokens")
-            _check_classes(name, values, config.vocab_size if spec.name == "masked_lm" else config.num_labels)
+        else:
+            _check_label_shape(name, values, [(batch,), (batch, 1)], f"{batch} texts")
+        _check_classes(name, values, counts[kind.classes])
+        if kind.per_token:
             _check_padding_labels(values, arrays.get("attention_mask"))
 
 

@@ -13,14 +13,29 @@ from typing import Any, ClassVar, Self
 
 
 class ModelOutput(tuple[Any, ...]):
-    """Base of all outputs; `all_fields` names what an output of its kind can hold, `_fields` what this one holds.
+    """Base of all outputs; the outputs of the tasks are in `deberta_core.tasks`.
 
     An absent field is None as an attribute and missing as a key; indices and unpacking go over the present fields.
+
+    Attributes:
+        all_fields: what an output of this kind can hold, in order.
+        variants: a type for each set of fields that are there. All are made with the class, because a class cannot be
+            made inside a graph that torch.compile traces.
     """
 
     __slots__ = ()
     all_fields: ClassVar[tuple[str, ...]] = ()
+    variants: ClassVar[Mapping[tuple[str, ...], type[ModelOutput]]] = {}
     _fields: ClassVar[tuple[str, ...]] = ()
+    _field_defaults: ClassVar[Mapping[str, Any]] = {}  # as named tuples have it: torch 2.11 asks for it
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "all_fields" in vars(cls):  # a kind of output; a variant only has `_fields`
+            counts = range(len(cls.all_fields) + 1)
+            cls.variants = {
+                fields: _variant(cls, fields) for count in counts for fields in combinations(cls.all_fields, count)
+            }
 
     def __new__(cls, *values: Any) -> Self:
         """Takes the values of the present fields, in order."""
@@ -76,94 +91,24 @@ class ModelOutput(tuple[Any, ...]):
         return tuple(self)
 
 
-class BaseModelOutput(ModelOutput):
-    """Output of a backbone: `last_hidden_state [B, L, C]`, `hidden_states`, `attentions`."""
-
-    __slots__ = ()
-    all_fields = ("last_hidden_state", "hidden_states", "attentions")
-
-
-class SequenceClassifierOutput(ModelOutput):
-    """Output of sequence classification: `loss` (a scalar), `logits [B, N]`, `hidden_states`, `attentions`."""
-
-    __slots__ = ()
-    all_fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class MaskedLMOutput(ModelOutput):
-    """Output of masked LM: `loss` (a scalar), `logits [B, L, V]`, `hidden_states`, `attentions`."""
-
-    __slots__ = ()
-    all_fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class TokenClassifierOutput(ModelOutput):
-    """Output of token classification: `loss` (a scalar), `logits [B, L, N]`, `hidden_states`, `attentions`."""
-
-    __slots__ = ()
-    all_fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-class QuestionAnsweringOutput(ModelOutput):
-    """Output of question answering: `loss`, `start_logits` and `end_logits` `[B, L]`, and the others."""
-
-    __slots__ = ()
-    all_fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
-
-
-class MultipleChoiceOutput(ModelOutput):
-    """Output of multiple choice: `loss`, `logits [B, N]`; the others are of the folded `B * N` texts."""
-
-    __slots__ = ()
-    all_fields = ("loss", "logits", "hidden_states", "attentions")
-
-
-OUTPUT_CLASSES: dict[str, type[ModelOutput]] = {
-    cls.__name__: cls
-    for cls in (
-        BaseModelOutput,
-        MaskedLMOutput,
-        SequenceClassifierOutput,
-        TokenClassifierOutput,
-        QuestionAnsweringOutput,
-        MultipleChoiceOutput,
-    )
-}
-
-
-def _with_fields(base: type[ModelOutput], fields: tuple[str, ...]) -> type[ModelOutput]:
-    members = {field: property(itemgetter(position)) for position, field in enumerate(fields)}
-    return type(base.__name__, (base,), {"__slots__": (), "__module__": base.__module__, "_fields": fields, **members})
-
-
-# The type of every output there can be, by its kind and the fields it holds. All are made here, because a class cannot
-# be made inside a graph that torch.compile traces.
-_CLASSES: dict[tuple[str, tuple[str, ...]], type[ModelOutput]] = {
-    (name, fields): _with_fields(base, fields)
-    for name, base in OUTPUT_CLASSES.items()
-    for count in range(len(base.all_fields) + 1)
-    for fields in combinations(base.all_fields, count)
-}
-
-
-def concrete_classes() -> dict[str, type[ModelOutput]]:
-    """The type of every output there can be, by a name that tells its kind and fields: `MaskedLMOutput(logits)`."""
-    return {f"{name}({','.join(fields)})": cls for (name, fields), cls in _CLASSES.items()}
-
-
-def make_output(name: str, values: Mapping[str, Any], return_dict: bool | None = True) -> Any:
-    """Builds the output called `name` from the values that are not None.
+def make_output(kind: type[ModelOutput], values: Mapping[str, Any], return_dict: bool | None = True) -> Any:
+    """Builds an output of the values that are not None.
 
     Args:
-        name: a name of `OUTPUT_CLASSES`.
+        kind: a subclass that names `all_fields`.
         values: field names to values, in the output's order; None leaves a field out.
         return_dict: False gives a plain tuple.
     """
     present = {field: value for field, value in values.items() if value is not None}
     if return_dict is False:
         return tuple(present.values())
-    return _CLASSES[name, tuple(present)](*present.values())
+    return kind.variants[tuple(present)](*present.values())
 
 
-def _rebuild(base: type[ModelOutput], fields: tuple[str, ...], values: tuple[Any, ...]) -> ModelOutput:
-    return _CLASSES[base.__name__, fields](*values)
+def _variant(kind: type[ModelOutput], fields: tuple[str, ...]) -> type[ModelOutput]:
+    members = {field: property(itemgetter(position)) for position, field in enumerate(fields)}
+    return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, "_fields": fields, **members})
+
+
+def _rebuild(kind: type[ModelOutput], fields: tuple[str, ...], values: tuple[Any, ...]) -> ModelOutput:
+    return kind.variants[fields](*values)

@@ -9,8 +9,7 @@ from deberta_core.auto import AutoConfig
 from deberta_core.checkpoint import checkpoint_folder, config_beside
 from deberta_core.config import BaseConfig
 from deberta_core.hub import split_hub_options
-from deberta_tf import models, tasks
-from deberta_tf.models import PreTrainedModel
+from deberta_tf.models import PreTrainedModel, TFDebertaModel, TFDebertaV2Model
 
 
 class AutoBase:
@@ -49,43 +48,4 @@ class AutoBase:
 class TFAutoModel(AutoBase):
     """The backbone, of any version."""
 
-    classes: ClassVar = {"deberta": models.TFDebertaModel, "deberta-v2": models.TFDebertaV2Model}
-
-
-class TFAutoModelForMaskedLM(AutoBase):
-    """Masked LM, of any version."""
-
-    classes: ClassVar = {"deberta": tasks.TFDebertaForMaskedLM, "deberta-v2": tasks.TFDebertaV2ForMaskedLM}
-
-
-class TFAutoModelForSequenceClassification(AutoBase):
-    """Sequence classification, of any version."""
-
-    classes: ClassVar = {
-        "deberta": tasks.TFDebertaForSequenceClassification,
-        "deberta-v2": tasks.TFDebertaV2ForSequenceClassification,
-    }
-
-
-class TFAutoModelForTokenClassification(AutoBase):
-    """Token classification, of any version."""
-
-    classes: ClassVar = {
-        "deberta": tasks.TFDebertaForTokenClassification,
-        "deberta-v2": tasks.TFDebertaV2ForTokenClassification,
-    }
-
-
-class TFAutoModelForQuestionAnswering(AutoBase):
-    """Question answering, of any version."""
-
-    classes: ClassVar = {
-        "deberta": tasks.TFDebertaForQuestionAnswering,
-        "deberta-v2": tasks.TFDebertaV2ForQuestionAnswering,
-    }
-
-
-class TFAutoModelForMultipleChoice(AutoBase):
-    """Multiple choice, of any version."""
-
-    classes: ClassVar = {"deberta": tasks.TFDebertaForMultipleChoice, "deberta-v2": tasks.TFDebertaV2ForMultipleChoice}
+    classes: ClassVar = {"deberta": TFDebertaModel, "deberta-v2": TFDebertaV2Model}

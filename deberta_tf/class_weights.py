@@ -10,9 +10,8 @@ from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
-from deberta_core.tasks import TaskSpec
+from deberta_core.tasks import BY_PROBLEM, TaskSpec
 
-_PER_TOKEN = ("masked_lm", "token_classification")
 _WITHOUT_CLASSES = ("regression", "multi_label_classification")
 
 
@@ -22,10 +21,11 @@ def check_class_weight(config: BaseConfig, spec: TaskSpec) -> None:
     Raises:
         InputError: question answering, regression or several labels per text.
     """
-    regresses = spec.name == "sequence_classification" and config.problem_type is None and config.num_labels == 1
+    kinds = tuple(spec.labels.values())
+    regresses = config.problem_type is None and config.num_labels == 1
     problem = "regression" if regresses else config.problem_type
-    if len(spec.labels) > 1 or (spec.name == "sequence_classification" and problem in _WITHOUT_CLASSES):
-        what = spec.name if len(spec.labels) > 1 else problem
+    if len(kinds) > 1 or (kinds == (BY_PROBLEM,) and problem in _WITHOUT_CLASSES):
+        what = spec.name if len(kinds) > 1 else problem
         raise InputError(
             f"class_weight was given for {what}, whose labels are no classes. Weigh the examples with sample_weight."
         )
@@ -61,7 +61,7 @@ def weigh_tokens(x: Any, y: Any, sample_weight: Any, class_weight: Mapping[int, 
 
 def applies_per_token(spec: TaskSpec) -> bool:
     """Whether the task has a class for every token."""
-    return spec.name in _PER_TOKEN
+    return any(kind.per_token for kind in spec.labels.values())
 
 
 def _rows(labels: Any, classes: int, library: Any) -> Any:

@@ -103,12 +103,11 @@ def question_answering_losses(
     ]
 
 
-TASK_LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any], list[LossesAndCounts]]] = {
-    "masked_lm": label_losses,
-    "sequence_classification": sequence_classification_losses,
-    "token_classification": label_losses,
-    "question_answering": question_answering_losses,
-    "multiple_choice": label_losses,
+# What `TaskSpec.loss` names.
+LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any], list[LossesAndCounts]]] = {
+    "cross_entropy": label_losses,
+    "by_problem": sequence_classification_losses,
+    "spans": question_answering_losses,
 }
 
 

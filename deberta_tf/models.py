@@ -277,7 +277,7 @@ class Backbone(PreTrainedModel):
             "hidden_states": encoded.hidden_states,
             "attentions": encoded.attentions,
         }
-        return make_output(self.spec.output_name, values, return_dict)
+        return make_output(self.spec.output, values, return_dict)
 
 
 @keras.saving.register_keras_serializable("deberta_tf")

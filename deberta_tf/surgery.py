@@ -75,7 +75,7 @@ class Resizable:
 
     def get_output_embeddings(self) -> keras.layers.Embedding | None:
         """The decoder of a masked-LM model: the word embeddings, to which it is tied; None for other models."""
-        return self.get_input_embeddings() if self.task == "masked_lm" else None
+        return self.get_input_embeddings() if self.spec.scores_words else None
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """The number of parameters.

@@ -10,7 +10,7 @@ from keras import ops, tree
 from deberta_core.errors import InputError
 from deberta_tf.class_weights import applies_per_token, check_class_weight, weigh_tokens
 from deberta_tf.distribution import gather_rows, replica_count
-from deberta_tf.losses import TASK_LOSSES, mean_loss
+from deberta_tf.losses import LOSSES, mean_loss
 from deberta_tf.masks import make_masks
 
 
@@ -55,7 +55,7 @@ class Trained:
             raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
         if self._compile_loss is not None:
             return self._compiled_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
-        parts = TASK_LOSSES[self.spec.name](self.config, y_pred._asdict(), labels, self._token_mask(x))
+        parts = LOSSES[self.spec.loss](self.config, y_pred._asdict(), labels, self._token_mask(x))
         if sample_weight is not None:
             parts = [(losses * _broadcast(sample_weight, losses), counts) for losses, counts in parts]
         loss = mean_loss(parts)
@@ -92,7 +92,7 @@ class Trained:
 
     def _labels(self, x: Any, y: Any) -> dict[str, Any] | None:
         """The labels by name, from y (an array, a list or tuple in order, a dict) or else from x; None without any."""
-        names = self.spec.labels
+        names = tuple(self.spec.labels)
         if y is None:
             y = {name: x[name] for name in names if x.get(name) is not None} if isinstance(x, Mapping) else {}
         elif isinstance(y, (list, tuple)):

@@ -9,8 +9,7 @@ from deberta_core.auto import AutoConfig
 from deberta_core.checkpoint import checkpoint_folder, config_beside
 from deberta_core.config import BaseConfig
 from deberta_core.hub import split_hub_options
-from deberta_torch import models, tasks
-from deberta_torch.models import PreTrainedModel
+from deberta_torch.models import DebertaModel, DebertaV2Model, PreTrainedModel
 
 
 class AutoBase:
@@ -49,43 +48,4 @@ class AutoBase:
 class AutoModel(AutoBase):
     """The backbone, of any version."""
 
-    classes: ClassVar = {"deberta": models.DebertaModel, "deberta-v2": models.DebertaV2Model}
-
-
-class AutoModelForMaskedLM(AutoBase):
-    """Masked LM, of any version."""
-
-    classes: ClassVar = {"deberta": tasks.DebertaForMaskedLM, "deberta-v2": tasks.DebertaV2ForMaskedLM}
-
-
-class AutoModelForSequenceClassification(AutoBase):
-    """Sequence classification, of any version."""
-
-    classes: ClassVar = {
-        "deberta": tasks.DebertaForSequenceClassification,
-        "deberta-v2": tasks.DebertaV2ForSequenceClassification,
-    }
-
-
-class AutoModelForTokenClassification(AutoBase):
-    """Token classification, of any version."""
-
-    classes: ClassVar = {
-        "deberta": tasks.DebertaForTokenClassification,
-        "deberta-v2": tasks.DebertaV2ForTokenClassification,
-    }
-
-
-class AutoModelForQuestionAnswering(AutoBase):
-    """Question answering, of any version."""
-
-    classes: ClassVar = {
-        "deberta": tasks.DebertaForQuestionAnswering,
-        "deberta-v2": tasks.DebertaV2ForQuestionAnswering,
-    }
-
-
-class AutoModelForMultipleChoice(AutoBase):
-    """Multiple choice, of any version."""
-
-    classes: ClassVar = {"deberta": tasks.DebertaForMultipleChoice, "deberta-v2": tasks.DebertaV2ForMultipleChoice}
+    classes: ClassVar = {"deberta": DebertaModel, "deberta-v2": DebertaV2Model}

@@ -123,7 +123,7 @@ def _check_parts(model: PreTrainedModel, places: Mapping[str, torch.device]) -> 
         )
     embeddings, *others = places
     apart = [name for name in others if name.startswith(model.spec.head_modules) and places[name] != places[embeddings]]
-    if model.task == "masked_lm" and apart:
+    if model.spec.scores_words and apart:
         raise InputError(
             f"device_map has {name_list(apart)} on another device than {embeddings}: the decoder of a masked-LM model "
             f"is tied to the word embeddings. Give both one device."

@@ -306,7 +306,7 @@ class Backbone(PreTrainedModel):
             "hidden_states": encoded.hidden_states,
             "attentions": encoded.attentions,
         }
-        return make_output(self.spec.output_name, values, return_dict)
+        return make_output(self.spec.output, values, return_dict)
 
 
 def _drop_left_overs(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -103,7 +103,7 @@ class Resizable:
 
     def get_output_embeddings(self) -> nn.Embedding | None:
         """The decoder of a masked-LM model: the word embeddings, to which it is tied; None for other models."""
-        return self.get_input_embeddings() if self.task == "masked_lm" else None
+        return self.get_input_embeddings() if self.spec.scores_words else None
 
     def tie_weights(self) -> None:
         """Does nothing: the masked-LM decoder has no weights of its own, it reads the word embeddings."""

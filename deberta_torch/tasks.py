@@ -1,299 +1,48 @@
-"""The task models: a backbone, a head and a loss each."""
+"""The models of every task, of every version; one that fits a checkpoint is made by its `AutoModel`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from deberta_torch.auto import AutoBase
+from deberta_torch.models import DebertaPreTrainedModel, DebertaV2PreTrainedModel
+from deberta_torch.task_models import LmModel, PooledModel, SpanModel, TokenModel
 
-from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, WeightError
-from deberta_core.inputs import fold_choices
-from deberta_core.outputs import make_output
-from deberta_torch.checks import check_call
-from deberta_torch.dropout import Dropout
-from deberta_torch.eager import is_eager
-from deberta_torch.heads import ContextPooler, LanguageModelHead, LegacyPredictions
-from deberta_torch.linear import Linear
-from deberta_torch.losses import TASK_LOSSES, mean_loss
-from deberta_torch.models import Backbone, DebertaPreTrainedModel, DebertaV2PreTrainedModel, Encoded, PreTrainedModel
-
-
-class TaskModel(PreTrainedModel):
-    """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
-
-    def __init__(self, config: BaseConfig) -> None:
-        super().__init__(config)
-        self.deberta = Backbone(config)  # published name
-
-    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
-        """What the head makes of the encoded texts, by output names."""
-        raise NotImplementedError
-
-    def loss(self, encoded: Encoded, predictions: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """The mean loss of the head's outputs against the labels; a scalar."""
-        return mean_loss(TASK_LOSSES[self.spec.name](self.config, predictions, labels, encoded.token_mask))
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
-    ) -> Any:
-        """Runs backbone and head, and computes the loss where labels are given.
-
-        Args:
-            input_ids: `[B, L]`, and the other inputs, as for `Backbone.forward`; for multiple choice each has an
-                axis N of choices behind B.
-            attention_mask: see there.
-            token_type_ids: see there.
-            position_ids: see there.
-            inputs_embeds: see there.
-            labels: the task's labels, see the class.
-            output_attentions: see there.
-            output_hidden_states: see there.
-            return_dict: see there.
-
-        Returns:
-            the task's output, see the class: `loss` (a scalar, where labels were given), `logits`, and on request
-            `hidden_states` and `attentions`.
-
-        Raises:
-            InputError: an input or the labels have the wrong shape or a value out of range.
-        """
-        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        return self.run(inputs, {"labels": labels}, output_attentions, output_hidden_states, return_dict)
-
-    def run(
-        self,
-        inputs: tuple[Tensor | None, ...],
-        labels: Mapping[str, Tensor | None],
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
-        return_dict: bool | None,
-        output_logits: bool = True,
-    ) -> Any:
-        """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
-        choices = 1
-        if self.spec.folds_choices:
-            inputs, choices = fold_choices(inputs)
-        check_call(self.config, self.spec, inputs, labels, choices)
-        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
-        predictions = self.predict_outputs(encoded) if output_logits else {}
-        if self.spec.folds_choices:
-            predictions = {name: values.reshape(-1, choices) for name, values in predictions.items()}
-        given = {name: value for name, value in labels.items() if value is not None}
-        values: dict[str, Any] = {"loss": None}
-        if len(given) == len(labels):
-            values["loss"] = self.loss(encoded, predictions, given)
-        values |= predictions
-        values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
-        return make_output(self.spec.output_name, values, return_dict)
-
-
-class LmModel(TaskModel):
-    """Scores of the whole vocabulary for every token; the decoder is tied to the word embeddings."""
-
-    def __init__(self, config: BaseConfig) -> None:
-        super().__init__(config)
-        if config.legacy:
-            self.cls = nn.ModuleDict({"predictions": LegacyPredictions(config)})  # published names
-        else:
-            self.lm_predictions = nn.ModuleDict({"lm_head": LanguageModelHead(config)})
-        self.reset_parameters(self.head)
-        self.register_load_state_dict_pre_hook(_drop_tied_duplicates)
-
-    @property
-    def head(self) -> nn.Module:
-        """The head the configuration chooses."""
-        return self.cls["predictions"] if self.config.legacy else self.lm_predictions["lm_head"]
-
-    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
-        """`logits [B, L, V]`."""
-        return {"logits": self._scores(encoded.last_hidden_state)}
-
-    def loss(self, encoded: Encoded, predictions: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """See the base class. In training, and without logits, only the labelled tokens meet the vocabulary.
-
-        That is the most expensive product of a step. The logits of all tokens, where they are wanted, then take no part
-        in the backward pass, and no copies of their size are made.
-        """
-        hidden = encoded.last_hidden_state
-        trains = self.training and torch.is_grad_enabled()
-        if is_eager(hidden, labels["labels"]) and (trains or not predictions):
-            flat = labels["labels"].flatten()  # [B * L]
-            labelled = (flat >= 0).nonzero()[:, 0]
-            # With most tokens labelled, scoring them a second time costs more than it saves.
-            if not predictions or 2 * len(labelled) <= len(flat):
-                rows = self._scores(hidden.flatten(0, 1)[labelled])
-                return super().loss(encoded, {"logits": rows}, {"labels": flat[labelled]})
-        return super().loss(encoded, predictions or self.predict_outputs(encoded), labels)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
-        output_logits: bool = True,
-    ) -> Any:
-        """Runs backbone and head; see `TaskModel.forward`.
-
-        Args:
-            input_ids: and the other inputs as for `Backbone.forward`.
-            attention_mask: see there.
-            token_type_ids: see there.
-            position_ids: see there.
-            inputs_embeds: see there.
-            labels: `[B, L]` in [0, V), -100 ignored.
-            output_attentions: see there.
-            output_hidden_states: see there.
-            return_dict: see there.
-            output_logits: False leaves the logits out and computes them at labelled tokens only. Loss and gradients are
-                the same; a training step with a large vocabulary is much quicker and smaller.
-
-        Returns:
-            `MaskedLMOutput`: `loss` (where labels were given), `logits [B, L, V]` (unless left out).
-
-        Raises:
-            InputError: an input or a label has the wrong shape or a value out of range, or there are neither logits nor
-                labels.
-        """
-        if not output_logits and labels is None:
-            raise InputError(
-                "output_logits=False without labels leaves nothing to return. Give labels, or ask for logits."
-            )
-        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        return self.run(inputs, {"labels": labels}, output_attentions, output_hidden_states, return_dict, output_logits)
-
-    def _scores(self, hidden: Tensor) -> Tensor:
-        """`[..., C]` to `[..., V]`."""
-        return self.head(hidden, self.deberta.embeddings.word_embeddings.weight)
-
-
-# Names of the tied decoder that state dicts saved by transformers hold besides the tensor itself.
-_TIED_DUPLICATES = {
-    "cls.predictions.decoder.weight": "deberta.embeddings.word_embeddings.weight",
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
-}
-
-
-def _drop_tied_duplicates(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Takes the decoder's names out of a state dict that is about to be loaded.
-
-    Raises:
-        WeightError: a duplicate differs from the tensor it is tied to.
-    """
-    for duplicate, tied in _TIED_DUPLICATES.items():
-        if prefix + duplicate not in state or prefix + tied not in state:
-            continue
-        if not torch.equal(state[prefix + duplicate], state[prefix + tied]):
-            raise WeightError(
-                f"{prefix}{duplicate} differs from {prefix}{tied}, but the decoder is tied to it. "
-                f"Remove the one that was not trained."
-            )
-        del state[prefix + duplicate]
-
-
-class PooledModel(TaskModel):
-    """A classifier over the context token."""
-
-    def __init__(self, config: BaseConfig) -> None:
-        super().__init__(config)
-        self.pooler = ContextPooler(config)
-        self.dropout = Dropout(config.classifier_dropout)
-        self.classifier = Linear(config.hidden_size, 1 if self.spec.folds_choices else config.num_labels)
-        self.reset_parameters(self.pooler, self.classifier)
-
-    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
-        """`logits [B, N]`; `[B * N, 1]` for multiple choice."""
-        pooled = self.pooler(encoded.last_hidden_state, encoded.token_mask)
-        return {"logits": self.classifier(self.dropout(pooled))}
-
-
-class TokenModel(TaskModel):
-    """A classifier over every token."""
-
-    def __init__(self, config: BaseConfig) -> None:
-        super().__init__(config)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-        self.classifier = Linear(config.hidden_size, config.num_labels)
-        self.reset_parameters(self.classifier)
-
-    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
-        """`logits [B, L, N]`."""
-        return {"logits": self.classifier(self.dropout(encoded.last_hidden_state))}
-
-
-class SpanModel(TaskModel):
-    """Scores of every token as start and as end of an answer."""
-
-    def __init__(self, config: BaseConfig) -> None:
-        super().__init__(config)
-        self.qa_outputs = Linear(config.hidden_size, 2)
-        self.reset_parameters(self.qa_outputs)
-
-    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
-        """`start_logits` and `end_logits`, both `[B, L]`."""
-        start, end = self.qa_outputs(encoded.last_hidden_state).unbind(-1)
-        return {"start_logits": start, "end_logits": end}
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        start_positions: Tensor | None = None,
-        end_positions: Tensor | None = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
-    ) -> Any:
-        """Runs backbone and head; see `TaskModel.forward`.
-
-        Args:
-            input_ids: and the other inputs as for `Backbone.forward`.
-            attention_mask: see there.
-            token_type_ids: see there.
-            position_ids: see there.
-            inputs_embeds: see there.
-            start_positions: `[B]` integers, token positions; clipped to [0, L], where L, and padding, are ignored, and
-                0 means the context token (no answer).
-            end_positions: likewise.
-            output_attentions: see there.
-            output_hidden_states: see there.
-            return_dict: see there.
-
-        Returns:
-            `QuestionAnsweringOutput`: `loss` (where both positions were given), `start_logits`, `end_logits` `[B, L]`.
-
-        Raises:
-            InputError: an input or a position has the wrong shape or a value out of range.
-        """
-        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        labels = {"start_positions": start_positions, "end_positions": end_positions}
-        return self.run(inputs, labels, output_attentions, output_hidden_states, return_dict)
+__all__ = [
+    "AutoModelForMaskedLM",
+    "AutoModelForMultipleChoice",
+    "AutoModelForQuestionAnswering",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
+    "DebertaForMaskedLM",
+    "DebertaForMultipleChoice",
+    "DebertaForQuestionAnswering",
+    "DebertaForSequenceClassification",
+    "DebertaForTokenClassification",
+    "DebertaV2ForMaskedLM",
+    "DebertaV2ForMultipleChoice",
+    "DebertaV2ForQuestionAnswering",
+    "DebertaV2ForSequenceClassification",
+    "DebertaV2ForTokenClassification",
+]
 
 
 class DebertaForMaskedLM(LmModel, DebertaPreTrainedModel):
     """Masked LM with DeBERTa v1: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
 
     task = "masked_lm"
+
+
+class DebertaV2ForMaskedLM(LmModel, DebertaV2PreTrainedModel):
+    """Masked LM with DeBERTa v2 and v3: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
+
+    task = "masked_lm"
+
+
+class AutoModelForMaskedLM(AutoBase):
+    """Masked LM, of any version."""
+
+    classes: ClassVar = {"deberta": DebertaForMaskedLM, "deberta-v2": DebertaV2ForMaskedLM}
 
 
 class DebertaForSequenceClassification(PooledModel, DebertaPreTrainedModel):
@@ -307,30 +56,6 @@ class DebertaForSequenceClassification(PooledModel, DebertaPreTrainedModel):
     task = "sequence_classification"
 
 
-class DebertaForTokenClassification(TokenModel, DebertaPreTrainedModel):
-    """Token classification with DeBERTa v1: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
-
-    task = "token_classification"
-
-
-class DebertaForQuestionAnswering(SpanModel, DebertaPreTrainedModel):
-    """Extractive question answering with DeBERTa v1; `QuestionAnsweringOutput`."""
-
-    task = "question_answering"
-
-
-class DebertaForMultipleChoice(PooledModel, DebertaPreTrainedModel):
-    """Multiple choice with DeBERTa v1: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
-
-    task = "multiple_choice"
-
-
-class DebertaV2ForMaskedLM(LmModel, DebertaV2PreTrainedModel):
-    """Masked LM with DeBERTa v2 and v3: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
-
-    task = "masked_lm"
-
-
 class DebertaV2ForSequenceClassification(PooledModel, DebertaV2PreTrainedModel):
     """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels.
 
@@ -342,10 +67,34 @@ class DebertaV2ForSequenceClassification(PooledModel, DebertaV2PreTrainedModel):
     task = "sequence_classification"
 
 
+class AutoModelForSequenceClassification(AutoBase):
+    """Sequence classification, of any version."""
+
+    classes: ClassVar = {"deberta": DebertaForSequenceClassification, "deberta-v2": DebertaV2ForSequenceClassification}
+
+
+class DebertaForTokenClassification(TokenModel, DebertaPreTrainedModel):
+    """Token classification with DeBERTa v1: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
+
+    task = "token_classification"
+
+
 class DebertaV2ForTokenClassification(TokenModel, DebertaV2PreTrainedModel):
     """Token classification with DeBERTa v2 and v3: labels `[B, L]` in [0, N), -100 ignored; `TokenClassifierOutput`."""
 
     task = "token_classification"
+
+
+class AutoModelForTokenClassification(AutoBase):
+    """Token classification, of any version."""
+
+    classes: ClassVar = {"deberta": DebertaForTokenClassification, "deberta-v2": DebertaV2ForTokenClassification}
+
+
+class DebertaForQuestionAnswering(SpanModel, DebertaPreTrainedModel):
+    """Extractive question answering with DeBERTa v1; `QuestionAnsweringOutput`."""
+
+    task = "question_answering"
 
 
 class DebertaV2ForQuestionAnswering(SpanModel, DebertaV2PreTrainedModel):
@@ -354,7 +103,25 @@ class DebertaV2ForQuestionAnswering(SpanModel, DebertaV2PreTrainedModel):
     task = "question_answering"
 
 
+class AutoModelForQuestionAnswering(AutoBase):
+    """Question answering, of any version."""
+
+    classes: ClassVar = {"deberta": DebertaForQuestionAnswering, "deberta-v2": DebertaV2ForQuestionAnswering}
+
+
+class DebertaForMultipleChoice(PooledModel, DebertaPreTrainedModel):
+    """Multiple choice with DeBERTa v1: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
+
+    task = "multiple_choice"
+
+
 class DebertaV2ForMultipleChoice(PooledModel, DebertaV2PreTrainedModel):
     """Multiple choice with DeBERTa v2 and v3: inputs `[B, N, L]`, labels `[B]` in [0, N); `MultipleChoiceOutput`."""
 
     task = "multiple_choice"
+
+
+class AutoModelForMultipleChoice(AutoBase):
+    """Multiple choice, of any version."""
+
+    classes: ClassVar = {"deberta": DebertaForMultipleChoice, "deberta-v2": DebertaV2ForMultipleChoice}

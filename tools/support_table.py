@@ -26,7 +26,7 @@ def task_table() -> str:
     lines = [f"| task | {' | '.join(versions[family] for family in families)} | output |", "|---" * 4 + "|"]
     for spec in (BACKBONE, *TASKS.values()):
         classes = " | ".join(f"`{family}{spec.class_suffix}`" for family in families)
-        lines.append(f"| {spec.name.replace('_', ' ')} | {classes} | `{spec.output_name}` |")
+        lines.append(f"| {spec.name.replace('_', ' ')} | {classes} | `{spec.output.__name__}` |")
     return "\n".join(lines)
 
 

@@ -6,10 +6,9 @@ from deberta_core.checkpoint import LazyWeights
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError, name_list
 from deberta_core.parameters import expand
-from deberta_core.tasks import BACKBONE, BACKBONE_PREFIX, HEAD_MODULES, TASKS, TaskSpec
+from deberta_core.tasks import BACKBONE, BACKBONE_PREFIX, PRETRAINING_MODULES, TASKS, TaskSpec, head_modules
 
-# Heads of pretraining, which files keep beside the one that is used.
-_PRETRAINING = frozenset({"cls", "lm_predictions", "mask_predictions"})
+_PRETRAINING = frozenset(PRETRAINING_MODULES)
 
 
 def find_task(config: BaseConfig, weights: LazyWeights) -> str | None:
@@ -26,7 +25,7 @@ def find_task(config: BaseConfig, weights: LazyWeights) -> str | None:
     Raises:
         WeightError: a task that is not supported, or not the one that is declared.
     """
-    held = {name.split(".")[0] for name in weights} & set(HEAD_MODULES)
+    held = {name.split(".")[0] for name in weights} & head_modules()
     if not held:
         return None
     # Where no head fits exactly, one of the right modules is taken, so that loading says what is wrong with it.

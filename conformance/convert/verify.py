@@ -112,7 +112,7 @@ def make_inputs(folder: Path, config: BaseConfig, task: str | None = None) -> di
 
 def output_fields(task: str | None) -> tuple[str, ...]:
     """What is compared: the last hidden state, or the head's outputs."""
-    return tuple(name for name in task_spec(task).output_fields if name not in _NOT_COMPARED)
+    return tuple(name for name in task_spec(task).output.all_fields if name not in _NOT_COMPARED)
 
 
 def _texts(folder: Path, config: BaseConfig) -> dict[str, Array]:

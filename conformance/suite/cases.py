@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.parameters import DENSE, EMBEDDING, NORM_SCALE, expand
-from deberta_core.tasks import TASKS
+from deberta_core.tasks import BY_PROBLEM, POSITION, TASKS, LabelKind, task_spec
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -88,7 +88,7 @@ CASES: dict[str, Case] = {
     )
 }
 
-# Label settings per task: what the configuration adds, and how labels are drawn.
+# Label settings per task: what the configuration adds. Of several the last is what a checkpoint is measured with.
 LABEL_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "masked_lm": {"legacy": {"legacy": True}, "new": {"legacy": False}},
     "token_classification": {"tokens": {"num_labels": 5}},
@@ -173,7 +173,7 @@ def task_inputs(
 
     With `holes`, tokens inside the texts are masked too, the first of the second text among them.
     """
-    if task == "multiple_choice":
+    if task_spec(task).folds_choices:
         inputs = random_inputs(config, length, seed, batch=3 * CHOICES, side=side)
         inputs = {name: values.reshape(3, CHOICES, length) for name, values in inputs.items()}
     else:
@@ -196,24 +196,26 @@ def random_labels(config: BaseConfig, task: str, setting: str, inputs: Arrays, s
     generator = np.random.default_rng(seed)
     count, mask = config.num_labels or 2, inputs["attention_mask"]
     batch, length = len(mask), mask.shape[-1]
-    if task == "question_answering":
+    kinds = task_spec(task).labels
+    if POSITION in kinds.values():
         # The context token, a position inside the shortest text, and one beyond the text, which is ignored.
         positions = np.array([0, max(0, length // 4), length])[:batch]
-        return {"start_positions": positions, "end_positions": positions[::-1].copy()}
+        return {name: positions[:: 1 - 2 * number].copy() for number, name in enumerate(kinds)}
+    if BY_PROBLEM not in kinds.values():
+        classes = {"labels": count, "vocabulary": config.vocab_size, "choices": mask.shape[1]}
+        return {name: _classes(generator, kind, classes[kind.classes], mask) for name, kind in kinds.items()}
     draws = {
         "single": lambda: np.where(np.arange(batch) == 1, -100, generator.integers(0, count, batch)),
         "multi": lambda: generator.integers(0, 2, (batch, count)).astype(np.float32),
         # Far from the logits: near them the gradient is a difference of almost equal numbers.
         "regression": lambda: (10 + generator.standard_normal((batch, count)[: 1 + (count > 1)])).astype(np.float32),
         "soft": lambda: generator.dirichlet(np.ones(count), batch).astype(np.float32),
-        "choices": lambda: generator.integers(0, mask.shape[1], batch),
-        "tokens": lambda: _token_labels(generator, count, mask),
-        "legacy": lambda: _token_labels(generator, config.vocab_size, mask),
-        "new": lambda: _token_labels(generator, config.vocab_size, mask),
     }
     return {"labels": draws[setting.removeprefix("inferred_")]()}
 
 
-def _token_labels(generator: np.random.Generator, count: int, mask: Array) -> Array:
+def _classes(generator: np.random.Generator, kind: LabelKind, count: int, mask: Array) -> Array:
+    if not kind.per_token:
+        return generator.integers(0, count, len(mask))
     chosen = (mask == 1) & (generator.random(mask.shape) < 0.6)
     return np.where(chosen, generator.integers(0, count, mask.shape), -100)

@@ -8,21 +8,15 @@ import numpy as np
 
 from conformance.convert.task import class_name, find_task
 from conformance.convert.verify import make_inputs
-from conformance.suite.cases import random_labels
+from conformance.suite.cases import LABEL_SETTINGS, random_labels
 from conformance.suite.subjects import Subject
 from deberta_core.checkpoint import load_config, load_weights, open_weights
 from deberta_core.config import BaseConfig
-from deberta_core.tasks import task_spec
+from deberta_core.tasks import BY_PROBLEM, task_spec
 
 # Up to here gradients are compared too: each takes some ten passes of the reference per parameter.
 SMALL = 1_000_000  # numbers in all parameters together
 
-_SETTINGS = {
-    "masked_lm": "new",
-    "token_classification": "tokens",
-    "question_answering": "spans",
-    "multiple_choice": "choices",
-}
 _PROBLEMS = {
     "regression": "regression",
     "single_label_classification": "single",
@@ -58,8 +52,8 @@ def measures_of(subject: Subject) -> list[str]:
 
 
 def _setting(config: BaseConfig, task: str) -> str:
-    if task != "sequence_classification":
-        return _SETTINGS[task]
+    if BY_PROBLEM not in task_spec(task).labels.values():
+        return next(reversed(LABEL_SETTINGS[task]))
     if config.problem_type is not None:
         return _PROBLEMS[config.problem_type]
     return "inferred_regression" if config.num_labels == 1 else "inferred_single"

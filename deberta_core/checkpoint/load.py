@@ -16,7 +16,7 @@ from deberta_core.checkpoint.model_config import MASKED_LM_HEADS
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, WeightError, name_list
 from deberta_core.parameters import UNUSED_NAMES, Array, expand
-from deberta_core.tasks import BACKBONE_PREFIX, FRESH_MODULES, HEAD_MODULES, task_spec
+from deberta_core.tasks import BACKBONE_PREFIX, FRESH_MODULES, head_modules, task_spec
 
 Shape = tuple[int, ...]
 
@@ -139,7 +139,7 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
     by_canonical = {parameter.canonical: parameter for parameter in parameters.values()}
     by_alias = {alias: parameter for parameter in parameters.values() for alias in parameter.aliases}
     own = {canonical.split(".")[0] for canonical in by_canonical}
-    other_heads = tuple(f"{module}." for module in HEAD_MODULES if module not in own)
+    other_heads = tuple(f"{module}." for module in head_modules() if module not in own)
     found: dict[str, str] = {}
     copies: dict[str, str] = {}  # second copies in the file -> the parameter
     unexpected, dropped = [], []
@@ -220,7 +220,7 @@ def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
     """Names in the file -> names with the backbone's prefix, which the file of a bare model does not have."""
     if any(name.startswith(BACKBONE_PREFIX) for name in source):
         return {name: name for name in source}
-    heads = tuple(f"{module}." for module in HEAD_MODULES)
+    heads = tuple(f"{module}." for module in head_modules())
     return {name: name if name.startswith(heads) else BACKBONE_PREFIX + name for name in source}
 
 
@@ -243,9 +243,9 @@ def _head_diagnosis(loaded: LoadedWeights, task: str | None, missing: Sequence[s
     own = {module for module in task_spec(task).head_modules if any(name.startswith(f"{module}.") for name in missing)}
     if not own or any(name.startswith(tuple(f"{module}." for module in own)) for name in loaded.weights):
         return []
-    held = sorted({name.split(".")[0] for name in loaded.report.dropped} & set(HEAD_MODULES))
+    held = sorted({name.split(".")[0] for name in loaded.report.dropped} & head_modules())
     other = [module for module in MASKED_LM_HEADS if module in held]
-    if task == "masked_lm" and other:
+    if task_spec(task).scores_words and other:
         return [f"The file holds {other[0]}: set legacy={MASKED_LM_HEADS[other[0]]}."]
     has = f"the head {', '.join(held)}" if held else "no head"
     return [f"The file holds {has}: pass new_head=True to start {name_list(own)} fresh."]

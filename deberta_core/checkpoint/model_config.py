@@ -11,6 +11,7 @@ from deberta_core.checkpoint.formats import open_weights
 from deberta_core.config import CONFIG_FILE, BaseConfig
 from deberta_core.errors import ConfigError
 from deberta_core.files import read_json
+from deberta_core.tasks import task_spec
 
 # The module of each masked-LM head -> the value of `legacy` that asks for it; a file with both has the published one.
 MASKED_LM_HEADS = {"lm_predictions": False, "cls": True}
@@ -42,7 +43,7 @@ def load_config(
     path, overrides = Path(path), overrides or {}
     place = Path(config_file) if config_file is not None else config_beside(path).parent
     config = (config_class or AutoConfig).from_pretrained(place, **overrides)
-    if task != "masked_lm" or "legacy" in overrides or _says_legacy(place):
+    if not task_spec(task).scores_words or "legacy" in overrides or _says_legacy(place):
         return config
     with open_weights(path, config) as weights:
         modules = {name.split(".")[0] for name in weights}

@@ -16,14 +16,15 @@ from deberta_core.reference.embeddings import embeddings
 from deberta_core.reference.encoder import convolution, encoder, layer, relative_table
 from deberta_core.reference.forward import forward
 from deberta_core.reference.heads import (
+    HEADS,
     context_pooler,
     masked_lm,
-    multiple_choice,
     question_answering,
     sequence_classification,
     token_classification,
 )
 from deberta_core.reference.losses import (
+    LOSSES,
     binary_cross_entropy,
     cross_entropy,
     label_loss,
@@ -37,6 +38,8 @@ from deberta_core.reference.masks import key_mask, token_mask
 
 __all__ = [
     "ACTIVATION_FUNCTIONS",
+    "HEADS",
+    "LOSSES",
     "Scope",
     "activation",
     "attention",
@@ -58,7 +61,6 @@ __all__ = [
     "masked_lm",
     "mean_squared_error",
     "mix_heads",
-    "multiple_choice",
     "position_index_table",
     "position_indices",
     "question_answering",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,27 +14,10 @@ from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels, fold_ch
 from deberta_core.reference.arrays import Array, Scope
 from deberta_core.reference.embeddings import embeddings
 from deberta_core.reference.encoder import encoder
-from deberta_core.reference.heads import (
-    masked_lm,
-    multiple_choice,
-    question_answering,
-    sequence_classification,
-    token_classification,
-)
-from deberta_core.reference.losses import label_loss, question_answering_loss, sequence_classification_loss
+from deberta_core.reference.heads import HEADS
+from deberta_core.reference.losses import LOSSES
 from deberta_core.reference.masks import key_mask, token_mask
-from deberta_core.tasks import BACKBONE_PREFIX, task_spec
-
-Head = Callable[[BaseConfig, Scope, Array, Array], dict[str, Array]]
-Loss = Callable[[BaseConfig, Mapping[str, Array], Mapping[str, Array], Array], Array]
-
-_TASKS: dict[str, tuple[Head, Loss]] = {
-    "masked_lm": (masked_lm, label_loss),
-    "sequence_classification": (sequence_classification, sequence_classification_loss),
-    "token_classification": (token_classification, label_loss),
-    "question_answering": (question_answering, question_answering_loss),
-    "multiple_choice": (multiple_choice, label_loss),
-}
+from deberta_core.tasks import BACKBONE, BACKBONE_PREFIX, task_spec
 
 
 def forward(
@@ -66,7 +49,7 @@ def forward(
     unknown = set(inputs) - {*INPUT_NAMES, *spec.labels}
     if unknown:
         raise InputError(
-            f"inputs hold {name_list(unknown)}, which is not one of {', '.join(INPUT_NAMES + spec.labels)}."
+            f"inputs hold {name_list(unknown)}, which is not one of {', '.join((*INPUT_NAMES, *spec.labels))}."
         )
     arrays = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
     choices = 1
@@ -83,11 +66,10 @@ def forward(
     embedded = embeddings(config, scope / "embeddings", arrays, mask)
     outputs: dict[str, Any] = encoder(config, scope / "encoder", embedded, allowed, mask)
     hidden = outputs["last_hidden_state"] = outputs[f"hidden_states.{config.num_hidden_layers}"]
-    if spec.name in _TASKS:
-        head, loss = _TASKS[spec.name]
-        outputs |= head(config, scope, hidden, mask)
+    if spec is not BACKBONE:
+        outputs |= HEADS[spec.name](config, scope, hidden, mask)
         if spec.folds_choices:
             outputs["logits"] = outputs["logits"].reshape(-1, choices)
         if all(name in arrays for name in spec.labels):
-            outputs["loss"] = loss(config, outputs, {name: arrays[name] for name in spec.labels}, mask)
+            outputs["loss"] = LOSSES[spec.loss](config, outputs, {name: arrays[name] for name in spec.labels}, mask)
     return outputs

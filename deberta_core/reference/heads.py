@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from deberta_core.config import BaseConfig
@@ -57,6 +59,13 @@ def question_answering(config: BaseConfig, scope: Scope, hidden: Array, mask: Ar
     return {"start_logits": start, "end_logits": end}
 
 
-def multiple_choice(config: BaseConfig, scope: Scope, hidden: Array, mask: Array) -> dict[str, Array]:
-    """A score for every folded text; `logits [B * N, 1]`, unfolded to `[B, N]` by `forward`."""
-    return sequence_classification(config, scope, hidden, mask)
+Head = Callable[[BaseConfig, Scope, Array, Array], dict[str, Array]]
+
+# Task -> its head.
+HEADS: dict[str, Head] = {
+    "masked_lm": masked_lm,
+    "sequence_classification": sequence_classification,
+    "token_classification": token_classification,
+    "question_answering": question_answering,
+    "multiple_choice": sequence_classification,  # `[B * N, 1]`, a score for every folded text; `forward` unfolds it
+}

@@ -85,3 +85,11 @@ def question_answering_loss(config: BaseConfig, outputs: Outputs, labels: Labels
     start = span_cross_entropy(outputs["start_logits"], labels["start_positions"], mask)
     end = span_cross_entropy(outputs["end_logits"], labels["end_positions"], mask)
     return (start + end) / 2
+
+
+# What `TaskSpec.loss` names.
+LOSSES: dict[str, Callable[[BaseConfig, Outputs, Labels, Array], Array]] = {
+    "cross_entropy": label_loss,
+    "by_problem": sequence_classification_loss,
+    "spans": question_answering_loss,
+}

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from deberta_core.errors import WeightError
-from deberta_core.tasks import BACKBONE, task_spec
+from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 
 # Where shapes cost compilations, lengths are powers of two and the steps half-way between them, from this one on.
 SHORTEST = 16
-# Tasks whose outputs have an axis of tokens behind that of rows.
-PER_TOKEN = (BACKBONE.name, "token_classification", "question_answering")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def _run_batch(model: ArrayModel, rows: Sequence[ModelRow], pad: int) -> Iterato
     if spec.folds_choices:
         inputs = {name: array[:, None] for name, array in inputs.items()}  # one choice a row
     places = None
-    if spec.name == "masked_lm":
+    if spec.scores_words:
         pairs = [(number, place) for number, row in enumerate(rows) for place in row.places]
         places = np.array(pairs, dtype=np.int64)
     outputs = model.run(inputs, places)
@@ -85,7 +83,7 @@ def _run_batch(model: ArrayModel, rows: Sequence[ModelRow], pad: int) -> Iterato
         if places is not None:
             part = {name: array[first : first + len(row.places)] for name, array in outputs.items()}
             first += len(row.places)
-        elif spec.name in PER_TOKEN:
+        elif spec.per_token:
             part = {name: array[number, : len(row)] for name, array in outputs.items()}
         else:
             part = {name: array[number] for name, array in outputs.items()}

@@ -6,21 +6,17 @@ from collections.abc import Sequence
 
 import pytest
 
-from deberta_core.outputs import (
-    OUTPUT_CLASSES,
-    BaseModelOutput,
-    ModelOutput,
-    SequenceClassifierOutput,
-    make_output,
-)
-from deberta_core.tasks import BACKBONE, TASKS
+from deberta_core.outputs import ModelOutput, make_output
+from deberta_core.tasks import BACKBONE, TASKS, BaseModelOutput, SequenceClassifierOutput
 
-NAME = "SequenceClassifierOutput"
+KIND = SequenceClassifierOutput
 
 
 @pytest.fixture
 def output() -> SequenceClassifierOutput:
-    return make_output(NAME, {"loss": None, "logits": [1, 2], "hidden_states": None, "attentions": (3, 4)})
+    return make_output(
+        SequenceClassifierOutput, {"loss": None, "logits": [1, 2], "hidden_states": None, "attentions": (3, 4)}
+    )
 
 
 def test_ways_to_a_value(output):
@@ -69,9 +65,9 @@ def test_types(output):
     assert isinstance(output, tuple)
     assert isinstance(output, Sequence)
     assert not isinstance(output, BaseModelOutput)
-    assert type(output).__name__ == NAME
-    assert type(output) is type(make_output(NAME, {"logits": 0, "attentions": 0}))
-    assert type(output) is not type(make_output(NAME, {"logits": 0}))
+    assert type(output).__name__ == KIND.__name__
+    assert type(output) is type(make_output(KIND, {"logits": 0, "attentions": 0}))
+    assert type(output) is not type(make_output(KIND, {"logits": 0}))
 
 
 def test_values_are_not_to_be_set(output):
@@ -114,12 +110,13 @@ def test_what_is_printed(output):
 
 def test_plain_tuples_on_request():
     values = {"loss": 1, "logits": 2, "hidden_states": None}
-    assert make_output(NAME, values, return_dict=False) == (1, 2)
-    assert type(make_output(NAME, values, return_dict=False)) is tuple
-    assert make_output(NAME, values, return_dict=None).logits == 2  # transformers' "as the config says"
+    assert make_output(KIND, values, return_dict=False) == (1, 2)
+    assert type(make_output(KIND, values, return_dict=False)) is tuple
+    assert make_output(KIND, values, return_dict=None).logits == 2  # transformers' "as the config says"
 
 
 def test_every_task_has_its_output():
     for spec in (BACKBONE, *TASKS.values()):
-        assert OUTPUT_CLASSES[spec.output_name].all_fields == spec.output_fields
-        assert make_output(spec.output_name, dict.fromkeys(spec.output_fields, 1))._fields == spec.output_fields
+        fields = spec.output.all_fields
+        assert make_output(spec.output, dict.fromkeys(fields, 1))._fields == fields
+        assert spec.output.__doc__.count("`") >= 2 * len(set(fields) - {"hidden_states", "attentions"})

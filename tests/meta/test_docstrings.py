@@ -11,7 +11,7 @@ FORWARD = {"forward", "call"}
 # Where inputs are checked: what a user calls. In Keras that is `__call__`, which all models share.
 BOUNDARY = {
     "deberta_torch/models.py": {"Backbone.forward"},
-    "deberta_torch/tasks.py": {"TaskModel.forward", "LmModel.forward", "SpanModel.forward"},
+    "deberta_torch/task_models.py": {"TaskModel.forward", "LmModel.forward", "SpanModel.forward"},
     "deberta_tf/models.py": {"PreTrainedModel.__call__"},
 }
 

@@ -49,9 +49,9 @@ ONLY_TORCH: dict[str, str] = {
     "skew.py": "a gradient of its own; the functions are in attention.py in Keras",
     "surgery.py Resizable.set_input_embeddings": "a Keras variable has its layer's path; assign to it instead",
     "surgery.py Resizable.tie_weights": "transformers' Keras models have none either",
-    "tasks.py LmModel.forward": "logits at labelled tokens alone have no static shape, which XLA needs",
-    "tasks.py LmModel.loss": "the same",
-    "tasks.py TaskModel.loss": "the same; a Keras model has a loss of its own",
+    "task_models.py LmModel.forward": "logits at labelled tokens alone have no static shape, which XLA needs",
+    "task_models.py LmModel.loss": "the same",
+    "task_models.py TaskModel.loss": "the same; a Keras model has a loss of its own",
     "weights.py to_numpy": "bfloat16 needs a detour here; keras.ops.convert_to_numpy knows it",
     "weights.py to_torch": "bfloat16 needs a detour here; a Keras variable takes NumPy arrays",
 }

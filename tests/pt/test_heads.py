@@ -50,8 +50,8 @@ def test_named_outputs(config, task):
     model, spec = make(config, task), TASKS[task]
     inputs = given(config, task)
     output = model(**inputs, output_hidden_states=True, output_attentions=True)
-    assert type(output).__mro__[1] is getattr(deberta_torch, spec.output_name)
-    assert tuple(output.keys()) == spec.output_fields
+    assert type(output).__mro__[1] is spec.output
+    assert tuple(output.keys()) == spec.output.all_fields
     assert output.loss.shape == ()
     assert len(output.hidden_states) == config.num_hidden_layers + 1
     assert len(output.attentions) == config.num_hidden_layers

@@ -7,7 +7,8 @@ import torch
 from conformance.suite.cases import CASES, LABEL_SETTINGS, padding_mask, random_labels
 from conformance.suite.compare import assert_close, output_scale
 from deberta_core import reference
-from deberta_torch.losses import TASK_LOSSES, cross_entropy, mean_loss, span_cross_entropy
+from deberta_core.tasks import TASKS
+from deberta_torch.losses import LOSSES, cross_entropy, mean_loss, span_cross_entropy
 
 TASK = "sequence_classification"
 SETTINGS = LABEL_SETTINGS[TASK]
@@ -22,7 +23,7 @@ def case(setting: str, seed: int = 0):
 
 def parts_of(config, logits, labels):
     predictions, targets = {"logits": logits}, {"labels": labels}
-    return TASK_LOSSES[TASK](config, predictions, targets, torch.from_numpy(ONES).bool())
+    return LOSSES[TASKS[TASK].loss](config, predictions, targets, torch.from_numpy(ONES).bool())
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -97,11 +98,11 @@ def other_case(task, side="right", seed=0):
 def loss_of(task, predictions, labels, mask, dtype=torch.float32):
     tensors = {name: torch.from_numpy(np.asarray(value)).to(dtype) for name, value in predictions.items()}
     targets = {name: torch.from_numpy(np.asarray(value)) for name, value in labels.items()}
-    return mean_loss(TASK_LOSSES[task](CASES["v3_like"].config, tensors, targets, torch.from_numpy(mask).bool()))
+    return mean_loss(LOSSES[TASKS[task].loss](CASES["v3_like"].config, tensors, targets, torch.from_numpy(mask).bool()))
 
 
 def test_every_task_has_its_losses():
-    assert set(TASK_LOSSES) == {TASK, *REFERENCES} == set(LABEL_SETTINGS)
+    assert {spec.name for spec in TASKS.values()} == {TASK, *REFERENCES} == set(LABEL_SETTINGS)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

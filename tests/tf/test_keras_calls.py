@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from conformance.suite.compare import assert_close
 from deberta_core.errors import InputError
-from deberta_core.outputs import BaseModelOutput, SequenceClassifierOutput
 from deberta_core.positions import position_index
+from deberta_core.tasks import BaseModelOutput, SequenceClassifierOutput
 from deberta_tf import TFDebertaV2ForSequenceClassification, TFDebertaV2Model
 from deberta_tf.attention import skew
 

@@ -1,0 +1,217 @@
+"""The parts of task models: a backbone with one of four heads, and the forward pass of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from deberta_core.config import BaseConfig
+from deberta_core.outputs import make_output
+from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, Scope
+from deberta_tf.inputs import fold_choices
+from deberta_tf.layers import dense, dropout
+from deberta_tf.losses import LOSSES, mean_loss
+from deberta_tf.models import Backbone, Encoded, PreTrainedModel
+from deberta_tf.training import Trained
+
+
+class TaskModel(Trained, PreTrainedModel):
+    """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.deberta = Backbone(config, name="deberta", dtype=self.dtype_policy)  # published name
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """What the head makes of the encoded texts, by output names."""
+        raise NotImplementedError
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+        training: bool | None = None,
+    ) -> Any:
+        """Runs backbone and head, and computes the loss where labels are given.
+
+        Args:
+            input_ids: `[B, L]`, and the other inputs, as for `Backbone.call`; for multiple choice each has an
+                axis N of choices behind B.
+            attention_mask: see there.
+            token_type_ids: see there.
+            position_ids: see there.
+            inputs_embeds: see there.
+            labels: the task's labels, see the class.
+            output_attentions: see there.
+            output_hidden_states: see there.
+            return_dict: see there.
+            training: see there.
+
+        Returns:
+            the task's output, see the class: `loss` (a scalar, where labels were given), `logits`, and on request
+            `hidden_states` and `attentions`.
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        return self.run(inputs, {"labels": labels}, output_attentions, output_hidden_states, return_dict)
+
+    def run(
+        self,
+        inputs: tuple[Any, ...],
+        labels: Mapping[str, Any],
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        return_dict: bool | None,
+    ) -> Any:
+        """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
+        choices: Any = 1
+        if self.spec.folds_choices:
+            inputs, choices = fold_choices(inputs)
+        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
+        predictions = self.predict_outputs(encoded)
+        if self.spec.folds_choices:
+            predictions = {name: ops.reshape(values, (-1, choices)) for name, values in predictions.items()}
+        given = {name: value for name, value in labels.items() if value is not None}
+        values: dict[str, Any] = {"loss": None}
+        if len(given) == len(labels):
+            parts = LOSSES[self.spec.loss](self.config, predictions, given, encoded.token_mask)
+            values["loss"] = mean_loss(parts)
+        values |= predictions
+        values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
+        return make_output(self.spec.output, values, return_dict)
+
+
+class LmModel(TaskModel):
+    """Scores of the whole vocabulary for every token; the decoder is tied to the word embeddings."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = self.dtype_policy
+        if config.legacy:
+            self.cls = Scope(LegacyPredictions(config, name="predictions", dtype=dtype), name="cls", dtype=dtype)
+        else:
+            inner = LanguageModelHead(config, name="lm_head", dtype=dtype)
+            self.lm_predictions = Scope(inner, name="lm_predictions", dtype=dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build()
+        self.head.build()
+
+    @property
+    def head(self) -> keras.layers.Layer:
+        """The head the configuration chooses."""
+        return self.cls if self.config.legacy else self.lm_predictions
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`logits [B, L, V]`."""
+        words = ops.cast(self.deberta.embeddings.word_embeddings.embeddings, self.compute_dtype)
+        return {"logits": self.head(encoded.last_hidden_state, words)}
+
+
+class PooledModel(TaskModel):
+    """A classifier over the context token."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        dtype = self.dtype_policy
+        self.pooler = ContextPooler(config, name="pooler", dtype=dtype)
+        self.dropout = dropout(config.classifier_dropout, dtype)
+        self.classifier = dense(config, 1 if self.spec.folds_choices else config.num_labels, "classifier", dtype)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build()
+        self.pooler.build()
+        self.classifier.build((None, self.config.hidden_size))
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`logits [B, N]`; `[B * N, 1]` for multiple choice."""
+        pooled = self.pooler(encoded.last_hidden_state, encoded.token_mask)
+        return {"logits": self.classifier(self.dropout(pooled))}
+
+
+class TokenModel(TaskModel):
+    """A classifier over every token."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.dropout = dropout(config.hidden_dropout_prob, self.dtype_policy)
+        self.classifier = dense(config, config.num_labels, "classifier", self.dtype_policy)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build()
+        self.classifier.build((None, None, self.config.hidden_size))
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`logits [B, L, N]`."""
+        return {"logits": self.classifier(self.dropout(encoded.last_hidden_state))}
+
+
+class SpanModel(TaskModel):
+    """Scores of every token as start and as end of an answer."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.qa_outputs = dense(config, 2, "qa_outputs", self.dtype_policy)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build()
+        self.qa_outputs.build((None, None, self.config.hidden_size))
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`start_logits` and `end_logits`, both `[B, L]`."""
+        start, end = ops.unstack(self.qa_outputs(encoded.last_hidden_state), axis=-1)
+        return {"start_logits": start, "end_logits": end}
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+        training: bool | None = None,
+    ) -> Any:
+        """Runs backbone and head; see `TaskModel.call`.
+
+        Args:
+            input_ids: and the other inputs as for `Backbone.call`.
+            attention_mask: see there.
+            token_type_ids: see there.
+            position_ids: see there.
+            inputs_embeds: see there.
+            start_positions: `[B]` integers, token positions; clipped to [0, L], where L, and padding, are ignored, and
+                0 means the context token (no answer).
+            end_positions: likewise.
+            output_attentions: see there.
+            output_hidden_states: see there.
+            return_dict: see there.
+            training: see there.
+
+        Returns:
+            `QuestionAnsweringOutput`: `loss` (where both positions were given), `start_logits`, `end_logits` `[B, L]`.
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        labels = {"start_positions": start_positions, "end_positions": end_positions}
+        return self.run(inputs, labels, output_attentions, output_hidden_states, return_dict)
