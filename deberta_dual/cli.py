@@ -17,11 +17,11 @@ from deberta_dual.commands.parser import FAILED, INTERRUPTED, USAGE, fail
 COMMANDS = {
     "convert": (
         "deberta_dual.commands.convert:main",
-        "convert a checkpoint between PyTorch and TensorFlow files",
+        "write a checkpoint in another format: PyTorch, Keras, TensorFlow",
     ),
-    "finetune": ("deberta_dual.commands.finetune:main", "train a model on files of examples"),
-    "run": ("deberta_dual.commands.run:main", "answer lines of text with a model: classes, entities, answers"),
-    "inspect": ("deberta_dual.commands.inspect:main", "show what a checkpoint holds, and what is wrong with it"),
+    "finetune": ("deberta_dual.commands.finetune:main", "fine-tune a model on labelled examples"),
+    "run": ("deberta_dual.commands.run:main", "run a model on lines of text: classes, entities, answers, vectors"),
+    "inspect": ("deberta_dual.commands.inspect:main", "show what a checkpoint holds, and problems of its weights"),
 }
 
 
@@ -78,11 +78,20 @@ def _help() -> str:
     lines = [f"  {name:<12}{line}" for name, (_, line) in COMMANDS.items()]
     return "\n".join(
         [
-            "usage: deberta [--version] COMMAND ...",
+            "usage: deberta COMMAND [options]",
             "",
+            "DeBERTa v1, v2 and v3 in PyTorch and Keras.",
+            "",
+            "commands:",
             *lines,
             "",
-            "`deberta COMMAND --help` explains a command. Example:",
+            "options:",
+            "  --help      show this text; `deberta COMMAND --help` explains a command",
+            "  --version   show the versions of the package and of the frameworks found",
+            "",
+            "examples:",
+            "  deberta finetune --task text-classification --model DIR --data train.csv --output my-classifier",
+            "  deberta run --task text-classification --model my-classifier < reviews.txt",
             "  deberta convert my-keras-model my-torch-model --to safetensors --verify",
         ]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from deberta_core.tasks import TASKS
 from deberta_dual.commands.parser import FAILED, Parser
 from deberta_dual.progress import ByteProgress
 
-_EXAMPLE = """example:
+_EXAMPLE = """examples:
   deberta convert my-keras-model my-torch-model --to safetensors --verify
 """
 
@@ -31,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
         DebertaError: see `convert` and `verify`.
         SystemExit: bad usage (2), or `--help` (0).
     """
-    parser = _parser()
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.verify and (arguments.dtype or arguments.add_head or arguments.drop_head):
         parser.error("--verify compares with the source, so it does not go with --dtype, --add-head or --drop-head")
@@ -62,30 +61,41 @@ def main(argv: Sequence[str]) -> int:
     return 0 if passed else FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
+    """The parser of the command."""
     parser = Parser(
-        prog="deberta convert",
-        description="Writes the checkpoint SRC in another format, with its config and tokenizer files.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "convert",
+        "SRC DST --to FORMAT",
+        "Write a checkpoint in another format, with its config.json and tokenizer files.",
+        _EXAMPLE,
     )
-    parser.add_argument("source", metavar="SRC", help="a folder with config.json and weights, or a weight file")
-    parser.add_argument("target", metavar="DST", help="the folder to make")
-    parser.add_argument("--to", choices=tuple(FORMATS), required=True, help="the format of DST")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="the config.json, if it is not beside SRC's weights"
+    parser.add_argument("source", metavar="SRC", help="checkpoint folder (config.json and weights), or a weight file")
+    parser.add_argument("target", metavar="DST", help="folder to write")
+    formats = parser.add_argument_group("format")
+    formats.add_argument("--to", choices=tuple(FORMATS), required=True, help="format of the weights in DST")
+    formats.add_argument(
+        "--config", type=Path, metavar="FILE", help="config.json of SRC; default: the one beside its weights"
     )
-    parser.add_argument("--dtype", choices=DTYPES, help="round the numbers; h5 holds float32 only")
-    parser.add_argument(
-        "--max-shard-size", metavar="SIZE", help="above it write several files and an index, such as 5GB"
+    formats.add_argument("--dtype", choices=DTYPES, help="float type to round to; default: as stored; h5: float32 only")
+    formats.add_argument(
+        "--max-shard-size",
+        metavar="SIZE",
+        help="split larger weights into several files with an index, such as 5GB; default: one file",
     )
-    heads = parser.add_mutually_exclusive_group()
-    heads.add_argument("--add-head", choices=tuple(TASKS), metavar="TASK", help=f"write a model for {', '.join(TASKS)}")
+    heads = parser.add_argument_group("head").add_mutually_exclusive_group()
+    heads.add_argument(
+        "--add-head", choices=tuple(TASKS), metavar="TASK", help=f"head to write: {', '.join(TASKS)}; default: SRC's"
+    )
     heads.add_argument("--drop-head", action="store_true", help="write the backbone alone")
-    parser.add_argument("--initialize", type=int, metavar="SEED", help="draw parameters SRC lacks at random")
-    parser.add_argument("--verify", action="store_true", help="compare both frameworks with the float64 reference")
-    parser.add_argument("--force", action="store_true", help="replace DST if it is a checkpoint folder")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
+    parser.add_argument(
+        "--initialize", type=int, metavar="SEED", help="draw parameters that SRC lacks at random; default: refuse"
+    )
+    checks = parser.add_argument_group("checks")
+    checks.add_argument(
+        "--verify", action="store_true", help="compare the outputs of both frameworks with the float64 reference"
+    )
+    checks.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
+    checks.add_argument("--force", action="store_true", help="replace DST if it is a checkpoint folder")
     return parser
 
 

@@ -10,8 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from deberta_dual.backends import FRAMEWORKS
-from deberta_dual.commands.parser import Parser, show_warning
+from deberta_dual.commands.parser import Parser, add_framework_options, flag_of, show_warning
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.finetuning.run import is_main
@@ -24,14 +23,14 @@ _EXAMPLE = """examples:
     --data train.csv --eval-data dev.csv --columns text=sentence
   torchrun --nproc-per-node 2 -m deberta_dual.cli finetune ...      (several GPUs, or processes)
 
-Files by the end of their name: .csv and .tsv with a line of titles, .jsonl (a JSON object a line), .json (a list of
-objects, or SQuAD's form); any other is CoNLL's form, a word and its label a line. The entries of an example:
-  text-classification   text, label; text_pair if there is one
+The file name tells the format: .csv and .tsv with a header line, .jsonl (one JSON object a line), .json (a list of
+objects, or SQuAD's format); any other name is read as CoNLL, a word and its label a line. Fields of an example:
+  text-classification   text, label; optional: text_pair
   token-classification  words, labels
   question-answering    question, context, answers
-  multiple-choice       text, choices, label (the number of the right choice, from 0)
+  multiple-choice       text, choices, label (index of the right choice, from 0)
 
-Scores are lines of JSON on standard output and in OUTPUT/metrics.jsonl. OUTPUT holds the best model so far.
+Metrics are printed as lines of JSON and written to OUTPUT/metrics.jsonl. OUTPUT holds the best model so far.
 """
 
 
@@ -49,21 +48,23 @@ def _number_or_none(text: str) -> float | None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'none'") from None
 
 
-# The fields of `TrainingOptions`, which are flags of the same name: what argparse is told of them.
+# The fields of `TrainingOptions`, which are options of the same name here: what argparse is told of them.
 TRAINING_OPTIONS: dict[str, dict[str, Any]] = {
-    "epochs": {"type": int, "metavar": "N", "help": "times all examples are seen"},
-    "batch_size": {"type": int, "metavar": "N", "help": "examples of a step, over all processes"},
-    "accumulation": {"type": int, "metavar": "N", "help": "pieces of a step, to save memory"},
-    "learning_rate": {"type": float, "metavar": "RATE", "help": "the highest"},
-    "warmup": {"type": float, "metavar": "SHARE", "help": "of the steps in which the rate rises"},
-    "weight_decay": {"type": float, "metavar": "RATE", "help": "of matrices"},
-    "layer_decay": {"type": float, "metavar": "FACTOR", "help": "a layer's rate in that of the one above"},
-    "clip": {"type": _number_or_none, "metavar": "NORM", "help": "the longest gradient, or 'none'"},
-    "dtype": {"choices": DTYPES, "help": "of products"},
-    "seed": {"type": int, "metavar": "N", "help": "of fresh weights, the order of examples and dropout"},
-    "evaluate_every": {"type": int, "metavar": "STEPS", "help": "between evaluations; default: an epoch"},
-    "patience": {"type": int, "metavar": "N", "help": "evaluations without a better one until training stops"},
+    "epochs": {"type": int, "metavar": "N", "help": "number of epochs"},
+    "batch_size": {"type": int, "metavar": "N", "help": "batch size: examples per step, over all processes"},
+    "accumulation": {"type": int, "metavar": "N", "help": "gradient accumulation: parts a batch is computed in"},
+    "learning_rate": {"type": float, "metavar": "RATE", "help": "peak learning rate"},
+    "warmup": {"type": float, "metavar": "RATIO", "help": "warm-up ratio: share of the steps, 0 to 1"},
+    "weight_decay": {"type": float, "metavar": "RATE", "help": "weight decay, of weight matrices only"},
+    "layer_decay": {"type": float, "metavar": "FACTOR", "help": "layer-wise learning-rate decay, such as 0.9; 1: none"},
+    "clip": {"type": _number_or_none, "metavar": "NORM", "help": "maximum gradient norm, or 'none'"},
+    "dtype": {"choices": DTYPES, "help": "bfloat16 trains in mixed precision"},
+    "seed": {"type": int, "metavar": "N", "help": "seed of fresh weights, the order of examples, and dropout"},
+    "evaluate_every": {"type": int, "metavar": "STEPS", "help": "steps between evaluations"},
+    "patience": {"type": int, "metavar": "N", "help": "early stopping: evaluations without improvement"},
 }
+# What the default None of an option means.
+_NO_VALUE = {"evaluate_every": "one epoch", "patience": "no early stopping"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -77,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         OSError: a file cannot be read or written.
         SystemExit: bad usage (2), or `--help` (0).
     """
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     given = {name: getattr(arguments, name) for name in TRAINING_OPTIONS if hasattr(arguments, name)}
     start = Start(
         model=arguments.model,
@@ -120,40 +121,82 @@ def _value(text: str) -> Any:
         return text
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
+    """The parser of the command."""
     parser = Parser(
-        prog="deberta finetune",
-        description="Trains a model on files of examples, and saves it where `deberta run` finds it.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "finetune",
+        "--task TASK --model DIR --data FILE --output DIR",
+        "Fine-tune a model on labelled examples, and save it where `deberta run` finds it.",
+        _EXAMPLE,
     )
-    parser.add_argument("--task", choices=tuple(FINETUNE_TASKS), required=True, help="what is learnt")
-    parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE", help="examples to learn from")
-    parser.add_argument("--eval-data", nargs="+", type=Path, default=[], metavar="FILE", help="to choose the best by")
-    parser.add_argument("--test-data", nargs="+", type=Path, default=[], metavar="FILE", help="to judge the best by")
-    parser.add_argument(
-        "--columns", nargs="+", type=_pair, default=[], metavar="NAME=COLUMN", help="what files call an entry"
+    data = parser.add_argument_group("task and data")
+    data.add_argument(
+        "--task", choices=tuple(FINETUNE_TASKS), required=True, metavar="TASK", help=", ".join(FINETUNE_TASKS)
     )
-    parser.add_argument("--problem-type", choices=tuple(METRICS), help="of text-classification; default: by the labels")
-    parser.add_argument("--max-length", type=int, metavar="TOKENS", help="of a row; default: the model's own limit")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the model goes")
-    parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in DIR, if there is one")
-    parser.add_argument("--force", action="store_true", help="replace what is in DIR")
-    parser.add_argument("--framework", choices=tuple(FRAMEWORKS), help="default: what is installed, PyTorch first")
-    parser.add_argument("--device", help="such as cpu or cuda:0; default: the best there is")
-    start = parser.add_argument_group("what training starts from")
-    start.add_argument("--model", metavar="DIR", help="a checkpoint folder or a hub id")
-    start.add_argument("--preset", metavar="NAME", help="instead: a published size with fresh weights")
+    data.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE", help="training data")
+    data.add_argument(
+        "--eval-data",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="evaluation data, by which the best model is chosen; default: none, the last model is kept",
+    )
+    data.add_argument(
+        "--test-data",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="test data, on which the best model is scored at the end; default: none",
+    )
+    data.add_argument(
+        "--columns",
+        nargs="+",
+        type=_pair,
+        default=[],
+        metavar="FIELD=COLUMN",
+        help="column names in the files, such as text=review label=stars; default: the names of the fields",
+    )
+    data.add_argument(
+        "--problem-type",
+        choices=tuple(METRICS),
+        help="kind of labels in text-classification; default: what the labels look like",
+    )
+    data.add_argument(
+        "--max-length",
+        type=int,
+        metavar="TOKENS",
+        help="maximum sequence length in tokens; longer texts are truncated; default: the model's",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
+    output.add_argument("--resume", action="store_true", help="continue an unfinished run in the output folder")
+    output.add_argument("--force", action="store_true", help="replace what is in the output folder")
+    start = parser.add_argument_group("model")
+    start.add_argument("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
     start.add_argument(
-        "--config", nargs="+", type=_pair, default=[], metavar="FIELD=VALUE", help="fields of config.json to change"
+        "--preset", metavar="NAME", help="instead of --model: a published size with fresh weights; default: none"
     )
-    start.add_argument("--tokenizer", metavar="DIR", help="a folder or hub id; default: that of the model")
-    start.add_argument("--vocab-size", type=int, metavar="N", help="train a vocabulary on the data, for a preset")
-    group = parser.add_argument_group("how it is trained")
+    start.add_argument(
+        "--config",
+        nargs="+",
+        type=_pair,
+        default=[],
+        metavar="FIELD=VALUE",
+        help="fields of config.json to change, such as hidden_dropout_prob=0; default: none",
+    )
+    start.add_argument("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
+    start.add_argument(
+        "--vocab-size",
+        type=int,
+        metavar="N",
+        help="with --preset: train a vocabulary of N tokens on the data; default: none is trained",
+    )
+    add_framework_options(start)
+    group = parser.add_argument_group("training")
     defaults = {field.name: field.default for field in fields(TrainingOptions)}
     for name, settings in TRAINING_OPTIONS.items():
-        default = "" if defaults[name] is None else f"; default: {defaults[name]}"
-        settings = {**settings, "help": settings["help"] + default, "default": argparse.SUPPRESS}
-        group.add_argument(f"--{name.replace('_', '-')}", **settings)
+        text = f"{settings['help']}; default: {_NO_VALUE.get(name, defaults[name])}".replace("e-0", "e-")
+        group.add_argument(flag_of(name), default=argparse.SUPPRESS, **{**settings, "help": text})
     return parser

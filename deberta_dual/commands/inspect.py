@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from conformance.convert.inspection import Inspection, inspect
 from deberta_core.errors import name_list
 from deberta_dual.commands.parser import FAILED, Parser
 
-_EXAMPLE = """example:
+_EXAMPLE = """examples:
   deberta inspect my-model --check-values
 """
 _SHOWN = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
@@ -28,20 +27,22 @@ def main(argv: Sequence[str]) -> int:
         DebertaError: see `inspect`.
         SystemExit: bad usage (2), or `--help` (0).
     """
-    parser = Parser(
-        prog="deberta inspect",
-        description="Shows what a checkpoint holds: configuration, parameters, sizes, problems.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("source", metavar="DIR", help="a folder with config.json and weights, or a weight file")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the config.json, if it is not beside the weights")
-    parser.add_argument("--check-values", action="store_true", help="read all numbers too, and look for NaN")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     found = inspect(arguments.source, arguments.config, arguments.check_values)
     print(json.dumps(asdict(found), indent=2, ensure_ascii=False) if arguments.json else _text(found))
     return FAILED if found.problems else 0
+
+
+def make_parser() -> Parser:
+    """The parser of the command."""
+    parser = Parser(
+        "inspect", "SRC", "Show what a checkpoint holds: configuration, parameters, sizes, problems.", _EXAMPLE
+    )
+    parser.add_argument("source", metavar="SRC", help="checkpoint folder (config.json and weights), or a weight file")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="config.json; default: the one beside the weights")
+    parser.add_argument("--check-values", action="store_true", help="read all numbers too, and look for NaN")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser
 
 
 def _text(found: Inspection) -> str:

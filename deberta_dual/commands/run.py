@@ -15,20 +15,21 @@ from typing import Any, BinaryIO
 
 from deberta_core.errors import DebertaError, InputError
 from deberta_core.files import atomic_file
-from deberta_dual.backends import FRAMEWORKS
-from deberta_dual.commands.parser import Parser, show_warning
+from deberta_dual.commands.parser import Parser, add_framework_options, flag_of, show_warning
 from deberta_dual.data.lines import INPUT_FORMATS, Lines
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.pipelines.features import POOLINGS
 from deberta_dual.pipelines.scores import FUNCTIONS
 from deberta_dual.pipelines.token_classification import STRATEGIES
 
-_EXAMPLE = """example:
-  echo '{"text": "A soccer game with multiple people playing.", "text_pair": "Some people are playing a sport."}' |
-    deberta run --task text-classification --model DIR --device cpu
+_EXAMPLE = """examples:
+  deberta run --task text-classification --model my-classifier < reviews.txt > classes.jsonl
+  deberta run --task zero-shot-classification --model my-nli-model --candidate-labels sport,politics --input news.txt
+  echo '{"question": "Who won?", "context": "Oslo lost, Bergen won."}' |
+    deberta run --task question-answering --model my-reader
 
-A line of input is a text, or JSON where it begins with a brace: {"text", "text_pair"}, {"question", "context"} or
-{"text", "choices"}. Every line gives a line of JSON; a line that cannot be used gives none.
+Each line of input is one example: a text, or a JSON object if it begins with a brace: {"text", "text_pair"},
+{"question", "context"} or {"text", "choices"}. Each example gives one line of JSON, in order.
 """
 
 
@@ -38,24 +39,33 @@ def _count_or_all(text: str) -> int | None:
     return None if text == "all" else int(text)
 
 
-# The options of the tasks, which are flags of the same name: what argparse is told of them.
+# The options of the tasks, which are options of the same name here: what argparse is told of them.
 _FLAG: dict[str, Any] = {"action": "store_const", "const": True}
 TASK_OPTIONS: dict[str, dict[str, Any]] = {
-    "top_k": {"type": _count_or_all, "metavar": "N", "help": "results for an input, or 'all'"},
-    "function_to_apply": {"choices": tuple(FUNCTIONS), "help": "to the logits; default: what fits the model"},
-    "candidate_labels": {"metavar": "A,B,...", "help": "the classes of zero-shot-classification"},
-    "hypothesis_template": {"metavar": "TEXT", "help": "with {} where the class goes"},
-    "multi_label": {**_FLAG, "help": "several classes can be true"},
-    "aggregation_strategy": {"choices": STRATEGIES, "help": "how tokens are put together to entities"},
-    "ignore_labels": {"nargs": "*", "metavar": "LABEL", "help": "classes that are not shown; default: O"},
-    "stride": {"type": int, "metavar": "TOKENS", "help": "shared by two windows of a long text"},
-    "max_answer_len": {"type": int, "metavar": "TOKENS", "help": "the longest answer"},
-    "max_seq_len": {"type": int, "metavar": "TOKENS", "help": "of a window of question and context"},
-    "doc_stride": {"type": int, "metavar": "TOKENS", "help": "shared by two windows of a context"},
-    "handle_impossible_answer": {**_FLAG, "help": "'no answer', an empty one, is among the answers"},
-    "targets": {"metavar": "A,B,...", "help": "the only words to choose from"},
-    "pooling": {"choices": tuple(POOLINGS), "help": "how tokens' vectors become one"},
-    "normalize": {**_FLAG, "help": "vectors of length 1"},
+    "top_k": {"type": _count_or_all, "metavar": "N", "help": "number of results per example, or 'all'"},
+    "function_to_apply": {"choices": tuple(FUNCTIONS), "help": "what turns logits into scores"},
+    "candidate_labels": {"metavar": "A,B,...", "help": "class names to choose from"},
+    "hypothesis_template": {"metavar": "TEXT", "help": "hypothesis, with {} for the class name"},
+    "multi_label": {**_FLAG, "help": "score each class by itself: several can be true"},
+    "aggregation_strategy": {"choices": STRATEGIES, "help": "how tokens are grouped into entities"},
+    "ignore_labels": {"nargs": "*", "metavar": "LABEL", "help": "labels to leave out"},
+    "stride": {"type": int, "metavar": "TOKENS", "help": "overlap of the windows of a long text, in tokens"},
+    "max_answer_len": {"type": int, "metavar": "TOKENS", "help": "maximum answer length in tokens"},
+    "max_seq_len": {"type": int, "metavar": "TOKENS", "help": "maximum length of a window of question and context"},
+    "doc_stride": {"type": int, "metavar": "TOKENS", "help": "overlap of the windows of a long context, in tokens"},
+    "handle_impossible_answer": {**_FLAG, "help": "allow the empty answer, for questions without one"},
+    "targets": {"metavar": "A,B,...", "help": "words to choose from, such as good,bad"},
+    "pooling": {"choices": tuple(POOLINGS), "help": "how the token vectors become one vector"},
+    "normalize": {**_FLAG, "help": "scale vectors to length 1"},
+}
+# What the default None of an option means.
+_NO_VALUE = {
+    "function_to_apply": "what fits the model",
+    "candidate_labels": "none, required",
+    "stride": "a quarter of a window",
+    "max_seq_len": "384",
+    "doc_stride": "128",
+    "targets": "all",
 }
 
 
@@ -70,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
         OSError: a file cannot be read or written.
         SystemExit: bad usage (2), or `--help` (0).
     """
-    parser = _parser()
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     options = _task_options(parser, arguments)
     with warnings.catch_warnings(), _opened(arguments.input) as source:
@@ -126,42 +136,78 @@ def _opened(file: Path | None) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _task_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> dict[str, Any]:
+def _task_options(parser: Parser, arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of the task that were given; ends with status 2 for one of another task."""
     given = {name: getattr(arguments, name) for name in TASK_OPTIONS if hasattr(arguments, name)}
     known = {field.name for field in fields(PIPELINES[arguments.task].options_class)}
     for name in given:
         if name not in known:
-            flags = ", ".join(f"--{one.replace('_', '-')}" for one in sorted(known)) or "none"
-            parser.error(f"--{name.replace('_', '-')} is not for {arguments.task}, whose own options are: {flags}")
+            flags = ", ".join(map(flag_of, sorted(known))) or "none"
+            parser.error(f"{flag_of(name)} is not for {arguments.task}, whose own options are: {flags}")
     if "candidate_labels" in known and "candidate_labels" not in given:
         parser.error(f"{arguments.task} needs --candidate-labels")
     return given
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
+    """The parser of the command."""
     parser = Parser(
-        prog="deberta run",
-        description="Answers every line of standard input with a line of JSON on standard output.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "run", "--task TASK --model DIR", "Answer each line of the input with a line of JSON, in order.", _EXAMPLE
     )
-    parser.add_argument("--task", choices=tuple(PIPELINES), required=True, help="what is asked of the model")
-    parser.add_argument("--model", required=True, metavar="DIR", help="a checkpoint folder or a hub id")
-    parser.add_argument("--tokenizer", metavar="DIR", help="a folder or hub id, if it is not in that of the model")
-    parser.add_argument("--framework", choices=tuple(FRAMEWORKS), help="default: what is installed, PyTorch first")
-    parser.add_argument("--device", help="such as cpu or cuda:0; default: the best there is")
-    parser.add_argument("--dtype", help="what the model computes in, such as bfloat16; default: float32")
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="rows in a batch; default: 32")
-    parser.add_argument("--max-length", type=int, metavar="TOKENS", help="of a row; default: the model's own limit")
-    parser.add_argument("--input", type=Path, metavar="FILE", help="instead of standard input")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output; written at the end")
-    parser.add_argument("--input-format", choices=INPUT_FORMATS, default="auto", help="of all lines")
-    parser.add_argument(
-        "--on-error", choices=("skip", "stop"), default="stop", help="at a line that cannot be used; default: stop"
+    model = parser.add_argument_group("model")
+    model.add_argument("--task", choices=tuple(PIPELINES), required=True, metavar="TASK", help=", ".join(PIPELINES))
+    model.add_argument(
+        "--model", required=True, metavar="DIR", help="checkpoint folder or hub id of a fine-tuned model"
     )
-    group = parser.add_argument_group("options of tasks")
+    model.add_argument("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
+    add_framework_options(model)
+    model.add_argument(
+        "--dtype",
+        metavar="NAME",
+        help="float type of the computation: float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32",
+    )
+    model.add_argument("--batch-size", type=int, default=32, metavar="N", help="sequences per batch; default: 32")
+    model.add_argument(
+        "--max-length",
+        type=int,
+        metavar="TOKENS",
+        help="maximum sequence length in tokens; longer texts are truncated; default: the model's",
+    )
+    files = parser.add_argument_group("input and output")
+    files.add_argument("--input", type=Path, metavar="FILE", help="file to read; default: standard input")
+    files.add_argument(
+        "--output", type=Path, metavar="FILE", help="file to write, once all is done; default: standard output"
+    )
+    files.add_argument(
+        "--input-format",
+        choices=INPUT_FORMATS,
+        default="auto",
+        help="what a line is; default: auto, JSON if it begins with a brace, else a text",
+    )
+    files.add_argument(
+        "--on-error",
+        choices=("skip", "stop"),
+        default="stop",
+        help="at a line that cannot be used: skip it and report it on standard error, or stop; default: stop",
+    )
+    tasks = parser.add_argument_group("options of single tasks")
     for name, settings in TASK_OPTIONS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, **settings)
+        text = f"{settings['help']}; {_defaults(name)}".replace("%", "%%")
+        tasks.add_argument(flag_of(name), default=argparse.SUPPRESS, **{**settings, "help": text})
     return parser
+
+
+def _defaults(name: str) -> str:
+    """For which tasks an option is, and its default there."""
+    tasks: dict[str, list[str]] = {}
+    for task, cls in PIPELINES.items():
+        for field in fields(cls.options_class):
+            if field.name == name:
+                tasks.setdefault(_shown(name, field.default), []).append(task)
+    return "default: " + ", ".join(f"{default} ({', '.join(own)})" for default, own in tasks.items())
+
+
+def _shown(name: str, default: Any) -> str:
+    if default is None or isinstance(default, bool):
+        return _NO_VALUE.get(name, "off" if default is False else str(default))
+    return " ".join(default) if isinstance(default, tuple) else str(default)

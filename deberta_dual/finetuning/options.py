@@ -23,18 +23,19 @@ class TrainingOptions:
     """What can be chosen of the training; the results depend on nothing else but the data and the first weights.
 
     Args:
-        epochs: how often all examples are seen.
-        batch_size: examples of a step, over all processes and pieces.
-        accumulation: pieces in which a process takes its part of a step, to save memory.
-        learning_rate: the highest; AdamW, betas 0.9 and 0.999, epsilon 1e-6 as in DeBERTa's papers.
-        warmup: share of the steps in which the rate rises from 0; then it falls to 0, both in straight lines.
-        weight_decay: of matrices; biases and norms have none.
-        layer_decay: what each layer's rate is of that of the layer above; 1: all are the same.
-        clip: the longest gradient, of all parameters together; None: as they are.
-        dtype: of products: "float32", or "bfloat16" in mixed precision.
+        epochs: number of epochs.
+        batch_size: examples per step, over all processes and accumulated parts.
+        accumulation: gradient accumulation: the parts in which a process computes its share of a batch.
+        learning_rate: the peak; AdamW, betas 0.9 and 0.999, epsilon 1e-6 as in DeBERTa's papers.
+        warmup: warm-up ratio, in [0, 1]: the share of the steps in which the learning rate rises linearly from 0; then
+            it falls linearly to 0.
+        weight_decay: of matrices; biases and LayerNorms have none.
+        layer_decay: layer-wise learning-rate decay, in [0, 1]: the rate of a layer over that of the layer above.
+        clip: maximum norm of the gradient of all parameters together; None: no clipping.
+        dtype: "float32", or "bfloat16" for mixed precision.
         seed: of fresh parameters, the order of examples, and dropout.
-        evaluate_every: steps between evaluations, and between states to resume from; None: an epoch's.
-        patience: evaluations without a better result after which training stops; None: never.
+        evaluate_every: steps between evaluations, and between states to resume from; None: one epoch.
+        patience: early stopping: evaluations without improvement after which training stops; None: never.
 
     Raises:
         InputError: a value is not allowed.

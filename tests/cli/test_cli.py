@@ -35,7 +35,7 @@ def test_help_shows_every_command_and_an_example(capsys):
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_help_with_an_example(name, capsys):
     assert cli.main([name, "--help"]) == 0
-    assert "example:" in capsys.readouterr().out
+    assert "examples:" in capsys.readouterr().out
 
 
 def test_table_entries_exist():

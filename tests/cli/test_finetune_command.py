@@ -140,7 +140,7 @@ def test_every_option_of_training_is_a_flag(run):
 def test_help_names_the_defaults(capsys):
     assert main(["finetune", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for part in ("default: 2e-05", "times all examples are seen; default: 3", "choices, label (the number of"):
+    for part in ("peak learning rate; default: 2e-5", "number of epochs; default: 3", "choices, label (index of"):
         assert part in text
 
 
