@@ -10,7 +10,7 @@ ORACLE := .venv-oracle
 
 PEERS := .venv-peers
 
-.PHONY: meta oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure
+.PHONY: meta oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure dist
 
 setup: $(VENV)/.ready
 
@@ -54,6 +54,10 @@ format: setup
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The wheel and the source archive, in dist/.
+dist: setup
+	$(BIN)/python -m build
 
 measure: setup
 	$(BIN)/python tools/measure_tolerances.py
