@@ -6,13 +6,11 @@ from deberta_core import tasks as core_tasks
 from deberta_core.outputs import ModelOutput
 from deberta_core.tasks import *
 from deberta_tf import tasks
-from deberta_tf.auto import TFAutoModel
 from deberta_tf.models import TFDebertaModel, TFDebertaPreTrainedModel, TFDebertaV2Model, TFDebertaV2PreTrainedModel
 from deberta_tf.tasks import *
 
 __all__ = [
     "ModelOutput",
-    "TFAutoModel",
     "TFDebertaModel",
     "TFDebertaPreTrainedModel",
     "TFDebertaV2Model",

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import keras
 
-from deberta_tf.auto import AutoBase
-from deberta_tf.models import TFDebertaPreTrainedModel, TFDebertaV2PreTrainedModel
+from deberta_core.checkpoint.auto_model import AutoModelBase
+from deberta_tf.models import TFDebertaModel, TFDebertaPreTrainedModel, TFDebertaV2Model, TFDebertaV2PreTrainedModel
 from deberta_tf.task_models import LmModel, PooledModel, SpanModel, TokenModel
 
 __all__ = [
+    "TFAutoModel",
     "TFAutoModelForMaskedLM",
     "TFAutoModelForMultipleChoice",
     "TFAutoModelForQuestionAnswering",
@@ -29,6 +30,12 @@ __all__ = [
 ]
 
 
+class TFAutoModel(AutoModelBase):
+    """The backbone, of any version."""
+
+    classes: ClassVar = {"deberta": TFDebertaModel, "deberta-v2": TFDebertaV2Model}
+
+
 @keras.saving.register_keras_serializable("deberta_tf")
 class TFDebertaForMaskedLM(LmModel, TFDebertaPreTrainedModel):
     """Masked LM with DeBERTa v1: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
@@ -43,7 +50,7 @@ class TFDebertaV2ForMaskedLM(LmModel, TFDebertaV2PreTrainedModel):
     task = "masked_lm"
 
 
-class TFAutoModelForMaskedLM(AutoBase):
+class TFAutoModelForMaskedLM(AutoModelBase):
     """Masked LM, of any version."""
 
     classes: ClassVar = {"deberta": TFDebertaForMaskedLM, "deberta-v2": TFDebertaV2ForMaskedLM}
@@ -73,7 +80,7 @@ class TFDebertaV2ForSequenceClassification(PooledModel, TFDebertaV2PreTrainedMod
     task = "sequence_classification"
 
 
-class TFAutoModelForSequenceClassification(AutoBase):
+class TFAutoModelForSequenceClassification(AutoModelBase):
     """Sequence classification, of any version."""
 
     classes: ClassVar = {
@@ -96,7 +103,7 @@ class TFDebertaV2ForTokenClassification(TokenModel, TFDebertaV2PreTrainedModel):
     task = "token_classification"
 
 
-class TFAutoModelForTokenClassification(AutoBase):
+class TFAutoModelForTokenClassification(AutoModelBase):
     """Token classification, of any version."""
 
     classes: ClassVar = {"deberta": TFDebertaForTokenClassification, "deberta-v2": TFDebertaV2ForTokenClassification}
@@ -116,7 +123,7 @@ class TFDebertaV2ForQuestionAnswering(SpanModel, TFDebertaV2PreTrainedModel):
     task = "question_answering"
 
 
-class TFAutoModelForQuestionAnswering(AutoBase):
+class TFAutoModelForQuestionAnswering(AutoModelBase):
     """Question answering, of any version."""
 
     classes: ClassVar = {"deberta": TFDebertaForQuestionAnswering, "deberta-v2": TFDebertaV2ForQuestionAnswering}
@@ -136,7 +143,7 @@ class TFDebertaV2ForMultipleChoice(PooledModel, TFDebertaV2PreTrainedModel):
     task = "multiple_choice"
 
 
-class TFAutoModelForMultipleChoice(AutoBase):
+class TFAutoModelForMultipleChoice(AutoModelBase):
     """Multiple choice, of any version."""
 
     classes: ClassVar = {"deberta": TFDebertaForMultipleChoice, "deberta-v2": TFDebertaV2ForMultipleChoice}

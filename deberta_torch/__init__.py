@@ -6,7 +6,6 @@ from deberta_core import tasks as core_tasks
 from deberta_core.outputs import ModelOutput
 from deberta_core.tasks import *
 from deberta_torch import tasks
-from deberta_torch.auto import AutoModel
 from deberta_torch.inference.optimize import optimize, restore
 from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model, DebertaV2PreTrainedModel
 from deberta_torch.outputs import register_outputs
@@ -15,7 +14,6 @@ from deberta_torch.tasks import *
 register_outputs()
 
 __all__ = [
-    "AutoModel",
     "DebertaModel",
     "DebertaPreTrainedModel",
     "DebertaV2Model",

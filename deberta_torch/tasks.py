@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from deberta_torch.auto import AutoBase
-from deberta_torch.models import DebertaPreTrainedModel, DebertaV2PreTrainedModel
+from deberta_core.checkpoint.auto_model import AutoModelBase
+from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model, DebertaV2PreTrainedModel
 from deberta_torch.task_models import LmModel, PooledModel, SpanModel, TokenModel
 
 __all__ = [
+    "AutoModel",
     "AutoModelForMaskedLM",
     "AutoModelForMultipleChoice",
     "AutoModelForQuestionAnswering",
@@ -27,6 +28,12 @@ __all__ = [
 ]
 
 
+class AutoModel(AutoModelBase):
+    """The backbone, of any version."""
+
+    classes: ClassVar = {"deberta": DebertaModel, "deberta-v2": DebertaV2Model}
+
+
 class DebertaForMaskedLM(LmModel, DebertaPreTrainedModel):
     """Masked LM with DeBERTa v1: labels `[B, L]` in [0, V), -100 ignored; `MaskedLMOutput`."""
 
@@ -39,7 +46,7 @@ class DebertaV2ForMaskedLM(LmModel, DebertaV2PreTrainedModel):
     task = "masked_lm"
 
 
-class AutoModelForMaskedLM(AutoBase):
+class AutoModelForMaskedLM(AutoModelBase):
     """Masked LM, of any version."""
 
     classes: ClassVar = {"deberta": DebertaForMaskedLM, "deberta-v2": DebertaV2ForMaskedLM}
@@ -67,7 +74,7 @@ class DebertaV2ForSequenceClassification(PooledModel, DebertaV2PreTrainedModel):
     task = "sequence_classification"
 
 
-class AutoModelForSequenceClassification(AutoBase):
+class AutoModelForSequenceClassification(AutoModelBase):
     """Sequence classification, of any version."""
 
     classes: ClassVar = {"deberta": DebertaForSequenceClassification, "deberta-v2": DebertaV2ForSequenceClassification}
@@ -85,7 +92,7 @@ class DebertaV2ForTokenClassification(TokenModel, DebertaV2PreTrainedModel):
     task = "token_classification"
 
 
-class AutoModelForTokenClassification(AutoBase):
+class AutoModelForTokenClassification(AutoModelBase):
     """Token classification, of any version."""
 
     classes: ClassVar = {"deberta": DebertaForTokenClassification, "deberta-v2": DebertaV2ForTokenClassification}
@@ -103,7 +110,7 @@ class DebertaV2ForQuestionAnswering(SpanModel, DebertaV2PreTrainedModel):
     task = "question_answering"
 
 
-class AutoModelForQuestionAnswering(AutoBase):
+class AutoModelForQuestionAnswering(AutoModelBase):
     """Question answering, of any version."""
 
     classes: ClassVar = {"deberta": DebertaForQuestionAnswering, "deberta-v2": DebertaV2ForQuestionAnswering}
@@ -121,7 +128,7 @@ class DebertaV2ForMultipleChoice(PooledModel, DebertaV2PreTrainedModel):
     task = "multiple_choice"
 
 
-class AutoModelForMultipleChoice(AutoBase):
+class AutoModelForMultipleChoice(AutoModelBase):
     """Multiple choice, of any version."""
 
     classes: ClassVar = {"deberta": DebertaForMultipleChoice, "deberta-v2": DebertaV2ForMultipleChoice}

@@ -66,9 +66,8 @@ class FinetuneTask(ABC):
         """Raises InputError unless the entries have the form they should; all else takes that for granted."""
 
     @classmethod
-    @abstractmethod
     def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
-        """Reads off the training data which head they need.
+        """Reads off the training data which head they need; most tasks have one only.
 
         Args:
             records: all of them.
@@ -78,6 +77,9 @@ class FinetuneTask(ABC):
         Raises:
             InputError: the labels cannot be used together; or the data have no such head.
         """
+        if problem_type is not None:
+            raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
+        return Head()
 
     @abstractmethod
     def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
 from deberta_dual.finetuning.metrics import Metrics
 from deberta_dual.finetuning.schedule import Feature
-from deberta_dual.finetuning.tasks.base import MODEL_ROW, FinetuneTask, Head, at, entry
+from deberta_dual.finetuning.tasks.base import MODEL_ROW, FinetuneTask, at, entry
 from deberta_dual.pipelines.examples import check_text
 
 
@@ -40,13 +40,6 @@ class MultipleChoice(FinetuneTask):
             check_text("a choice", choice)
         if str(label) not in map(str, range(len(choices))):
             raise InputError(f"the label {label!r} is no number of a choice, 0 to {len(choices) - 1}.")
-
-    @classmethod
-    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
-        """There is one head only."""
-        if problem_type is not None:
-            raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
-        return Head()
 
     @classmethod
     def texts(cls, record: Record) -> list[str]:

@@ -12,7 +12,7 @@ from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
 from deberta_dual.finetuning.metrics import Metrics, answer_scores
 from deberta_dual.finetuning.schedule import Feature
-from deberta_dual.finetuning.tasks.base import FinetuneTask, Head, at, entry
+from deberta_dual.finetuning.tasks.base import FinetuneTask, at, entry
 from deberta_dual.pipelines.examples import check_text
 from deberta_dual.pipelines.question_answering import WINDOW, QuestionAnsweringPipeline, usual_stride
 
@@ -38,13 +38,6 @@ class QuestionAnswering(FinetuneTask):
         for name in ("question", "context"):
             check_text(name, entry(record, name))
         true_answers(record)
-
-    @classmethod
-    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
-        """There is one head only."""
-        if problem_type is not None:
-            raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
-        return Head()
 
     @classmethod
     def texts(cls, record: Record) -> list[str]:

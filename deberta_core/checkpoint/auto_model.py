@@ -1,4 +1,4 @@
-"""Choosing a model class by the `model_type` of config.json."""
+"""Choosing a model class by the `model_type` of config.json; each framework's Auto classes are subclasses."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from deberta_core.auto import AutoConfig
-from deberta_core.checkpoint import checkpoint_folder, config_beside
+from deberta_core.checkpoint.folder import checkpoint_folder
+from deberta_core.checkpoint.model_config import config_beside
 from deberta_core.config import BaseConfig
 from deberta_core.hub import split_hub_options
-from deberta_torch.models import DebertaModel, DebertaV2Model, PreTrainedModel
 
 
-class AutoBase:
-    """Base of the choosers; they make models of other classes and are not to be instantiated.
+class AutoModelBase:
+    """Base of the Auto classes; they make models of other classes and are not to be instantiated.
 
     Attributes:
         classes: model type to model class.
     """
 
-    classes: ClassVar[dict[str, type[PreTrainedModel]]]
+    classes: ClassVar[dict[str, Any]]
 
     @classmethod
     def from_pretrained(cls, path: str | Path, config: BaseConfig | None = None, **options: Any) -> Any:
@@ -40,12 +40,6 @@ class AutoBase:
         return cls.classes[model_type].from_pretrained(folder, config, **options)
 
     @classmethod
-    def from_config(cls, config: BaseConfig) -> PreTrainedModel:
+    def from_config(cls, config: BaseConfig) -> Any:
         """Builds a model with fresh weights, of the configuration's class."""
         return cls.classes[config.model_type](config)
-
-
-class AutoModel(AutoBase):
-    """The backbone, of any version."""
-
-    classes: ClassVar = {"deberta": DebertaModel, "deberta-v2": DebertaV2Model}
