@@ -53,10 +53,15 @@ class Attention(keras.layers.Layer):
         self.self.build()
         self.output_block.build()
 
-    def call(self, hidden: Any, masks: Masks, positions: RelativePositions | None) -> tuple[Any, Any]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
-        context, probabilities = self.self(hidden, masks, positions)
-        return self.output_block(context, hidden), probabilities
+    def call(
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+    ) -> tuple[Any, Any]:
+        """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
+
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        """
+        context, probabilities = self.self(hidden, masks, positions, query)
+        return self.output_block(context, hidden if query is None else query), probabilities
 
 
 class Intermediate(keras.layers.Layer):
@@ -92,9 +97,14 @@ class Layer(keras.layers.Layer):
         self.intermediate.build()
         self.output_block.build()
 
-    def call(self, hidden: Any, masks: Masks, positions: RelativePositions | None) -> tuple[Any, Any]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
-        attended, probabilities = self.attention(hidden, masks, positions)
+    def call(
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+    ) -> tuple[Any, Any]:
+        """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
+
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        """
+        attended, probabilities = self.attention(hidden, masks, positions, query)
         return self.output_block(self.intermediate(attended), attended), probabilities
 
 

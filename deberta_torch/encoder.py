@@ -13,9 +13,9 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
-from deberta_torch.attention_functions import choose_attention
-from deberta_torch.dropout import Dropout
-from deberta_torch.linear import Linear
+from deberta_torch.kernels.attention_functions import choose_attention
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.linear import Linear
 from deberta_torch.masks import Masks
 from deberta_torch.projections import make_self_attention
 
@@ -51,10 +51,14 @@ class Attention(nn.Module):
         masks: Masks,
         positions: RelativePositions | None,
         attend: AttentionFunction | None = None,
+        query: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`, if `attend` makes them."""
-        context, probabilities = self.self(hidden, masks, positions, attend)
-        return self.output(context, hidden), probabilities
+        """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`, if they are made.
+
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        """
+        context, probabilities = self.self(hidden, masks, positions, attend, query)
+        return self.output(context, hidden if query is None else query), probabilities
 
 
 class Intermediate(nn.Module):
@@ -85,9 +89,13 @@ class Layer(nn.Module):
         masks: Masks,
         positions: RelativePositions | None,
         attend: AttentionFunction | None = None,
+        query: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`, if `attend` makes them."""
-        attended, probabilities = self.attention(hidden, masks, positions, attend)
+        """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`, if they are made.
+
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        """
+        attended, probabilities = self.attention(hidden, masks, positions, attend, query)
         return self.output(self.intermediate(attended), attended), probabilities
 
 
@@ -114,7 +122,7 @@ class Encoder(nn.Module):
     """All layers, the relative table, and the convolution where configured.
 
     Attributes:
-        attn_implementation: a name of `deberta_torch.attention_functions.ATTENTION_FUNCTIONS`.
+        attn_implementation: a name of `deberta_torch.kernels.attention_functions.ATTENTION_FUNCTIONS`.
         checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
             a layer computed inside and computes it again in the backward pass; the last layer apart.
         packed: None; or what `deberta_torch.optimize` puts here, which does the forward pass in evaluation mode.

@@ -15,10 +15,10 @@ from deberta_core.outputs import make_output
 from deberta_core.parameters import UNUSED_NAMES
 from deberta_core.tasks import BACKBONE_PREFIX, TaskSpec, task_spec
 from deberta_torch import weights
-from deberta_torch.attention_functions import check_attn_implementation
 from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
+from deberta_torch.kernels.attention_functions import check_attn_implementation
 from deberta_torch.layers import initialize
 from deberta_torch.masks import make_masks
 from deberta_torch.surgery import Resizable

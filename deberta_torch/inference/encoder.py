@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from deberta_core.errors import InputError
-from deberta_torch.dropout import Dropout
 from deberta_torch.encoder import Attention, Encoder, Intermediate, Layer, ResidualOutput
 from deberta_torch.inference.layer import PackedLayer
 from deberta_torch.inference.linears import Precision
 from deberta_torch.inference.unpadding import Packing, pack_tokens
-from deberta_torch.linear import Linear
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.linear import Linear
 from deberta_torch.masks import Masks
 from deberta_torch.projections import FusedSelfAttention, SeparateSelfAttention
 

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
-from deberta_torch.attention_blocks import attend
 from deberta_torch.encoder import Layer
 from deberta_torch.inference.linears import Precision, make_linear
 from deberta_torch.inference.positions import KeptPositions
 from deberta_torch.inference.unpadding import Group, Packing
-from deberta_torch.onednn import fuses
+from deberta_torch.kernels.attention_blocks import attend
+from deberta_torch.kernels.onednn import fuses
 
 
 class PackedLayer:

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conformance.suite.compare import assert_close
-from deberta_torch import linear as module
-from deberta_torch import onednn
-from deberta_torch.linear import Linear, linear, uses_onednn
+from deberta_torch.kernels import linear as module
+from deberta_torch.kernels import onednn
+from deberta_torch.kernels.linear import Linear, linear, uses_onednn
 
 needs_onednn = pytest.mark.skipif(not onednn.available(), reason="oneDNN's linear operator is not here")
 

@@ -16,9 +16,9 @@ from deberta_torch.attention import (
     RelativePositions,
     eager_attention,
 )
-from deberta_torch.attention_blocks import attend, hide
+from deberta_torch.kernels.attention_blocks import attend, hide
+from deberta_torch.kernels.skew import position_products
 from deberta_torch.masks import Masks
-from deberta_torch.skew import position_products
 
 
 def sdpa_attention(

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deberta_torch.attention import PositionRows, position_products, skew
-from deberta_torch.eager import is_eager
-from deberta_torch.onednn import beats_mkl, dense_product
+from deberta_torch.kernels.eager import is_eager
+from deberta_torch.kernels.onednn import beats_mkl, dense_product
+from deberta_torch.kernels.skew import PositionRows, position_products, skew
 
 
 class BlockSizes(NamedTuple):

@@ -1,4 +1,4 @@
-"""When code of our own may stand in for a torch operator."""
+"""What may be done where torch computes at once and records nothing."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def is_eager(*values: Tensor) -> bool:
     return not torch._C._are_functorch_transforms_active() and all(
         type(value) is Tensor or type(value) is nn.Parameter for value in values
     )
+
+
+def add(values: Tensor, more: Tensor) -> Tensor:
+    """The sum, in the place of `values` unless gradients are recorded: a pass over memory less."""
+    return values + more if torch.is_grad_enabled() else values.add_(more)
