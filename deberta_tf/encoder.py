@@ -155,7 +155,7 @@ class Encoder(keras.layers.Layer):
         # Published name: the norm of the relative table.
         self.LayerNorm = layer_norm(config, dtype) if config.normalizes_table else None
         self.conv = Convolution(config, name="conv", dtype=dtype) if config.convolution_kernel else None
-        self.position_index = position_index_table(config) if config.relative_attention else None
+        self.position_index = position_index_table(config) if config.relative_attention else np.empty(0, np.int32)
         self.bucket_excess = _bucket_excess(self.position_index) if config.relative_attention else 0
 
     def build(self, input_shape: Any = None) -> None:

@@ -52,10 +52,12 @@ class FusedSelfAttention(DisentangledSelfAttention):
 
     def position_key(self, rows: Any) -> Any:
         """See the base class."""
+        assert self.pos_proj is not None
         return self.pos_proj(rows)
 
     def position_query(self, rows: Any) -> Any:
         """See the base class."""
+        assert self.pos_q_proj is not None
         return self.pos_q_proj(rows)
 
 

@@ -32,8 +32,9 @@ class PackedLayer:
         attention, inner = layer.attention, layer.attention.self
         self._heads, self._head_size = inner.num_heads, inner.head_size
         self._attention_dtype = precision.attention
-        has_positions = table is not None and inner.terms
-        self._positions = KeptPositions(inner, table, index, precision.attention) if has_positions else None
+        self._positions = (
+            KeptPositions(inner, table, index, precision.attention) if table is not None and inner.terms else None
+        )
         weight, bias = inner.fused_content()
         queries = inner.num_heads * inner.head_size
         weight, bias = weight.float().clone(), bias.float().clone()

@@ -62,8 +62,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, ro
         for first in range(0, heads, together):
             some = slice(first, first + together)
             own_rows = None if rows is None else rows.of_heads(some)
-            parts = (part[:, some] for part in (query, key, value))
-            context[:, some, block] = _attend(*parts, seen, own_rows, block, sizes.keys)
+            context[:, some, block] = _attend(
+                query[:, some], key[:, some], value[:, some], seen, own_rows, block, sizes.keys
+            )
     return context
 
 

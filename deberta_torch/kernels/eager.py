@@ -6,13 +6,18 @@ import torch
 from torch import Tensor, nn
 
 
+def is_traced() -> bool:
+    """Whether a graph is made of the computation: by torch.compile, torch.export or torch.jit.trace."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]  # documented, untyped
+
+
 def is_eager(*values: Tensor) -> bool:
     """Whether these are ordinary tensors and torch computes with them at once.
 
-    False while a graph is made of the computation (torch.compile, torch.export, torch.jit.trace), inside torch.func
-    transforms, and for subclasses of tensors: all of these must see torch's own operators.
+    False while a graph is made of the computation, inside torch.func transforms, and for subclasses of tensors: all of
+    these must see torch's own operators.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_traced():
         return False
     # As `torch.autograd.Function` asks; torch has no public name for it.
     return not torch._C._are_functorch_transforms_active() and all(
