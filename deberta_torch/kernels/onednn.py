@@ -86,14 +86,15 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     """`values @ weight.T + bias` in float32 or bfloat16, of a weight in its usual layout; no gradients.
 
     Shape:
-        values: `[..., K]`; weight: `[N, K]`, its rows may lie apart; bias: `[N]`; returns `[..., N]`.
+        values: `[..., K]`; weight: `[N, K]`, or the transpose of such: rows that lie apart take hundreds of times as
+        long; bias: `[N]`; returns `[..., N]`.
     """
     return torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
 
 
 def dense_product(values: Tensor, rows: Tensor) -> Tensor:
-    """`values @ rows.T`, by oneDNN where it can; `[..., K]` and `[N, K]` to `[..., N]`."""
-    return linear(values, rows) if available(values.dtype) else F.linear(values, rows)
+    """`values @ rows.T`, by oneDNN where it can; `[..., K]` and `[N, K]`, whose rows may lie apart, to `[..., N]`."""
+    return linear(values, rows.contiguous()) if available(values.dtype) else F.linear(values, rows)
 
 
 class PackedLinear:

@@ -142,3 +142,13 @@ def test_it_is_a_linear_layer():
     assert isinstance(layer, nn.Linear)
     assert list(layer.state_dict()) == ["weight", "bias"]
     assert torch.equal(copy.deepcopy(layer).weight, layer.weight)
+
+
+def test_rows_that_lie_apart_are_put_together(monkeypatch):
+    """oneDNN multiplies such by loops without vectors, which take hundreds of times as long."""
+    seen, multiply = [], F.linear
+    monkeypatch.setattr(onednn, "available", lambda dtype: True)
+    monkeypatch.setattr(onednn, "linear", lambda values, rows: seen.append(rows.stride()) or multiply(values, rows))
+    values, rows = torch.randn(2, 5, 8), torch.randn(7, 24)[:, 8:16]
+    assert_close(onednn.dense_product(values, rows).numpy(), (values @ rows.T).numpy(), quantity="hidden", name="rows")
+    assert seen == [(8, 1)]
