@@ -1,5 +1,14 @@
 """DeBERTa in Keras 3; mirrors `deberta_torch` file for file."""
 
+try:
+    import keras  # noqa: F401 - first, so that a missing one, or its TensorFlow, is said in a line
+except ModuleNotFoundError as problem:
+    if problem.name not in ("keras", "tensorflow"):
+        raise
+    raise ImportError(
+        "deberta_tf needs Keras 3 and TensorFlow. Install them with: pip install 'deberta-dual[tf]'"
+    ) from None
+
 import deberta_core
 from deberta_core import *
 from deberta_core import tasks as core_tasks

@@ -1,4 +1,11 @@
-"""Disentangled self-attention: the whole forward pass, with three hooks for the projections (NUMERICS 3)."""
+"""Disentangled self-attention (NUMERICS 3): tokens attend by their content and by how far they are apart.
+
+    score(i, j) = scale * ( Q_i . K_j  +  Q_i . PK[idx(i, j)]  +  K_j . PQ[idx(i, j)] )
+                            content       content-to-position     position-to-content
+
+Q, K and V are made of the tokens, PK and PQ of the relative table. Who owns these projections is the only difference
+between the versions (`projections.py`); `DisentangledSelfAttention.call` is everything else, step by step.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +58,16 @@ class DisentangledSelfAttention(keras.layers.Layer):
         self.table_dropout = dropout(config.hidden_dropout_prob, self.dtype_policy, "table_dropout")
         self.dropout = dropout(config.attention_probs_dropout_prob, self.dtype_policy)
 
-    def content(self, hidden: Any) -> tuple[Any, Any, Any]:
-        """Query, key and value of the tokens; `[B, L, C]` to three of `[B, L, H * D]`."""
+    def content(self, hidden: Any, query: Any = None) -> tuple[Any, Any, Any]:
+        """Query, key and value of the tokens.
+
+        Args:
+            hidden: `[B, K, C]`, what keys and values are made of.
+            query: `[B, Q, C]`, what queries are made of; None is `hidden`.
+
+        Returns:
+            `[B, Q, H * D]`, and two of `[B, K, H * D]`.
+        """
         raise NotImplementedError
 
     def position_key(self, rows: Any) -> Any:
@@ -63,34 +78,42 @@ class DisentangledSelfAttention(keras.layers.Layer):
         """The query side of relative positions, for position-to-content; `[W, C]` to `[W, H * D]`."""
         raise NotImplementedError
 
-    def call(self, hidden: Any, masks: Masks, positions: RelativePositions | None) -> tuple[Any, Any]:
+    def call(
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+    ) -> tuple[Any, Any]:
         """Attends.
 
-        Shape:
-            hidden: `[B, L, C]`; returns the context `[B, L, H * D]` and the probabilities `[B, H, L, L]`.
+        Args:
+            hidden: `[B, K, C]`.
+            masks: what may be seen.
+            positions: the relative table and its rows; None without relative attention.
+            query: `[B, Q, C]`, whose queries see the keys and values of `hidden`; None is `hidden`.
+
+        Returns:
+            the context `[B, Q, H * D]` and the probabilities `[B, H, Q, K]`.
         """
-        query, key, value = (self._heads_first(part) for part in self.content(hidden))  # [H, B, L, D]
-        query = query * self.scale
-        scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [H, B, Q, K]
+        queries, keys, values = (self._heads_first(part) for part in self.content(hidden, query))  # [H, B, Q or K, D]
+        queries = queries * self.scale
+        scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2))  # [H, B, Q, K]: Q_i . K_j
         if positions is not None and self.terms:
-            scores = scores + self.position_bias(query, key, positions)
+            scores = scores + self.position_bias(queries, keys, positions)
         if self.head_logits_proj is not None:
             scores = mix_heads(scores, self.head_logits_proj)
         scores = ops.where(masks.keys, ops.cast(scores, "float32"), float(np.finfo(np.float32).min))
-        probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
+        probabilities = ops.cast(ops.softmax(scores, axis=-1), values.dtype)
         weights = self.dropout(probabilities)
         if self.head_weights_proj is not None:
             weights = probabilities = mix_heads(weights, self.head_weights_proj)
         # A query that sees no key has no context. The probabilities, K wide, are multiplied for the caller alone: a
         # graph leaves that out where nobody asks for them.
-        queries = ops.cast(masks.queries, value.dtype)
-        context = ops.matmul(weights, value) * queries  # [H, B, Q, D]
-        batch, length = ops.shape(hidden)[:2]
+        sees = ops.cast(masks.queries, values.dtype)
+        context = ops.matmul(weights, values) * sees  # [H, B, Q, D]
+        _, batch, length, _ = ops.shape(queries)
         merged = ops.reshape(ops.transpose(context, (1, 2, 0, 3)), (batch, length, self.num_heads * self.head_size))
-        return merged, ops.swapaxes(probabilities * queries, 0, 1)
+        return merged, ops.swapaxes(probabilities * sees, 0, 1)
 
     def position_bias(self, query: Any, key: Any, positions: RelativePositions) -> Any:
-        """The position terms of the scores, the only place that makes them.
+        """The position terms of the scores: `Q_i . PK[idx(i, j)] + K_j . PQ[idx(i, j)]`.
 
         The index of a row depends on i - j alone: queries and keys meet the rows, ordered by distance, once, and the
         products are read along their diagonals. Nothing is gathered per pair, nothing repeated over the batch. Rows
@@ -106,10 +129,10 @@ class DisentangledSelfAttention(keras.layers.Layer):
         """
         table = self.table_dropout(positions.table)  # [R, C]
         bias = None
-        if "c2p" in self.terms:
+        if "c2p" in self.terms:  # content-to-position
             pos_key = ops.take(self.position_key(table), positions.rows[1:], axis=0)  # [Q + K, H * D]
             bias = skew(position_products(query, self._heads_first(pos_key)), ops.shape(key)[2])
-        if "p2c" in self.terms:
+        if "p2c" in self.terms:  # position-to-content
             # From a key's side the order is the reverse: query - key = 1 - K, ..., Q.
             pos_query = ops.take(self.position_query(table) * self.scale, ops.flip(positions.rows)[1:], axis=0)
             by_key = skew(position_products(key, self._heads_first(pos_query)), ops.shape(query)[2])  # [H, B, K, Q]

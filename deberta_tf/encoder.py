@@ -53,10 +53,15 @@ class Attention(keras.layers.Layer):
         self.self.build()
         self.output_block.build()
 
-    def call(self, hidden: Any, masks: Masks, positions: RelativePositions | None) -> tuple[Any, Any]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
-        context, probabilities = self.self(hidden, masks, positions)
-        return self.output_block(context, hidden), probabilities
+    def call(
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+    ) -> tuple[Any, Any]:
+        """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
+
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        """
+        context, probabilities = self.self(hidden, masks, positions, query)
+        return self.output_block(context, hidden if query is None else query), probabilities
 
 
 class Intermediate(keras.layers.Layer):
@@ -92,9 +97,14 @@ class Layer(keras.layers.Layer):
         self.intermediate.build()
         self.output_block.build()
 
-    def call(self, hidden: Any, masks: Masks, positions: RelativePositions | None) -> tuple[Any, Any]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`."""
-        attended, probabilities = self.attention(hidden, masks, positions)
+    def call(
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+    ) -> tuple[Any, Any]:
+        """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
+
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        """
+        attended, probabilities = self.attention(hidden, masks, positions, query)
         return self.output_block(self.intermediate(attended), attended), probabilities
 
 
@@ -145,7 +155,7 @@ class Encoder(keras.layers.Layer):
         # Published name: the norm of the relative table.
         self.LayerNorm = layer_norm(config, dtype) if config.normalizes_table else None
         self.conv = Convolution(config, name="conv", dtype=dtype) if config.convolution_kernel else None
-        self.position_index = position_index_table(config) if config.relative_attention else None
+        self.position_index = position_index_table(config) if config.relative_attention else np.empty(0, np.int32)
         self.bucket_excess = _bucket_excess(self.position_index) if config.relative_attention else 0
 
     def build(self, input_shape: Any = None) -> None:

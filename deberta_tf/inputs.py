@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from deberta_core.errors import InputError, name_list
 from deberta_core.inputs import INPUT_NAMES
 
 
-def name_inputs(inputs: Any, keywords: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+def name_inputs(inputs: Any, keywords: Mapping[str, Any], labels: Collection[str]) -> dict[str, Any]:
     """Names the inputs of a call and turns nested Python lists into arrays.
 
     Args:

@@ -31,7 +31,7 @@ class Encoded(NamedTuple):
     attentions: tuple[Any, ...] | None
 
 
-class PreTrainedModel(Resizable, keras.Model):
+class PreTrainedModel(Resizable):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
     Every variable exists from construction on.

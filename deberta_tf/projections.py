@@ -36,22 +36,28 @@ class FusedSelfAttention(DisentangledSelfAttention):
             if part is not None:
                 part.build((None, self.num_heads))
 
-    def content(self, hidden: Any) -> tuple[Any, Any, Any]:
+    def content(self, hidden: Any, query: Any = None) -> tuple[Any, Any, Any]:
         """See the base class."""
-        fused = self.in_proj(hidden)  # [..., H * 3 * D]
-        outer = ops.shape(fused)[:-1]
-        by_head = ops.reshape(fused, (*outer, self.num_heads, 3, self.head_size))
-        query, key, value = (
-            ops.reshape(by_head[..., part, :], (*outer, self.num_heads * self.head_size)) for part in range(3)
-        )
-        return query + self.q_bias, key, value + self.v_bias
+        heads = self.num_heads * self.head_size
+        if query is None:
+            fused = self.in_proj(hidden)  # [..., H * 3 * D]
+            outer = ops.shape(fused)[:-1]
+            by_head = ops.reshape(fused, (*outer, self.num_heads, 3, self.head_size))
+            q, k, v = (ops.reshape(by_head[..., part, :], (*outer, heads)) for part in range(3))
+        else:
+            by_head = ops.reshape(self.in_proj.kernel, (-1, self.num_heads, 3, self.head_size))
+            columns = (ops.reshape(by_head[:, :, part], (-1, heads)) for part in range(3))  # [C, H * D]
+            q, k, v = (ops.matmul(source, own) for source, own in zip((query, hidden, hidden), columns, strict=True))
+        return q + self.q_bias, k, v + self.v_bias
 
     def position_key(self, rows: Any) -> Any:
         """See the base class."""
+        assert self.pos_proj is not None
         return self.pos_proj(rows)
 
     def position_query(self, rows: Any) -> Any:
         """See the base class."""
+        assert self.pos_q_proj is not None
         return self.pos_q_proj(rows)
 
 
@@ -74,9 +80,9 @@ class SeparateSelfAttention(DisentangledSelfAttention):
             if part is not None:
                 part.build((None, self.config.hidden_size))
 
-    def content(self, hidden: Any) -> tuple[Any, Any, Any]:
+    def content(self, hidden: Any, query: Any = None) -> tuple[Any, Any, Any]:
         """See the base class."""
-        return self.query_proj(hidden), self.key_proj(hidden), self.value_proj(hidden)
+        return self.query_proj(hidden if query is None else query), self.key_proj(hidden), self.value_proj(hidden)
 
     def position_key(self, rows: Any) -> Any:
         """See the base class."""

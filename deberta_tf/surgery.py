@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
 
 from deberta_core import surgery
+from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.parameters import EMBEDDING
 from deberta_core.surgery import Surgery
+from deberta_core.tasks import task_spec
 from deberta_tf.weights import parameter_variables
 
-if TYPE_CHECKING:
-    from deberta_tf.models import PreTrainedModel
 
-
-class Resizable:
+class Resizable(keras.Model):
     """The size-changing side of a model, mixed into it.
 
     A Keras variable cannot change its shape, so that each of these returns a NEW model of the same class, name and
@@ -28,6 +27,9 @@ class Resizable:
     Source:
         transformers `PreTrainedModel`, whose names and arguments these are.
     """
+
+    config: BaseConfig
+    task: ClassVar[str | None]
 
     def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> Self:
         """The model without some attention heads; the other heads compute what they did.
@@ -71,11 +73,12 @@ class Resizable:
 
     def get_input_embeddings(self) -> keras.layers.Embedding:
         """The word embeddings; their variable `embeddings` is `[V, E]`."""
-        return getattr(self, "deberta", self).embeddings.word_embeddings
+        backbone: Any = getattr(self, "deberta", self)
+        return backbone.embeddings.word_embeddings
 
     def get_output_embeddings(self) -> keras.layers.Embedding | None:
         """The decoder of a masked-LM model: the word embeddings, to which it is tied; None for other models."""
-        return self.get_input_embeddings() if self.spec.scores_words else None
+        return self.get_input_embeddings() if task_spec(self.task).scores_words else None
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """The number of parameters.
@@ -93,7 +96,7 @@ class Resizable:
         )
 
 
-def _operate(model: PreTrainedModel, operation: Surgery) -> PreTrainedModel:
+def _operate(model: Any, operation: Surgery) -> Any:
     if not hasattr(model, "config_class"):
         raise InputError("this backbone is part of a task model, which must change with it. Call that model's method.")
     changed = type(model)(operation.after, name=model.name, dtype=model.dtype_policy)

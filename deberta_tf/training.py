@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 from keras import ops, tree
 
 from deberta_core.errors import InputError
@@ -14,7 +15,7 @@ from deberta_tf.losses import LOSSES, mean_loss
 from deberta_tf.masks import make_masks
 
 
-class Trained:
+class Trained(keras.Model):
     """The training side of a task model, mixed into it.
 
     Labels may be y, or be inside a dict x. `compile(optimizer)` trains with the head's own loss; a loss or metric

@@ -1,5 +1,12 @@
 """DeBERTa in PyTorch; mirrors `deberta_tf` file for file."""
 
+try:
+    import torch  # noqa: F401 - first, so that a missing one is said in a line
+except ModuleNotFoundError as problem:
+    if problem.name != "torch":
+        raise
+    raise ImportError("deberta_torch needs PyTorch. Install it with: pip install 'deberta-dual[torch]'") from None
+
 import deberta_core
 from deberta_core import *
 from deberta_core import tasks as core_tasks

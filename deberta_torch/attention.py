@@ -1,4 +1,11 @@
-"""Disentangled self-attention: the whole forward pass, with three hooks for the projections (NUMERICS 3)."""
+"""Disentangled self-attention (NUMERICS 3): tokens attend by their content and by how far they are apart.
+
+    score(i, j) = scale * ( Q_i . K_j  +  Q_i . PK[idx(i, j)]  +  K_j . PQ[idx(i, j)] )
+                            content       content-to-position     position-to-content
+
+Q, K and V are made of the tokens, PK and PQ of the relative table. Who owns these projections is the only difference
+between the versions (`projections.py`); `eager_attention` is everything else, step by step.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
-from deberta_torch.dropout import Dropout
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.eager import add
+from deberta_torch.kernels.skew import PositionRows, products_by_distance
 from deberta_torch.masks import Masks
-from deberta_torch.skew import position_products, skew
 
 
 class RelativePositions(NamedTuple):
@@ -21,33 +29,13 @@ class RelativePositions(NamedTuple):
     Attributes:
         table: `[R, C]`, or fewer rows where the lengths reach no more of them; LayerNormed where configured.
         rows: `[Q + K + 1]` integers: the row for key - query = -Q, ..., K. The outermost are never read; with them
-            the products of `skew` reshape for every length, one token included.
+            the products by distance reshape for every length, one token included.
         reach: the distance from which on, to either side, the row stays the same.
     """
 
     table: Tensor
     rows: Tensor
     reach: int
-
-
-class PositionRows(NamedTuple):
-    """A layer's projections of the relative table, one row for each distance; None for a term it does not have.
-
-    Attributes:
-        key: `[H, Q + K, D]`, for key - query = 1 - Q, ..., K.
-        query: `[H, Q + K, D]`, for query - key = 1 - K, ..., Q; scaled.
-        reach: the distance from which on, to either side, the row stays the same.
-    """
-
-    key: Tensor | None
-    query: Tensor | None
-    reach: int
-
-    def of_heads(self, heads: slice) -> PositionRows:
-        """The rows of some heads."""
-        return self._replace(
-            key=None if self.key is None else self.key[heads], query=None if self.query is None else self.query[heads]
-        )
 
 
 class DisentangledSelfAttention(nn.Module):
@@ -73,8 +61,16 @@ class DisentangledSelfAttention(nn.Module):
         self.table_dropout = Dropout(config.hidden_dropout_prob)
         self.dropout = Dropout(config.attention_probs_dropout_prob)
 
-    def content(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Query, key and value of the tokens; `[B, L, C]` to three of `[B, L, H * D]`."""
+    def content(self, hidden: Tensor, query: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of the tokens.
+
+        Args:
+            hidden: `[B, K, C]`, what keys and values are made of.
+            query: `[B, Q, C]`, what queries are made of; None is `hidden`.
+
+        Returns:
+            `[B, Q, H * D]`, and two of `[B, K, H * D]`.
+        """
         raise NotImplementedError
 
     def fused_content(self) -> tuple[Tensor, Tensor]:
@@ -95,28 +91,28 @@ class DisentangledSelfAttention(nn.Module):
         masks: Masks,
         positions: RelativePositions | None,
         attend: AttentionFunction | None = None,
+        query: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Attends.
 
         Args:
-            hidden: `[B, L, C]`.
+            hidden: `[B, K, C]`.
             masks: what may be seen.
             positions: the relative table and its rows; None without relative attention.
             attend: does everything between the projections; None is `eager_attention`.
+            query: `[B, Q, C]`, whose queries see the keys and values of `hidden`; None is `hidden`.
 
         Returns:
-            the context `[B, L, H * D]` and the probabilities `[B, H, L, L]`, None where `attend` never has them whole.
+            the context `[B, Q, H * D]` and the probabilities `[B, H, Q, K]`, None where `attend` never has them whole.
         """
-        query, key, value = (self._split_heads(part) for part in self.content(hidden))  # [B, H, L, D]
+        queries, keys, values = (self._split_heads(part) for part in self.content(hidden, query))  # [B, H, Q or K, D]
         attend = attend or eager_attention
-        context, probabilities = attend(self, query * self.scale, key, value, masks, positions if self.terms else None)
+        positions = positions if self.terms else None
+        context, probabilities = attend(self, queries * self.scale, keys, values, masks, positions)
         return context.transpose(1, 2).flatten(2), probabilities
 
     def position_bias(self, query: Tensor, key: Tensor, positions: RelativePositions) -> Tensor:
-        """The position terms of the scores.
-
-        The index of a row depends on i - j alone: queries and keys meet the rows, ordered by distance, once, and the
-        products are read along their diagonals. Nothing is gathered per pair, nothing repeated over the batch.
+        """The position terms of the scores: `Q_i . PK[idx(i, j)] + K_j . PQ[idx(i, j)]`.
 
         Args:
             query: `[B, H, Q, D]`, scaled.
@@ -128,13 +124,13 @@ class DisentangledSelfAttention(nn.Module):
         """
         rows = self.position_rows(positions)
         bias = None
-        if rows.key is not None:
-            bias = skew(position_products(query, rows.key), key.shape[2])
-        if rows.query is not None:
-            by_query = skew(position_products(key, rows.query), query.shape[2]).transpose(-1, -2)  # [H, B, Q, K]
-            bias = by_query if bias is None else _add(bias, by_query)
+        if rows.key is not None:  # content-to-position
+            bias = products_by_distance(query, rows.key, key.shape[2])
+        if rows.query is not None:  # position-to-content
+            by_query = products_by_distance(key, rows.query, query.shape[2]).transpose(-1, -2)
+            bias = by_query if bias is None else add(bias, by_query)
         assert bias is not None
-        return bias.transpose(0, 1)
+        return bias
 
     def position_rows(self, positions: RelativePositions) -> PositionRows:
         """Projects the rows of the table, each once, and hands them out by distance."""
@@ -169,9 +165,9 @@ def eager_attention(
     positions: RelativePositions | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention step by step, with all that there is in any version; an `AttentionFunction`."""
-    scores = query @ key.transpose(-1, -2)  # [B, H, Q, K]
+    scores = query @ key.transpose(-1, -2)  # [B, H, Q, K]: Q_i . K_j
     if positions is not None:
-        scores = _add(scores, layer.position_bias(query, key, positions))
+        scores = add(scores, layer.position_bias(query, key, positions))
     if layer.head_logits_proj is not None:
         scores = mix_heads(scores, layer.head_logits_proj)
     scores = scores.float()
@@ -189,8 +185,3 @@ def eager_attention(
 def mix_heads(values: Tensor, projection: nn.Module) -> Tensor:
     """Mixes `[B, H, Q, K]` over the heads: `out_g = sum_h W[g, h] in_h`."""
     return projection(values.movedim(1, -1)).movedim(-1, 1)
-
-
-def _add(values: Tensor, more: Tensor) -> Tensor:
-    """The sum, in the place of `values` unless gradients are recorded: a pass over memory less."""
-    return values + more if torch.is_grad_enabled() else values.add_(more)

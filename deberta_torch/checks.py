@@ -12,6 +12,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels
 from deberta_core.tasks import TaskSpec
+from deberta_torch.kernels.eager import is_traced
 
 
 def check_call(
@@ -41,7 +42,7 @@ def check_call(
     for name, value in given.items():
         if not isinstance(value, Tensor):
             raise InputError(f"{name} is a {type(value).__name__}: it must be a torch.Tensor. Use torch.as_tensor.")
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_traced():
         return
     arrays = {name: _to_numpy(name, value) for name, value in given.items()}
     check_labels(config, spec, arrays, check_inputs(config, arrays), choices)

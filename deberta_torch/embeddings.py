@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
-from deberta_torch.dropout import Dropout
-from deberta_torch.linear import Linear
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.linear import Linear
 
 
 class Embeddings(nn.Module):

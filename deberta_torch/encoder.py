@@ -13,9 +13,10 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
-from deberta_torch.attention_functions import choose_attention
-from deberta_torch.dropout import Dropout
-from deberta_torch.linear import Linear
+from deberta_torch.kernels.attention_functions import choose_attention
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.eager import is_traced
+from deberta_torch.kernels.linear import Linear
 from deberta_torch.masks import Masks
 from deberta_torch.projections import make_self_attention
 
@@ -51,10 +52,14 @@ class Attention(nn.Module):
         masks: Masks,
         positions: RelativePositions | None,
         attend: AttentionFunction | None = None,
+        query: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`, if `attend` makes them."""
-        context, probabilities = self.self(hidden, masks, positions, attend)
-        return self.output(context, hidden), probabilities
+        """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`, if they are made.
+
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        """
+        context, probabilities = self.self(hidden, masks, positions, attend, query)
+        return self.output(context, hidden if query is None else query), probabilities
 
 
 class Intermediate(nn.Module):
@@ -85,9 +90,13 @@ class Layer(nn.Module):
         masks: Masks,
         positions: RelativePositions | None,
         attend: AttentionFunction | None = None,
+        query: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`[B, L, C]` to the same and the probabilities `[B, H, L, L]`, if `attend` makes them."""
-        attended, probabilities = self.attention(hidden, masks, positions, attend)
+        """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`, if they are made.
+
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        """
+        attended, probabilities = self.attention(hidden, masks, positions, attend, query)
         return self.output(self.intermediate(attended), attended), probabilities
 
 
@@ -114,7 +123,7 @@ class Encoder(nn.Module):
     """All layers, the relative table, and the convolution where configured.
 
     Attributes:
-        attn_implementation: a name of `deberta_torch.attention_functions.ATTENTION_FUNCTIONS`.
+        attn_implementation: a name of `deberta_torch.kernels.attention_functions.ATTENTION_FUNCTIONS`.
         checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
             a layer computed inside and computes it again in the backward pass; the last layer apart.
         packed: None; or what `deberta_torch.optimize` puts here, which does the forward pass in evaluation mode.
@@ -155,13 +164,13 @@ class Encoder(nn.Module):
             has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
             needs_probabilities=output_attentions or self.config.mixes_heads,
         )
-        forgets = self.checkpointing is not None and self.training and torch.is_grad_enabled()
+        checkpointing = self.checkpointing if self.training and torch.is_grad_enabled() else None
         hidden_states, attentions = [hidden], []
         encoder_input = hidden
         for number, layer in enumerate(self.layer):
             # The backward pass begins with the last layer: to forget what it computed would not lower the peak.
-            if forgets and number + 1 < len(self.layer):
-                hidden, probabilities = checkpoint(layer, hidden, masks, positions, attend, **self.checkpointing)
+            if checkpointing is not None and number + 1 < len(self.layer):
+                hidden, probabilities = checkpoint(layer, hidden, masks, positions, attend, **checkpointing)
             else:
                 hidden, probabilities = layer(hidden, masks, positions, attend)
             if number == 0 and self.conv is not None:
@@ -196,7 +205,9 @@ class Encoder(nn.Module):
         ahead = torch.arange(-query_length, key_length + 1, device=self.position_index.device)  # key - query
         rows = self.position_index[(-ahead).clamp(-reach, reach) + reach]
         rows = (rows - first).clamp(0, last - first - 1)  # the outermost may be beyond, but nothing reads them
-        return RelativePositions(self.relative_table(first, last), rows, reach)
+        table = self.relative_table(first, last)
+        assert table is not None
+        return RelativePositions(table, rows, reach)
 
     def reset_buffers(self, device: torch.device) -> None:
         """Makes the constant buffers again, on a device, where they were on the meta device."""
@@ -217,4 +228,4 @@ class Encoder(nn.Module):
 
 def _is_plain_cpu_call(hidden: Tensor) -> bool:
     """Whether a call computes numbers on the CPU, and is not recorded or traced for another time or place."""
-    return hidden.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+    return hidden.device.type == "cpu" and not is_traced()

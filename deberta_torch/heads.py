@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
-from deberta_torch.dropout import Dropout
-from deberta_torch.linear import Linear, linear
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.linear import Linear, linear
 
 
 class ContextPooler(nn.Module):

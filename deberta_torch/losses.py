@@ -109,4 +109,4 @@ def mean_loss(parts: list[LossesAndCounts]) -> Tensor:
     Shape:
         losses, counts: of any one shape; losses are 0 where counts are.
     """
-    return sum(losses.sum() / counts.sum().clamp(min=1) for losses, counts in parts) / len(parts)
+    return torch.stack([losses.sum() / counts.sum().clamp(min=1) for losses, counts in parts]).mean()

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from deberta_torch.kernels.eager import is_traced
+
 
 class Masks(NamedTuple):
     """What may be seen.
@@ -53,7 +55,7 @@ def make_masks(attention_mask: Tensor | None, batch: int, length: int, device: t
 
 def _is_known_to_be_true(mask: Tensor) -> bool:
     """Looks where that is free of charge: not while a graph is traced, and not on a device one would wait for."""
-    if mask.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if mask.device.type != "cpu" or is_traced():
         return False
     try:
         return bool(mask.all())

@@ -15,10 +15,10 @@ from deberta_core.outputs import make_output
 from deberta_core.parameters import UNUSED_NAMES
 from deberta_core.tasks import BACKBONE_PREFIX, TaskSpec, task_spec
 from deberta_torch import weights
-from deberta_torch.attention_functions import check_attn_implementation
 from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
+from deberta_torch.kernels.attention_functions import check_attn_implementation
 from deberta_torch.layers import initialize
 from deberta_torch.masks import make_masks
 from deberta_torch.surgery import Resizable
@@ -33,7 +33,7 @@ class Encoded(NamedTuple):
     attentions: tuple[Tensor, ...] | None
 
 
-class PreTrainedModel(Resizable, nn.Module):
+class PreTrainedModel(Resizable):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
     Attributes:
@@ -121,7 +121,8 @@ class PreTrainedModel(Resizable, nn.Module):
 
     @property
     def _encoder(self) -> Encoder:
-        return getattr(self, "deberta", self).encoder
+        backbone: Any = getattr(self, "deberta", self)
+        return backbone.encoder
 
     @classmethod
     def from_pretrained(
@@ -261,6 +262,7 @@ class Backbone(PreTrainedModel):
     ) -> Encoded:
         """The forward pass without the packing of its result; arguments as for `forward`, unchecked."""
         tokens = input_ids if inputs_embeds is None else inputs_embeds
+        assert tokens is not None
         masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
         embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
         hidden, hidden_states, attentions = self.encoder(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_torch.attention import DisentangledSelfAttention
-from deberta_torch.linear import Linear
+from deberta_torch.kernels.linear import Linear, linear
 
 
 class FusedSelfAttention(DisentangledSelfAttention):
@@ -25,12 +25,16 @@ class FusedSelfAttention(DisentangledSelfAttention):
             self.head_logits_proj = Linear(self.num_heads, self.num_heads, bias=False)
             self.head_weights_proj = Linear(self.num_heads, self.num_heads, bias=False)
 
-    def content(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def content(self, hidden: Tensor, query: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """See the base class."""
-        by_head = self.in_proj(hidden).unflatten(-1, (self.num_heads, 3, self.head_size))  # [..., H, 3, D]
-        query, key, value = (part.flatten(-2) for part in by_head.unbind(-2))
+        shape = (self.num_heads, 3, self.head_size)
+        if query is None:
+            q, k, v = (part.flatten(-2) for part in self.in_proj(hidden).unflatten(-1, shape).unbind(-2))
+        else:
+            rows = (part.flatten(0, 1) for part in self.in_proj.weight.unflatten(0, shape).unbind(1))  # [H * D, C]
+            q, k, v = (linear(source, own) for source, own in zip((query, hidden, hidden), rows, strict=True))
         # Under autocast the products are half and the biases float32: the sum must stay half.
-        return query + self.q_bias.to(query.dtype), key, value + self.v_bias.to(value.dtype)
+        return q + self.q_bias.to(q.dtype), k, v + self.v_bias.to(v.dtype)
 
     def fused_content(self) -> tuple[Tensor, Tensor]:
         """See the base class."""
@@ -41,10 +45,12 @@ class FusedSelfAttention(DisentangledSelfAttention):
 
     def position_key(self, rows: Tensor) -> Tensor:
         """See the base class."""
+        assert self.pos_proj is not None
         return self.pos_proj(rows)
 
     def position_query(self, rows: Tensor) -> Tensor:
         """See the base class."""
+        assert self.pos_q_proj is not None
         return self.pos_q_proj(rows)
 
 
@@ -61,9 +67,9 @@ class SeparateSelfAttention(DisentangledSelfAttention):
         self.pos_key_proj = Linear(width, heads) if "c2p" in own else None
         self.pos_query_proj = Linear(width, heads) if "p2c" in own else None
 
-    def content(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def content(self, hidden: Tensor, query: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """See the base class."""
-        return self.query_proj(hidden), self.key_proj(hidden), self.value_proj(hidden)
+        return self.query_proj(hidden if query is None else query), self.key_proj(hidden), self.value_proj(hidden)
 
     def fused_content(self) -> tuple[Tensor, Tensor]:
         """See the base class."""

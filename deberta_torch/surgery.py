@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.parameters import EMBEDDING
 from deberta_core.surgery import Change, Surgery
-
-if TYPE_CHECKING:
-    from deberta_torch.models import PreTrainedModel
+from deberta_core.tasks import task_spec
 
 # The attributes in which PyTorch's modules keep the sizes of their weight, by axis.
 _SIZES: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
@@ -24,7 +22,7 @@ _SIZES: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
 )
 
 
-class Resizable:
+class Resizable(nn.Module):
     """The size-changing side of a model, mixed into it.
 
     The model is changed in place: device, dtype, `requires_grad` and training mode stay, and `config` is replaced by a
@@ -34,6 +32,9 @@ class Resizable:
     Source:
         transformers `PreTrainedModel`, whose names and arguments these are.
     """
+
+    config: BaseConfig
+    task: ClassVar[str | None]
 
     def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> None:
         """Takes attention heads out of layers; the other heads compute what they did.
@@ -83,7 +84,7 @@ class Resizable:
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The word embeddings `[V, E]`."""
-        return getattr(self, "deberta", self).embeddings.word_embeddings
+        return _backbone(self).embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
         """Puts other word embeddings of the same shape in place; their `padding_idx` becomes the model's.
@@ -99,11 +100,11 @@ class Resizable:
                 f"change the vocabulary."
             )
         value.padding_idx = self.config.pad_token_id
-        getattr(self, "deberta", self).embeddings.word_embeddings = value
+        _backbone(self).embeddings.word_embeddings = value
 
     def get_output_embeddings(self) -> nn.Embedding | None:
         """The decoder of a masked-LM model: the word embeddings, to which it is tied; None for other models."""
-        return self.get_input_embeddings() if self.spec.scores_words else None
+        return self.get_input_embeddings() if task_spec(self.task).scores_words else None
 
     def tie_weights(self) -> None:
         """Does nothing: the masked-LM decoder has no weights of its own, it reads the word embeddings."""
@@ -123,7 +124,11 @@ class Resizable:
         )
 
 
-def _operate(model: PreTrainedModel, operation: Surgery) -> None:
+def _backbone(model: nn.Module) -> Any:
+    return getattr(model, "deberta", model)
+
+
+def _operate(model: Resizable, operation: Surgery) -> None:
     if not hasattr(model, "config_class"):
         raise InputError("this backbone is part of a task model, which must change with it. Call that model's method.")
     for change in operation.changes(model.task):
@@ -148,12 +153,12 @@ def _changed(values: Tensor, change: Change, deviation: float) -> Tensor:
     return torch.cat([kept, fresh], change.axis)
 
 
-def _set_config(model: PreTrainedModel, config: BaseConfig) -> None:
+def _set_config(model: nn.Module, config: BaseConfig) -> None:
     """Gives every part of the model the configuration, and what it keeps of it besides."""
     for module in model.modules():
         if isinstance(getattr(module, "config", None), BaseConfig):
-            module.config = config
-    backbone: Any = getattr(model, "deberta", model)
+            module.config = config  # type: ignore[assignment]  # to a type checker these are tensors and modules
+    backbone = _backbone(model)
     backbone.embeddings.word_embeddings.padding_idx = config.pad_token_id
     for number, layer in enumerate(backbone.encoder.layer):
         layer.attention.self.num_heads = config.heads_in(number)

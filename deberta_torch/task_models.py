@@ -13,10 +13,10 @@ from deberta_core.errors import InputError, WeightError
 from deberta_core.inputs import fold_choices
 from deberta_core.outputs import make_output
 from deberta_torch.checks import check_call
-from deberta_torch.dropout import Dropout
-from deberta_torch.eager import is_eager
 from deberta_torch.heads import ContextPooler, LanguageModelHead, LegacyPredictions
-from deberta_torch.linear import Linear
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.eager import is_eager
+from deberta_torch.kernels.linear import Linear
 from deberta_torch.losses import LOSSES, mean_loss
 from deberta_torch.models import Backbone, Encoded, PreTrainedModel
 

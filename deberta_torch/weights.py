@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import ml_dtypes
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -145,7 +144,7 @@ def to_torch(array: np.ndarray) -> Tensor:
     """A tensor of the same numbers, bfloat16 included; shares memory where it can be written."""
     array = np.ascontiguousarray(array)
     array = array if array.flags.writeable else array.copy()
-    if array.dtype == ml_dtypes.bfloat16:
+    if array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
@@ -154,6 +153,8 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
     """An array of the same numbers, bfloat16 included; shares memory with a tensor on the CPU."""
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
         return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     return tensor.numpy()
 

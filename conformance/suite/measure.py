@@ -90,7 +90,7 @@ def compare_gradients_with_torch(subject: Subject, framework: str) -> Iterator[C
 def compare_fused_gradients(subject: Subject) -> Iterator[Comparison]:
     """Gradients through SDPA, which it is not chosen for on CPUs, with those through eager attention."""
     from deberta_torch import encoder
-    from deberta_torch.attention_functions import ATTENTION_FUNCTIONS
+    from deberta_torch.kernels.attention_functions import ATTENTION_FUNCTIONS
 
     expected = subject.model("torch").gradients(subject.inputs)[1]
     with unittest.mock.patch.object(encoder, "choose_attention", return_value=ATTENTION_FUNCTIONS["sdpa"]):

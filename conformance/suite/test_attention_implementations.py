@@ -15,7 +15,7 @@ from conformance.suite.invariances import compare_changes
 from conformance.suite.measure import compare_fused_gradients, compare_implementation, compare_reduced
 from conformance.suite.report import record
 from conformance.suite.subjects import GRADIENT_RUNS, ONE_SETTING, Subject, subject
-from deberta_torch import attention_blocks, onednn
+from deberta_torch.kernels import attention_blocks, onednn
 
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 WITHOUT_TALKING_HEADS = [name for name, case in CASES.items() if not case.config.mixes_heads]

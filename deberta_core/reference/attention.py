@@ -53,23 +53,32 @@ def disentangled_scores(
 
 
 def attention(
-    config: BaseConfig, scope: Scope, hidden: Array, allowed: Array, table: Array | None, index: Array
+    config: BaseConfig,
+    scope: Scope,
+    hidden: Array,
+    allowed: Array,
+    table: Array | None,
+    index: Array,
+    query: Array | None = None,
 ) -> tuple[Array, Array, dict[str, Array]]:
     """One attention block: self-attention, output projection, residual and LayerNorm.
 
     Args:
         config: the model's configuration.
         scope: parameters below `attention`.
-        hidden: `[B, L, C]`.
-        allowed: bool, broadcast to `[B, 1, L, L]`: which keys each query sees.
+        hidden: `[B, K, C]`, what keys and values are made of.
+        allowed: bool, broadcast to `[B, 1, Q, K]`: which keys each query sees.
         table: `[R, C]`, the relative table as `relative_table` gives it; None without relative attention.
-        index: `[L, L]`, the table row of every query and key.
+        index: `[Q, K]`, the table row of every query and key.
+        query: `[B, Q, C]`, what queries and residual are of; None is `hidden`.
 
     Returns:
-        the output `[B, L, C]`, the probabilities `[B, H, L, L]`, and the score components.
+        the output `[B, Q, C]`, the probabilities `[B, H, Q, K]`, and the score components.
     """
     own = scope / "self"
-    query, key, value = (_split_heads(part, config) for part in content(config, own, hidden))  # [B, H, L, D]
+    residual = hidden if query is None else query
+    parts = content(config, own, hidden, query)
+    queries, keys, values = (_split_heads(part, config) for part in parts)  # [B, H, Q or K, D]
     pos_key, pos_query = (
         _split_heads(linear(table, own / projection), config)
         if table is not None and term in config.position_terms
@@ -77,19 +86,19 @@ def attention(
         for term, projection in zip(("c2p", "p2c"), _position_projections(config), strict=True)
     )  # [H, R, D]
     scale = 1 / math.sqrt(config.head_size * (1 + len(config.pos_att_type)))
-    components = score_components(query, key, pos_key, pos_query, index, scale)
+    components = score_components(queries, keys, pos_key, pos_query, index, scale)
     scores = np.sum(list(components.values()), axis=0)
     if config.mixes_heads:
         scores = mix_heads(scores, own / "head_logits_proj")
     probabilities = softmax(scores, allowed)
     if config.mixes_heads:  # what is reported, too, is what multiplies the values
         probabilities = mix_heads(probabilities, own / "head_weights_proj")
-    context = _merge_heads(probabilities @ value)  # [B, L, H * D]
-    output = linear(context, scope / "output" / "dense") + hidden
+    context = _merge_heads(probabilities @ values)  # [B, Q, H * D]
+    output = linear(context, scope / "output" / "dense") + residual
     return layer_norm(output, scope / "output" / "LayerNorm", config.layer_norm_eps), probabilities, components
 
 
-def content(config: BaseConfig, scope: Scope, hidden: Array) -> tuple[Array, Array, Array]:
+def content(config: BaseConfig, scope: Scope, hidden: Array, query: Array | None = None) -> tuple[Array, Array, Array]:
     """Query, key and value of the tokens.
 
     v1 has one `in_proj` without bias, its rows laid out per head as [q, k, v] of D rows each, and a bias for query and
@@ -98,18 +107,21 @@ def content(config: BaseConfig, scope: Scope, hidden: Array) -> tuple[Array, Arr
     Args:
         config: the model's configuration.
         scope: parameters below `attention.self`.
-        hidden: `[B, L, C]`.
+        hidden: `[B, K, C]`, what keys and values are made of.
+        query: `[B, Q, C]`, what queries are made of; None is `hidden`.
 
     Returns:
-        three arrays `[B, L, H * D]`.
+        `[B, Q, H * D]`, and two of `[B, K, H * D]`.
     """
+    sources = (hidden if query is None else query, hidden, hidden)
     if config.model_type != "deberta":
-        query, key, value = (linear(hidden, scope / name) for name in ("query_proj", "key_proj", "value_proj"))
-        return query, key, value
-    fused = linear(hidden, scope / "in_proj")  # [B, L, 3 * H * D]
-    by_head = fused.reshape(*hidden.shape[:2], -1, 3, config.head_size)  # a layer may have fewer heads than others
-    query, key, value = (by_head[:, :, :, part].reshape(*hidden.shape[:2], -1) for part in range(3))
-    return query + scope["q_bias"], key, value + scope["v_bias"]
+        names = ("query_proj", "key_proj", "value_proj")
+        q, k, v = (linear(source, scope / name) for source, name in zip(sources, names, strict=True))
+        return q, k, v
+    weight = scope["in_proj.weight"].reshape(-1, 3, config.head_size, hidden.shape[-1])  # [H, 3, D, C]
+    by_part = weight.swapaxes(0, 1).reshape(3, -1, hidden.shape[-1])  # [3, H * D, C]
+    q, k, v = (source @ part.T for source, part in zip(sources, by_part, strict=True))
+    return q + scope["q_bias"], k, v + scope["v_bias"]
 
 
 def mix_heads(values: Array, scope: Scope) -> Array:

@@ -19,13 +19,19 @@ def relative_table(config: BaseConfig, scope: Scope) -> Array | None:
 
 
 def layer(
-    config: BaseConfig, scope: Scope, hidden: Array, allowed: Array, table: Array | None, index: Array
+    config: BaseConfig,
+    scope: Scope,
+    hidden: Array,
+    allowed: Array,
+    table: Array | None,
+    index: Array,
+    query: Array | None = None,
 ) -> tuple[Array, Array, dict[str, Array]]:
     """One layer: attention block, then the feed-forward block.
 
     Args and returns as for `attention`; `scope` holds the parameters below `encoder.layer.{i}`.
     """
-    attended, probabilities, components = attention(config, scope / "attention", hidden, allowed, table, index)
+    attended, probabilities, components = attention(config, scope / "attention", hidden, allowed, table, index, query)
     inner = activation(config.hidden_act, linear(attended, scope / "intermediate" / "dense"))  # [B, L, F]
     output = linear(inner, scope / "output" / "dense") + attended
     return layer_norm(output, scope / "output" / "LayerNorm", config.layer_norm_eps), probabilities, components

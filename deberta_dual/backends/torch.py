@@ -123,8 +123,8 @@ def _step(
     for number, piece in enumerate(pieces):
         batch = {name: torch.from_numpy(array).to(device) for name, array in piece.batch.items()}
         is_last = number + 1 == len(pieces)
-        waits = isinstance(trained, DistributedDataParallel) and not is_last  # for the gradients of the last piece
-        with trained.no_sync() if waits else nullcontext():
+        # Processes exchange the gradients of a step once, after its last piece.
+        with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
                 loss = trained(**batch).loss * piece.share
             (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
@@ -210,7 +210,9 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
         else:
             hidden = model.deberta(**tensors).last_hidden_state
             rows, tokens = torch.from_numpy(places).to(where).unbind(1)
-            outputs = model.predict_outputs(Encoded(hidden[rows, tokens], None, None, None))
+            outputs = model.predict_outputs(
+                Encoded(hidden[rows, tokens], torch.ones_like(rows, dtype=torch.bool), None, None)
+            )
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from deberta_core.errors import InputError
-from deberta_torch.dropout import Dropout
-from deberta_torch.encoder import Attention, Encoder, Intermediate, Layer, ResidualOutput
+from deberta_torch.encoder import Attention, Convolution, Encoder, Intermediate, Layer, ResidualOutput
 from deberta_torch.inference.layer import PackedLayer
 from deberta_torch.inference.linears import Precision
 from deberta_torch.inference.unpadding import Packing, pack_tokens
-from deberta_torch.linear import Linear
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.linear import Linear
 from deberta_torch.masks import Masks
 from deberta_torch.projections import FusedSelfAttention, SeparateSelfAttention
 
@@ -51,23 +51,17 @@ class PackedEncoder:
 
     def _run(self, hidden: Tensor, masks: Masks, output_hidden_states: bool) -> list[Tensor]:
         packing = pack_tokens(masks)
+        conv = self._encoder.conv
         first = rows = packing.take(hidden.flatten(0, 1).float())
         states = [hidden]
         for number, layer in enumerate(self._layers()):
             if len(rows):  # a batch may be padding alone, which has no range to quantize
                 rows = layer(rows, packing)
-            if number == 0 and self._encoder.conv is not None:
-                rows = self._convolve(first, rows, packing, masks)
+            if number == 0 and conv is not None:
+                rows = _convolve(conv, first, rows, packing, masks)
             if output_hidden_states:
                 states.append(packing.put_back(rows, hidden))
         return states if output_hidden_states and len(states) > 1 else [packing.put_back(rows, hidden)]
-
-    def _convolve(self, encoder_input: Tensor, first_output: Tensor, packing: Packing, masks: Masks) -> Tensor:
-        """The convolution reads neighbours, so it runs over padded texts."""
-        like = encoder_input.new_empty((*masks.tokens.shape, encoder_input.shape[-1]))
-        dtype = self._encoder.conv.conv.weight.dtype
-        padded = (packing.put_back(values, like).to(dtype) for values in (encoder_input, first_output))
-        return packing.take(self._encoder.conv(*padded, masks.tokens).float().flatten(0, 1))
 
     def _layers(self) -> list[PackedLayer]:
         packed = self._packed
@@ -82,15 +76,24 @@ class PackedEncoder:
         encoder = self._encoder
         _check_modules(encoder)
         table = encoder.relative_table()
-        return [
-            PackedLayer(layer, encoder.config, table, encoder.position_index, self.precision) for layer in encoder.layer
-        ]
+        layers = (cast(Layer, layer) for layer in encoder.layer)
+        return [PackedLayer(layer, encoder.config, table, encoder.position_index, self.precision) for layer in layers]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"precision": self.precision, "_encoder": self._encoder}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["_encoder"], state["precision"])  # type: ignore[misc]
+
+
+def _convolve(
+    convolution: Convolution, encoder_input: Tensor, first_output: Tensor, packing: Packing, masks: Masks
+) -> Tensor:
+    """The convolution reads neighbours, so it runs over padded texts."""
+    like = encoder_input.new_empty((*masks.tokens.shape, encoder_input.shape[-1]))
+    dtype = convolution.conv.weight.dtype
+    padded = (packing.put_back(values, like).to(dtype) for values in (encoder_input, first_output))
+    return packing.take(convolution(*padded, masks.tokens).float().flatten(0, 1))
 
 
 class _RefuseGradients(torch.autograd.Function):

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
-from deberta_torch.attention_blocks import attend
 from deberta_torch.encoder import Layer
 from deberta_torch.inference.linears import Precision, make_linear
 from deberta_torch.inference.positions import KeptPositions
 from deberta_torch.inference.unpadding import Group, Packing
-from deberta_torch.onednn import fuses
+from deberta_torch.kernels.attention_blocks import attend
+from deberta_torch.kernels.onednn import fuses
 
 
 class PackedLayer:
@@ -32,8 +32,9 @@ class PackedLayer:
         attention, inner = layer.attention, layer.attention.self
         self._heads, self._head_size = inner.num_heads, inner.head_size
         self._attention_dtype = precision.attention
-        has_positions = table is not None and inner.terms
-        self._positions = KeptPositions(inner, table, index, precision.attention) if has_positions else None
+        self._positions = (
+            KeptPositions(inner, table, index, precision.attention) if table is not None and inner.terms else None
+        )
         weight, bias = inner.fused_content()
         queries = inner.num_heads * inner.head_size
         weight, bias = weight.float().clone(), bias.float().clone()

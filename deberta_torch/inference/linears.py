@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deberta_core.errors import InputError
-from deberta_torch import onednn
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
+from deberta_torch.kernels import onednn
 
 
 class Precision(NamedTuple):

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from deberta_core.errors import DebertaWarning, InputError
-from deberta_torch import onednn
 from deberta_torch.encoder import Encoder
 from deberta_torch.inference.encoder import PackedEncoder
 from deberta_torch.inference.linears import precision_of
+from deberta_torch.kernels import onednn
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deberta_torch.attention import DisentangledSelfAttention, PositionRows
+from deberta_torch.attention import DisentangledSelfAttention
+from deberta_torch.kernels.skew import PositionRows
 
 # Rows are kept for texts up to this length; for longer ones they are put in order in each call, which costs little
 # beside what long texts cost.

@@ -95,6 +95,44 @@ def test_scale_counts_the_configured_terms(terms, factors, relative):
     assert outputs["scores.0.content"][0, 1, 2, 3] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", ["v1_like", "v1_head_size", "v1_pruned_heads", "v3_like"])
+def test_queries_from_another_source(name):
+    """The query is made of the other source alone, key and value of the hidden states alone."""
+    config, random = CASES[name].config, np.random.default_rng(0)
+    scope = reference.Scope(random_params(config, None)) / "encoder" / "layer" / 0 / "attention" / "self"
+    hidden, other = random.standard_normal((2, 2, 5, config.hidden_size))
+    parts = reference.content(config, scope, hidden, query=other[:, :3])
+    expected = (reference.content(config, scope, other[:, :3])[0], *reference.content(config, scope, hidden)[1:])
+    for kind, actual, wanted in zip("qkv", parts, expected, strict=True):
+        assert_close(actual, wanted, quantity="hidden", name=kind)
+
+
+@pytest.mark.parametrize("name", ["v1_talking_head", "v3_like"])
+def test_attention_with_a_query(name):
+    """Each output row is of its own query row, also as the residual, and sees keys and values of the hidden states."""
+    config, random = CASES[name].config, np.random.default_rng(1)
+    scope = reference.Scope(random_params(config, None)) / "encoder"
+    own, table = scope / "layer" / 1 / "attention", reference.relative_table(config, scope)
+    hidden, other = random.standard_normal((2, 2, 6, config.hidden_size))
+    allowed, index = np.ones((2, 1, 1, 6), bool), position_indices(6, 6, config)
+
+    def attend(hidden, **query):
+        return reference.attention(config, own, hidden, allowed, table, index, **query)[0]
+
+    plain, crossed = attend(hidden), attend(hidden, query=other)
+    assert_close(attend(hidden, query=hidden), plain, quantity="hidden", name="itself")
+    mixed = np.where(np.arange(6)[:, None] < 3, hidden, other)
+    expected = np.where(np.arange(6)[:, None] < 3, plain, crossed)
+    assert_close(attend(hidden, query=mixed), expected, quantity="hidden", name="row by row")
+    # Where the output projection is zero, the residual alone is left of the block.
+    weights = {name: value.astype(float) for name, value in random_params(config, None).items()}
+    weights = {name: 0 * value if ".output.dense." in name else value for name, value in weights.items()}
+    scope = reference.Scope(weights) / "encoder"
+    own = scope / "layer" / 1 / "attention"
+    expected = reference.layer_norm(other, own / "output" / "LayerNorm", config.layer_norm_eps)
+    assert_close(attend(hidden, query=other), expected, quantity="hidden", name="residual")
+
+
 def test_without_relative_attention_the_buckets_do_not_matter():
     """Buckets no table could have are allowed there, and nothing is computed from them."""
     config = CASES["v2_no_relative"].config.replace(position_buckets=2 * 63, max_position_embeddings=64)

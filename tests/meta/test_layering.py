@@ -15,7 +15,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"deberta_core", "numpy"},
         {"h5py", "huggingface_hub", "ml_dtypes", "safetensors", "sentencepiece", "tokenizers"},
     ),
-    "deberta_torch": ({"deberta_torch", "deberta_core", "numpy", "ml_dtypes", "torch"}, set()),
+    "deberta_torch": ({"deberta_torch", "deberta_core", "numpy", "torch"}, {"ml_dtypes"}),
     "deberta_tf": ({"deberta_tf", "deberta_core", "numpy", "keras"}, set()),
     "conformance/convert": (
         {"conformance.convert", "conformance.tolerances", "deberta_core", "numpy"},

@@ -19,24 +19,17 @@ OWN_PARAMETERS = {
 }
 
 ONLY_TORCH: dict[str, str] = {
+    "kernels": "what is only speed: TensorFlow calls oneDNN itself, XLA fuses, and Keras has one attention",
     "inference": "packed weights and texts without padding; XLA packs, and wants static shapes",
-    "onednn.py": "TensorFlow calls oneDNN itself",
     "attention.py DisentangledSelfAttention.fused_content": "for packed weights",
     "projections.py FusedSelfAttention.fused_content": "the same",
     "projections.py SeparateSelfAttention.fused_content": "the same",
     "encoder.py Encoder.relative_table": "the same",
     "device_map.py": "keras.distribution places variables",
-    "dropout.py": "torch draws slowly on CPUs; XLA fuses Keras' dropout",
-    "eager.py": "graphs are made of PyTorch code only on demand",
-    "attention.py DisentangledSelfAttention.position_rows": "both are for blocks of queries",
-    "attention.py PositionRows": "the same",
-    "attention.py PositionRows.of_heads": "the same",
+    "attention.py DisentangledSelfAttention.position_rows": "for blocks of queries",
     "attention.py eager_attention": "one of several implementations of attention; Keras has this one",
-    "attention_blocks.py": "the same",
-    "attention_functions.py": "the same",
     "encoder.py Encoder.reset_buffers": "the index table is a constant in Keras, a buffer here",
     "layers.py initialize": "Keras draws weights by initializers given to layers",
-    "linear.py": "MKL's products or oneDNN's: TensorFlow calls oneDNN everywhere",
     "models.py PreTrainedModel.attn_implementation": "one of several implementations of attention; Keras has one",
     "models.py PreTrainedModel.device": "Keras places variables itself",
     "models.py PreTrainedModel.dtype": "a Keras model has one already",
@@ -46,7 +39,6 @@ ONLY_TORCH: dict[str, str] = {
     "models.py PreTrainedModel.reset_parameters": "Keras draws weights by initializers given to layers",
     "models.py PreTrainedModel.set_attn_implementation": "as attn_implementation",
     "outputs.py": "a saved torch.export program names its output classes",
-    "skew.py": "a gradient of its own; the functions are in attention.py in Keras",
     "surgery.py Resizable.set_input_embeddings": "a Keras variable has its layer's path; assign to it instead",
     "surgery.py Resizable.tie_weights": "transformers' Keras models have none either",
     "task_models.py LmModel.forward": "logits at labelled tokens alone have no static shape, which XLA needs",
@@ -56,7 +48,7 @@ ONLY_TORCH: dict[str, str] = {
     "weights.py to_torch": "bfloat16 needs a detour here; a Keras variable takes NumPy arrays",
 }
 ONLY_KERAS: dict[str, str] = {
-    "attention.py position_products": "in skew.py in PyTorch",
+    "attention.py position_products": "in kernels/skew.py in PyTorch",
     "attention.py skew": "the same",
     "class_weights.py": "an argument of fit",
     "distribution.py": "replicas under fit; DistributedDataParallel averages gradients itself in PyTorch",

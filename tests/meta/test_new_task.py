@@ -25,7 +25,7 @@ from deberta_tf import task_models as keras_models
 from deberta_tf.layers import dense
 from deberta_torch import losses as torch_losses
 from deberta_torch import task_models as torch_models
-from deberta_torch.linear import Linear
+from deberta_torch.kernels.linear import Linear
 
 SHARPNESS = 2  # the new loss is that of twice the logits
 

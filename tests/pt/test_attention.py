@@ -8,11 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conformance.suite.cases import CASES, padding_mask, random_params
 from conformance.suite.compare import assert_close
 from deberta_core import DebertaV2Config, reference
 from deberta_core.positions import position_indices
-from deberta_torch.attention import DisentangledSelfAttention, RelativePositions, skew
+from deberta_torch import DebertaModel, DebertaV2Model
+from deberta_torch.attention import DisentangledSelfAttention, RelativePositions
 from deberta_torch.encoder import Encoder
+from deberta_torch.kernels.attention_functions import ATTENTION_FUNCTIONS
+from deberta_torch.kernels.skew import skew
 from deberta_torch.masks import make_masks
 
 sizes = st.integers(1, 12)
@@ -27,8 +31,8 @@ def config(terms="c2p|p2c", width=8, **changes) -> DebertaV2Config:
 class Fixed(DisentangledSelfAttention):
     """Takes the hidden states as query, key and value, and the table as both position projections."""
 
-    def content(self, hidden):
-        return hidden, hidden, hidden
+    def content(self, hidden, query=None):
+        return hidden if query is None else query, hidden, hidden
 
     def position_key(self, rows):
         return rows
@@ -169,3 +173,63 @@ def test_what_a_mask_is_known_not_to_hide():
     assert torch.func.vmap(lambda mask: torch.tensor(make_masks(mask, 2, 3, cpu).hides_keys))(
         ones.expand(2, 2, 3)
     ).all()
+
+
+# Queries from another source than keys and values
+
+
+def filled(name):
+    """A lively model of a case in evaluation mode, and two sources `[2, L, C]`."""
+    made, length = CASES[name].config, 7
+    model = (DebertaModel if made.model_type == "deberta" else DebertaV2Model)(made).eval()
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in random_params(made, None).items()})
+    sources = np.random.default_rng(0).standard_normal((2, 2, length, made.hidden_size)).astype(np.float32)
+    return model, sources
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["v1_like", "v1_head_size", "v1_pruned_heads", "v3_like"])
+def test_content_with_a_query(name, dtype):
+    """The query is made of the other source alone, key and value of the hidden states alone; also under autocast."""
+    model, sources = filled(name)
+    layer = model.encoder.layer[0].attention.self
+    hidden, other = map(torch.from_numpy, sources)
+    with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        parts = layer.content(hidden, query=other[:, :4])
+        expected = (layer.content(other[:, :4])[0], *layer.content(hidden)[1:])
+    for kind, actual, wanted in zip("qkv", parts, expected, strict=True):
+        assert actual.dtype == wanted.dtype == dtype
+        quantity = "hidden" if dtype == torch.float32 else "fused bfloat16"
+        assert_close(actual.float().numpy(), wanted.float().numpy(), quantity=quantity, name=kind)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("queries", [7, 4])
+@pytest.mark.parametrize("name", ["v1_like", "v1_talking_head", "v3_like", "v2_unshared_c2p", "v2_no_terms"])
+def test_a_layer_with_a_query(name, queries, implementation):
+    """Against the reference: queries and residual of the other source, keys and values of the hidden states."""
+    model, (hidden, other) = filled(name)
+    if implementation == "sdpa" and model.config.mixes_heads:
+        implementation = "eager"
+    other, mask = other[:, :queries], padding_mask(2, 7)
+    with torch.no_grad():
+        found = model.encoder.layer[1](
+            torch.from_numpy(hidden),
+            make_masks(torch.from_numpy(mask), 2, 7, torch.device("cpu")),
+            model.encoder.relative_positions(queries, 7),
+            ATTENTION_FUNCTIONS[implementation],
+            torch.from_numpy(other),
+        )
+    scope = reference.Scope({key: value.astype(float) for key, value in random_params(model.config, None).items()})
+    expected = reference.layer(
+        model.config,
+        scope / "encoder" / "layer" / 1,
+        hidden.astype(float),
+        reference.key_mask(mask),
+        reference.relative_table(model.config, scope / "encoder"),
+        position_indices(queries, 7, model.config),
+        query=other.astype(float),
+    )
+    assert_close(found[0].numpy(), expected[0], quantity="hidden", name="hidden states")
+    if implementation == "eager":
+        assert_close(found[1].numpy(), expected[1], quantity="attentions", name="probabilities")

@@ -14,9 +14,10 @@ from torch import nn
 from conformance.suite.cases import CASES
 from conformance.suite.compare import assert_close
 from deberta_core import InputError
-from deberta_torch import AutoModel, DebertaModel, DebertaV2ForMaskedLM, DebertaV2Model, attention_blocks
-from deberta_torch import attention_functions as functions
-from deberta_torch.attention_blocks import BlockSizes
+from deberta_torch import AutoModel, DebertaModel, DebertaV2ForMaskedLM, DebertaV2Model
+from deberta_torch.kernels import attention_blocks
+from deberta_torch.kernels import attention_functions as functions
+from deberta_torch.kernels.attention_blocks import BlockSizes
 from deberta_torch.masks import make_masks
 
 V3 = CASES["v3_like"].config

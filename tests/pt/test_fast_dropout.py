@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deberta_torch.dropout import Dropout
+from deberta_torch.kernels.dropout import Dropout
 
 
 def dropout(p: float, **options) -> Dropout:

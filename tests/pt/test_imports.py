@@ -21,6 +21,30 @@ def test_no_other_framework_is_loaded():
     assert not {"tensorflow", "keras", "tf_keras", "jax", "deberta_tf", "transformers"} & set(listing)
 
 
+_ADDED = """
+import sys
+import torch
+before = set(sys.modules)
+import deberta_torch
+print(*{name.partition(".")[0] for name in sys.modules.keys() - before} - sys.stdlib_module_names)
+"""
+
+
+def test_nothing_is_loaded_beyond_torch_and_our_own():
+    """Neither what only files and tokenizers need, nor more of torch than `import torch` loads itself."""
+    listing = subprocess.run([sys.executable, "-c", _ADDED], capture_output=True, text=True, check=True).stdout.split()
+    assert set(listing) - {"numpy"} == {"deberta_core", "deberta_torch"}
+
+
+def test_a_missing_torch_is_said_in_a_line():
+    code = "import sys; sys.modules['torch'] = None; import deberta_torch"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    *trace, message = done.stderr.splitlines()
+    assert message == "ImportError: deberta_torch needs PyTorch. Install it with: pip install 'deberta-dual[torch]'"
+    assert len(trace) <= 5
+    assert done.returncode == 1
+
+
 _ANSWERING = """
 import sys
 import torch

@@ -13,9 +13,10 @@ import deberta_torch
 from conformance.suite.cases import CASES
 from conformance.suite.compare import OPTIMIZED_QUANTITIES, assert_close
 from deberta_core.errors import DebertaWarning, InputError
-from deberta_torch import attention_blocks, onednn, optimize, restore
+from deberta_torch import optimize, restore
 from deberta_torch.inference import linears, positions
 from deberta_torch.inference.encoder import PackedEncoder
+from deberta_torch.kernels import attention_blocks, onednn
 from tests.pt.optimized import MASKS, NAMES, compare, ids, make
 
 

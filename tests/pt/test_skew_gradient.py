@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deberta_torch import skew as module
-from deberta_torch.skew import skew
+from deberta_torch.kernels import skew as module
+from deberta_torch.kernels.skew import skew
 
 sizes = st.integers(1, 9)
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deberta_torch.attention import PositionRows, position_products, skew
-from deberta_torch.eager import is_eager
-from deberta_torch.onednn import beats_mkl, dense_product
+from deberta_torch.kernels.eager import is_eager
+from deberta_torch.kernels.onednn import beats_mkl, dense_product
+from deberta_torch.kernels.skew import PositionRows, position_products, skew
 
 
 class BlockSizes(NamedTuple):
@@ -62,8 +62,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, ro
         for first in range(0, heads, together):
             some = slice(first, first + together)
             own_rows = None if rows is None else rows.of_heads(some)
-            parts = (part[:, some] for part in (query, key, value))
-            context[:, some, block] = _attend(*parts, seen, own_rows, block, sizes.keys)
+            context[:, some, block] = _attend(
+                query[:, some], key[:, some], value[:, some], seen, own_rows, block, sizes.keys
+            )
     return context
 
 

@@ -86,13 +86,20 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     """`values @ weight.T + bias` in float32 or bfloat16, of a weight in its usual layout; no gradients.
 
     Shape:
-        values: `[..., K]`; weight: `[N, K]`, its rows may lie apart; bias: `[N]`; returns `[..., N]`.
+        values: `[..., K]`; weight: `[N, K]`, copied where neither its rows nor its columns lie together; bias: `[N]`;
+        returns `[..., N]`.
     """
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        weight = weight.contiguous()  # oneDNN has only reference code for others, hundreds of times slower
+    return _linear_pointwise(values, weight, bias)
+
+
+def _linear_pointwise(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
 
 
 def dense_product(values: Tensor, rows: Tensor) -> Tensor:
-    """`values @ rows.T`, by oneDNN where it can; `[..., K]` and `[N, K]` to `[..., N]`."""
+    """`values @ rows.T`, by oneDNN where it can; `[..., K]` and `[N, K]`, whose rows may lie apart, to `[..., N]`."""
     return linear(values, rows) if available(values.dtype) else F.linear(values, rows)
 
 

@@ -16,9 +16,10 @@ from deberta_torch.attention import (
     RelativePositions,
     eager_attention,
 )
-from deberta_torch.attention_blocks import attend, hide
+from deberta_torch.kernels.attention_blocks import attend, hide
+from deberta_torch.kernels.eager import is_traced
+from deberta_torch.kernels.skew import position_products
 from deberta_torch.masks import Masks
-from deberta_torch.skew import position_products
 
 
 def sdpa_attention(
@@ -34,7 +35,7 @@ def sdpa_attention(
     Long texts are attended to in blocks of queries, where nothing is recorded and nothing is traced: then memory grows
     linearly with the length, and on the CPU the blocks stay in its cache.
     """
-    is_recorded = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
+    is_recorded = torch.is_grad_enabled() or is_traced()
     # While a graph is traced the length may be a symbol, which must not be compared with a number.
     if not is_recorded and not layer.training:
         rows = None if positions is None else layer.position_rows(positions)

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from deberta_torch import onednn
-from deberta_torch.eager import is_eager
+from deberta_torch.kernels import onednn
+from deberta_torch.kernels.eager import is_eager
 
 # Multiplications of a product from which on the detour through Python costs nothing that can be measured.
 _SMALLEST = 2**24

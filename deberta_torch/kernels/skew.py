@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from deberta_torch.eager import is_eager
+from deberta_torch.kernels.eager import is_eager
+
+
+class PositionRows(NamedTuple):
+    """A layer's projections of the relative table, one row for each distance; None for a term it does not have.
+
+    Attributes:
+        key: `[H, Q + K, D]`, for key - query = 1 - Q, ..., K.
+        query: `[H, Q + K, D]`, for query - key = 1 - K, ..., Q; scaled.
+        reach: the distance from which on, to either side, the row stays the same.
+    """
+
+    key: Tensor | None
+    query: Tensor | None
+    reach: int
+
+    def of_heads(self, heads: slice) -> PositionRows:
+        """The rows of some heads."""
+        return self._replace(
+            key=None if self.key is None else self.key[heads], query=None if self.query is None else self.query[heads]
+        )
+
+
+def products_by_distance(values: Tensor, rows: Tensor, length: int) -> Tensor:
+    """Products of tokens m with the row of every token n's distance from them, n - m.
+
+    The row depends on n - m alone: tokens meet the rows, ordered by distance, once, and the products are read along
+    their diagonals. Nothing is gathered per pair, nothing repeated over the batch.
+
+    Shape:
+        values: `[B, H, M, D]`; rows: `[H, M + N, D]`, for n - m = 1 - M, ..., N; length: N; returns `[B, H, M, N]`.
+    """
+    return skew(position_products(values, rows), length).transpose(0, 1)
 
 
 def position_products(values: Tensor, rows: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deberta_torch.eager import is_eager
+from deberta_torch.kernels.eager import is_eager
 
 _STEPS = 2**16  # of a probability: dropped are the places whose 16 random bits are below a threshold
 

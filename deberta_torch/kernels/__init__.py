@@ -1,0 +1,1 @@
+"""What is only speed: quicker ways to compute what the model's files say, or the same in less memory."""
