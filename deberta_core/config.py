@@ -15,6 +15,7 @@ from deberta_core.config_rules import NOT_SET, head_numbers, label_fields, viola
 from deberta_core.errors import ConfigError, DebertaWarning, name_list
 from deberta_core.files import read_json, write_text
 from deberta_core.hub import Wanted, local_folder, split_hub_options
+from deberta_core.presets import preset_fields
 
 CONFIG_FILE = "config.json"
 
@@ -209,6 +210,15 @@ class BaseConfig:
         return tuple(f.name for f in dataclasses.fields(cls) if f.name != "extra")
 
     @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """The configuration of a published size, such as `"deberta-v3-base"`, with `changes` applied.
+
+        Raises:
+            ConfigError: no such preset of this version (the message lists them), or a change that is not allowed.
+        """
+        return cls(**preset_fields(cls.model_type, name)).replace(**changes)
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Builds a configuration from the content of a config.json.
 
@@ -315,17 +325,6 @@ class DebertaConfig(BaseConfig):
     intermediate_size: int = 3072
     talking_head: bool = False  # mix the heads' scores and probabilities
 
-    @classmethod
-    def preset(cls, name: str, **changes: Any) -> DebertaConfig:
-        """The configuration of a published size, such as `"deberta-base"`, with `changes` applied.
-
-        Raises:
-            ConfigError: no such preset (the message lists them), or a change that is not allowed.
-        """
-        from deberta_core.presets import preset_fields
-
-        return cls(**preset_fields(cls.model_type, name)).replace(**changes)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebertaV2Config(BaseConfig):
@@ -352,17 +351,6 @@ class DebertaV2Config(BaseConfig):
     conv_kernel_size: int = 0  # odd; 0: no convolution
     conv_groups: int = 1
     conv_act: str = "tanh"
-
-    @classmethod
-    def preset(cls, name: str, **changes: Any) -> DebertaV2Config:
-        """The configuration of a published size, such as `"deberta-v3-base"`, with `changes` applied.
-
-        Raises:
-            ConfigError: no such preset (the message lists them), or a change that is not allowed.
-        """
-        from deberta_core.presets import preset_fields
-
-        return cls(**preset_fields(cls.model_type, name)).replace(**changes)
 
 
 def _attention_types(value: object) -> object:

@@ -186,6 +186,7 @@ def draw_inputs(case: Case, config: Any) -> dict[str, np.ndarray]:
     inputs = {"input_ids": np.where(mask == 1, ids, config.pad_token_id), "attention_mask": mask}
     if case.head == "Model":
         return inputs
+    labels: np.ndarray[Any, Any]
     if config.problem_type == "regression":
         labels = generator.standard_normal(BATCH).astype(np.float32)
     elif config.problem_type == "multi_label_classification":

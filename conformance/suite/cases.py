@@ -156,8 +156,8 @@ def folded_mask(inputs: Arrays) -> Array:
         return np.ones(next(iter(inputs.values())).shape[:2], bool)
     if "input_ids" in inputs and inputs["input_ids"].ndim == 3:
         mask = mask.reshape(-1, *mask.shape[2:])
-    seen = mask.astype(np.float32) != 0
-    return seen if seen.ndim == 2 else seen.any(axis=tuple(range(1, seen.ndim - 1)))
+    seen: Array = np.asarray(mask.astype(np.float32) != 0)
+    return seen if seen.ndim == 2 else np.asarray(seen.any(axis=tuple(range(1, seen.ndim - 1))))
 
 
 def task_inputs(

@@ -27,7 +27,7 @@ OWN = ROOT / "conformance" / "golden"
 SHARED = Path(os.environ.get("DEBERTA_SHARED", ROOT.parent / "shared")) / "goldens"
 
 _TASK_OF_HEAD = {spec.class_suffix: spec.name for spec in TASKS.values()} | {BACKBONE.class_suffix: None}
-_CONFIGS = {"v1": DebertaConfig, "v2": DebertaV2Config}
+_CONFIGS: dict[str, type[BaseConfig]] = {"v1": DebertaConfig, "v2": DebertaV2Config}
 
 
 @dataclass(frozen=True, slots=True)

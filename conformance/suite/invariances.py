@@ -144,4 +144,5 @@ def _reordered(inputs: Arrays) -> Change:
 
 def _text_lengths(mask: Array) -> Array:
     """Of each row the tokens up to the last real one, `[...]`."""
-    return np.where(mask, np.arange(1, mask.shape[-1] + 1), 0).max(axis=-1)
+    lengths: Array = np.where(mask, np.arange(1, mask.shape[-1] + 1), 0).max(axis=-1)
+    return lengths

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from conformance.suite.cases import Case
@@ -23,7 +25,7 @@ def cases(draw: st.DrawFn) -> Case:
     layers = draw(st.integers(1, 3), label="layers")
     gone = st.sets(st.integers(0, heads - 1), min_size=1, max_size=heads - 1)
     pruned = draw(st.dictionaries(st.integers(0, layers - 1), gone, max_size=2), label="pruned")
-    shared = {
+    shared: dict[str, Any] = {
         "vocab_size": draw(st.integers(5, 40), label="vocabulary"),
         "hidden_size": hidden,
         "num_hidden_layers": layers,
@@ -48,7 +50,7 @@ def cases(draw: st.DrawFn) -> Case:
     }
     length = draw(st.integers(1, 24), label="length")
     if draw(st.booleans(), label="v1"):
-        own = {
+        own: dict[str, Any] = {
             "talking_head": not pruned and draw(st.booleans(), label="talking"),
             "max_relative_positions": draw(st.just(-1) | st.integers(1, 40), label="distance"),
         }

@@ -21,7 +21,7 @@ from conformance.suite.compare import DEEP_QUANTITIES
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.tasks import TASKS
 
-_ADAPTERS = {**FRAMEWORKS, **IMPLEMENTATIONS, **REDUCED, "transformers": TransformersAdapter}
+_ADAPTERS: dict[str, Any] = {**FRAMEWORKS, **IMPLEMENTATIONS, **REDUCED, "transformers": TransformersAdapter}
 
 
 @dataclass(eq=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from deberta_core import DebertaConfig, DebertaV2Config
+from deberta_core.config import BaseConfig
 
 # Name in the tables -> configuration class and preset.
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, tuple[type[BaseConfig], str]] = {
     "v3-xsmall": (DebertaV2Config, "deberta-v3-xsmall"),
     "v3-base": (DebertaV2Config, "deberta-v3-base"),
     "v3-large": (DebertaV2Config, "deberta-v3-large"),

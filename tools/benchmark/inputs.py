@@ -33,7 +33,10 @@ class Batches:
     def save(self, file: Path) -> str:
         """Writes everything to `file`."""
         names = {"ids": self.ids, "masks": self.masks, "texts": self.texts, "labels": self.labels or []}
-        np.savez(file, **{f"{name}{i}": array for name, arrays in names.items() for i, array in enumerate(arrays)})
+        named: dict[str, Any] = {
+            f"{name}{i}": array for name, arrays in names.items() for i, array in enumerate(arrays)
+        }
+        np.savez(file, **named)
         return str(file)
 
     @classmethod
@@ -80,7 +83,8 @@ def lognormal_lengths(count: int, mean: float, longest: int) -> Array:
     """How many tokens texts have: few long ones among many short ones."""
     shape = 0.7  # the standard deviation of the logarithm
     drawn = np.random.default_rng(0).lognormal(np.log(mean) - shape**2 / 2, shape, count)
-    return np.clip(drawn.round().astype(int), 4, longest)
+    lengths: Array = np.clip(drawn.round().astype(int), 4, longest)
+    return lengths
 
 
 def padded(lengths: Array, size: int, vocabulary: int, by_length: bool) -> Batches:

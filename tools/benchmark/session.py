@@ -151,6 +151,11 @@ class Measured:
     outputs: dict[str, Path] = field(default_factory=dict)
 
 
+def for_all(settings: dict[str, Any]) -> Settings:
+    """The same settings for every subject."""
+    return lambda subject: settings
+
+
 def measure_cell(
     session: Session,
     group: str,

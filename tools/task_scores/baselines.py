@@ -61,7 +61,8 @@ def of_choices(training: Sequence[Record], test: Sequence[Record]) -> dict[str, 
         for number, choice in enumerate(record.values["choices"])
     ]
     asked = [f"{record.values['text']} {choice}" for record in test for choice in record.values["choices"]]
-    right = _probabilities(*zip(*pairs, strict=True), asked)[:, 1].reshape(len(test), -1)
+    texts, truths = zip(*pairs, strict=True)
+    right = _probabilities(texts, truths, asked)[:, 1].reshape(len(test), -1)
     return {
         "most frequent place": _judged([frequent] * len(labels), labels),
         "bag of words": _judged(right.argmax(axis=1).tolist(), labels),

@@ -7,7 +7,7 @@ from typing import Any
 from tools.benchmark import inputs
 from tools.benchmark.checkpoints import SMALL_VOCABULARY
 from tools.benchmark.libraries import Subject
-from tools.benchmark.session import Row, Session, measure_cell
+from tools.benchmark.session import Row, Session, for_all, measure_cell
 
 BASELINE = "transformers 4"
 FEW = 256  # tokens, on which the emulation of bfloat16 does not take too long
@@ -65,7 +65,7 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
             architecture,
             cell,
             SUBJECTS,
-            lambda _, same=shared: same,
+            for_all(shared),
             BASELINE,
             size * length,
             apart=apart,

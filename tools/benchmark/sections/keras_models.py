@@ -7,7 +7,7 @@ from typing import Any
 from tools.benchmark import inputs
 from tools.benchmark.checkpoints import SMALL_VOCABULARY
 from tools.benchmark.libraries import Subject
-from tools.benchmark.session import Row, Session, measure_cell
+from tools.benchmark.session import Row, Session, for_all, measure_cell
 
 BASELINE = "transformers 4"
 LAYERS = 3
@@ -45,6 +45,6 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
                 "inputs": session.inputs("keras", inputs.full(size, length, SMALL_VOCABULARY, labels)),
             }
             cell, tokens, compare = f"{size} × {length}", size * length, labels is None
-            found = measure_cell(session, group, cell, subjects, lambda _, same=shared: same, BASELINE, tokens, compare)
+            found = measure_cell(session, group, cell, subjects, for_all(shared), BASELINE, tokens, compare)
             rows += [{**row, "layers": session.layers or LAYERS} for row in found]
     return {}, rows

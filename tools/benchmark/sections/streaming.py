@@ -30,7 +30,7 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
         return {}, []
     lines = read_lines(session.options["text"], LINES)
     tokenizer = DebertaV2Tokenizer.train(lines, VOCABULARY, model_max_length=512)
-    folder = session.checkpoint(ARCHITECTURE, None, len(tokenizer), "ForSequenceClassification")
+    folder = Path(session.checkpoint(ARCHITECTURE, None, len(tokenizer), "ForSequenceClassification"))
     tokenizer.save_pretrained(folder)
     files = {count: session.folder / f"{count}.txt" for count in (LINES, FEW)}
     for count, file in files.items():

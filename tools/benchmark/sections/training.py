@@ -8,7 +8,7 @@ from tools.benchmark import inputs
 from tools.benchmark.checkpoints import SMALL_VOCABULARY
 from tools.benchmark.libraries import Subject
 from tools.benchmark.process import WorkerError
-from tools.benchmark.session import Row, Session, measure_cell
+from tools.benchmark.session import Row, Session, for_all, measure_cell
 
 BASELINE = "transformers 4"
 LAYERS, FULL_VOCABULARY = 3, 128100
@@ -43,9 +43,7 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
             "task": f"AutoModel{task}",
         }
         cell, tokens = f"{size} × {length}", size * length
-        found = measure_cell(
-            session, group, cell, SUBJECTS, lambda _, same=settings: same, BASELINE, tokens, compare=False
-        )
+        found = measure_cell(session, group, cell, SUBJECTS, for_all(settings), BASELINE, tokens, compare=False)
         subjects = {subject.name: subject for subject in SUBJECTS}
         for row in found:
             memory = fresh_memory(session, f"{group}, {cell}", subjects[row["subject"]], settings)
