@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,14 @@ SIDES = ("right", "left")
 Columns = dict[str, list[Any]]
 # What a row keeps of its first and of its second text, in tokens.
 Window = tuple[slice, slice | None]
+
+
+class Lengths(Protocol):
+    """What a tokenizer says of the lengths of rows; see `TokenizerOptions`."""
+
+    model_max_length: int
+    padding_side: str
+    truncation_side: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +55,12 @@ class LengthRule:
 
 
 def length_rule(
-    *,
+    defaults: Lengths,
     padding: bool | str,
     truncation: bool | str | None,
     max_length: int | None,
-    pad_to_multiple_of: int | None,
-    padding_side: str,
-    truncation_side: str,
-    model_max_length: int,
+    multiple: int | None,
+    padding_side: str | None,
     stride: int | None = None,
 ) -> LengthRule:
     """Checks the options of a call and settles what they leave open.
@@ -69,24 +75,24 @@ def length_rule(
         truncation = True
     pad = _choice("padding", padding, PADDING, PADDINGS)
     cut = _choice("truncation", truncation, TRUNCATION, TRUNCATIONS)
-    check_choice("padding_side", padding_side, SIDES)
-    for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
+    side = defaults.padding_side if padding_side is None else padding_side
+    check_choice("padding_side", side, SIDES)
+    for name, value in (("max_length", max_length), ("pad_to_multiple_of", multiple)):
         if value is not None and (not _is_int(value) or value < 1):
             raise InputError(f"{name}={value!r} is not a positive int. Give a number of tokens, or None.")
     if stride is not None and (not _is_int(stride) or stride < 0):
         raise InputError(f"stride={stride!r} is not an int of 0 or more. Give the number of tokens windows share.")
     if max_length is None and (pad == "max_length" or cut != "do_not_truncate"):
-        if model_max_length < NO_LIMIT:
-            max_length = model_max_length
+        if defaults.model_max_length < NO_LIMIT:
+            max_length = defaults.model_max_length
         else:
             warnings.warn(
                 f"padding={padding!r}, truncation={truncation!r} without a length: the tokenizer's model_max_length is "
                 f"not set, so rows are not brought to a length. Pass max_length.",
                 DebertaWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
             pad, cut = ("do_not_pad" if pad == "max_length" else pad), "do_not_truncate"
-    multiple = pad_to_multiple_of
     if multiple and max_length and pad != "do_not_pad" and cut != "do_not_truncate" and max_length % multiple:
         raise InputError(
             f"max_length={max_length} is not a multiple of pad_to_multiple_of={multiple}, so truncated rows could not "
@@ -97,8 +103,8 @@ def length_rule(
         truncation=cut,
         max_length=max_length,
         multiple=multiple,
-        padding_side=padding_side,
-        truncation_side=truncation_side,
+        padding_side=side,
+        truncation_side=defaults.truncation_side,
         stride=stride,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from deberta_core.errors import TokenizationError
 from deberta_core.files import read_json, write_text
-from deberta_core.tokenization.special_tokens import SPECIAL_NAMES, AddedToken
+from deberta_core.tokenization.added_tokens import SPECIAL_NAMES, AddedToken
 
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"

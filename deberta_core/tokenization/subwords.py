@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
+
+from deberta_core.tokenization.cutting import CutOptions
 
 # Where a token begins and ends in a text, in characters; equal numbers where it covers nothing.
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Aligned:
+class Aligned(NamedTuple):
     """The tokens of a text and what they cover.
 
     Args:
@@ -52,6 +52,12 @@ class SubwordModel(Protocol):
 
     def join(self, pieces: list[str]) -> str:
         """The text that tokens stand for."""
+
+    def describe(self, cut: CutOptions) -> dict[str, Any]:
+        """The "normalizer", "pre_tokenizer", "decoder" and "model" of a tokenizer.json for texts cut in this way."""
+
+    def merges(self) -> list[tuple[str, str]]:
+        """The merges of a BPE; none for other algorithms."""
 
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes the files of the vocabulary, their names starting with `prefix`, into an existing folder."""

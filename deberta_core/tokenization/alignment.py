@@ -1,0 +1,52 @@
+"""What every token covers in its text: the parts a text was cut into, aligned by the model and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from deberta_core.tokenization.cutting import Cut, Cutter, Text
+from deberta_core.tokenization.subwords import Aligned, Span, SubwordModel
+
+
+def align(texts: list[Text], cutter: Cutter, model: SubwordModel, added: Mapping[str, int]) -> list[Aligned]:
+    """Gives the tokens of texts, what they cover, and the words where a text is pre-split.
+
+    Args:
+        texts: texts, or lists of words.
+        cutter: cuts a text.
+        model: aligns the parts; one call for all of them.
+        added: ids of the added tokens.
+    """
+    words = [(word, isinstance(text, list)) for text in texts for word in (text if isinstance(text, list) else [text])]
+    cuts = [cutter.cut(word, is_word) for word, is_word in words]
+    parts = [cut.text[part.start : part.end] for cut in cuts for part in cut.parts if part.token is None]
+    found = iter(model.align(parts) if parts else [])
+    aligned = iter([_put_together(cut, found, added) for cut in cuts])
+    return [_joined(list(islice(aligned, len(text)))) if isinstance(text, list) else next(aligned) for text in texts]
+
+
+def _put_together(cut: Cut, found: Iterator[Aligned], added: Mapping[str, int]) -> Aligned:
+    if cut.places is None and len(cut.parts) == 1 and cut.parts[0].token is None:  # the common case, at no cost
+        return next(found)
+    ids: list[int] = []
+    spans: list[Span] = []
+    for part in cut.parts:
+        if part.token is not None:
+            ids.append(added[part.token])
+            spans.append((part.start, part.end))
+        else:
+            tokens = next(found)
+            ids += tokens.ids
+            spans += [(start + part.start, end + part.start) for start, end in tokens.spans]
+    if cut.places is not None:
+        spans = [(cut.places[start], cut.places[end]) for start, end in spans]
+    return Aligned(ids, spans)
+
+
+def _joined(words: list[Aligned]) -> Aligned:
+    return Aligned(
+        [index for word in words for index in word.ids],
+        [span for word in words for span in word.spans],
+        [number for number, word in enumerate(words) for _ in word.ids],
+    )

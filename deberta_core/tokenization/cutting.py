@@ -1,0 +1,152 @@
+"""Cutting a text before the model sees it: at added tokens, at punctuation, in lower case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deberta_core.tokenization.added_tokens import AddedToken
+from deberta_core.tokenization.punctuation import split_at_punctuation
+
+Text = str | list[str]  # a list holds the words of a text that was split before
+
+
+class CutOptions(NamedTuple):
+    """What is done to a text beside cutting it at added tokens.
+
+    Args:
+        lower: lower-cases everything but special tokens.
+        split: makes every punctuation mark a part of its own.
+        space: puts a space before the words of a pre-split text.
+    """
+
+    lower: bool = False
+    split: bool = False
+    space: bool = False
+
+
+@dataclass(slots=True)
+class Part:
+    """A part of a text, in characters: an added token, or what lies between two of them.
+
+    Args:
+        start: its first character.
+        end: the first character after it.
+        token: the added token.
+    """
+
+    start: int
+    end: int
+    token: str | None = None
+
+
+class Cut(NamedTuple):
+    """A text in parts.
+
+    Args:
+        text: the text as it was cut.
+        parts: its parts, none of them empty.
+        places: where the characters of `text`, its end included, stand in the original; None if at the same place.
+    """
+
+    text: str
+    parts: list[Part]
+    places: list[int] | None
+
+
+class Cutter:
+    """Cuts texts into added tokens and parts that the model gets one by one.
+
+    Args:
+        tokens: the added tokens by id.
+        roles: the tokens with a role, which lower-casing leaves alone.
+        options: what else is done.
+    """
+
+    def __init__(self, tokens: Mapping[int, AddedToken], roles: Iterable[str], options: CutOptions) -> None:
+        self.options = options
+        self.has_options = options.lower or options.split
+        self._tokens = {token.content: token for token in tokens.values()}
+        normalized = [token.content for token in tokens.values() if token.normalized and not token.special]
+        self.added = _pattern(self._tokens)  # finds the added tokens
+        self._kept = _pattern([*roles, *normalized])
+
+    def cut(self, text: str, is_word: bool = False) -> Cut:
+        """Cuts a text, or a word of a pre-split text."""
+        places = None
+        if self.options.lower:
+            text, places = self._lower(text)
+        elif is_word and self.options.space and text and not text[0].isspace():
+            text, places = f" {text}", [0, *range(len(text) + 1)]
+        parts = self._split(text)
+        if self.options.split:
+            parts = [word for part in parts for word in ([part] if part.token else _words(text, part))]
+        return Cut(text, parts, places)
+
+    def _split(self, text: str) -> list[Part]:
+        """Cuts before and after every added token."""
+        parts: list[Part] = []
+        end = 0
+        for match in self.added.finditer(text):
+            parts += [Part(end, match.start()), Part(match.start(), match.end(), match.group())]
+            end = match.end()
+        parts.append(Part(end, len(text)))
+        for place in range(1, len(parts), 2):
+            token = self._tokens[parts[place].token or ""]
+            if token.lstrip or token.rstrip or token.single_word:
+                _apply_flags(text, parts, place, token)
+        return [part for part in parts if part.start < part.end]
+
+    def _lower(self, text: str) -> tuple[str, list[int] | None]:
+        """Lower-cases what lies between the tokens, character by character; and the places as `Cut` holds them.
+
+        Of several characters that one became, the first stands in its place and the rest after it.
+        """
+        parts = self._kept.split(text)
+        # str.lower looks at a capital sigma's neighbours; a published vocabulary saw one character at a time.
+        lowered = [part if place % 2 else part.replace("Σ", "σ").lower() for place, part in enumerate(parts)]
+        result = "".join(lowered)
+        if len(result) == len(text):
+            return result, None
+        places: list[int] = []
+        start = 0
+        for number, part in enumerate(parts):
+            for character in part:
+                length = 1 if number % 2 else len(character.lower())
+                places += [start, *[start + 1] * (length - 1)]
+                start += 1
+        return result, [*places, start]
+
+
+def _pattern(contents: Iterable[str]) -> re.Pattern[str]:
+    # Longest first, so that of two tokens that start alike the longer one is found; "(?!)" never matches.
+    ordered = sorted(set(contents), key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, ordered)) or '(?!)'})")
+
+
+def _apply_flags(text: str, parts: list[Part], place: int, token: AddedToken) -> None:
+    left, here, right = parts[place - 1 : place + 2]
+    left_text, right_text = text[left.start : left.end], text[right.start : right.end]
+    # Between two tokens that touch there is an empty part; their neighbour is then the other token.
+    before = left_text or (place > 2 and parts[place - 2].token) or ""
+    after = right_text or (place + 2 < len(parts) and parts[place + 2].token) or ""
+    if token.rstrip:
+        right.start = right.end - len(right_text.lstrip())
+    if token.lstrip:
+        left.end = left.start + len(left_text.rstrip())
+    if token.single_word and before and before[-1] != " ":
+        here.token = None
+        left.end, here.start = here.end, here.end
+    elif token.single_word and after and after[0] != " ":
+        here.token = None
+        right.start, here.end = here.start, here.start
+
+
+def _words(text: str, part: Part) -> list[Part]:
+    words, start = [], part.start
+    for word in split_at_punctuation(text[part.start : part.end]):
+        words.append(Part(start, start + len(word)))
+        start += len(word)
+    return words
