@@ -65,22 +65,21 @@ class AddedToken:
         return asdict(self)
 
 
-class SpecialToken:
-    """Attribute of a tokenizer such as `cls_token`: the token's text, None where there is none."""
-
+class _Role:
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        self._name = name.removesuffix("_id")
+
+
+class SpecialToken(_Role):
+    """Attribute of a tokenizer such as `cls_token`: the token's text, None where there is none."""
 
     def __get__(self, tokenizer: Any, owner: type) -> str | None:
         token: str | None = tokenizer.special_tokens_map.get(self._name)
         return token
 
 
-class SpecialTokenId:
+class SpecialTokenId(_Role):
     """Attribute of a tokenizer such as `cls_token_id`: the token's id, None where there is none."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name.removesuffix("_id")
 
     def __get__(self, tokenizer: Any, owner: type) -> int | None:
         token = tokenizer.special_tokens_map.get(self._name)

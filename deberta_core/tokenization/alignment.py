@@ -6,23 +6,17 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from deberta_core.tokenization.cutting import Cut, Cutter, Text
-from deberta_core.tokenization.subwords import Aligned, Span, SubwordModel
+from deberta_core.tokenization.subwords import Aligned, Span
+from deberta_core.tokenization.vocabulary import Vocabulary
 
 
-def align(texts: list[Text], cutter: Cutter, model: SubwordModel, added: Mapping[str, int]) -> list[Aligned]:
-    """Gives the tokens of texts, what they cover, and the words where a text is pre-split.
-
-    Args:
-        texts: texts, or lists of words.
-        cutter: cuts a text.
-        model: aligns the parts; one call for all of them.
-        added: ids of the added tokens.
-    """
+def align(texts: list[Text], cutter: Cutter, vocabulary: Vocabulary) -> list[Aligned]:
+    """Gives the tokens of texts, what they cover, and the words where a text is pre-split; one call of the model."""
     words = [(word, isinstance(text, list)) for text in texts for word in (text if isinstance(text, list) else [text])]
     cuts = [cutter.cut(word, is_word) for word, is_word in words]
     parts = [cut.text[part.start : part.end] for cut in cuts for part in cut.parts if part.token is None]
-    found = iter(model.align(parts) if parts else [])
-    aligned = iter([_put_together(cut, found, added) for cut in cuts])
+    found = iter(vocabulary.model.align(parts) if parts else [])
+    aligned = iter([_put_together(cut, found, vocabulary.ids) for cut in cuts])
     return [_joined(list(islice(aligned, len(text)))) if isinstance(text, list) else next(aligned) for text in texts]
 
 

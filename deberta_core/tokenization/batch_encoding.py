@@ -18,21 +18,13 @@ class CharSpan(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Where the tokens of a row are from.
+    """Where the tokens of a row are from."""
 
-    Args:
-        sample: which of the texts, or pairs, of the call.
-        window: what the row keeps of them.
-        special: whether it has [CLS] and [SEP].
-        before: padding on the left, in tokens.
-        after: padding on the right.
-    """
-
-    sample: int
-    window: Window
-    special: bool
-    before: int = 0
-    after: int = 0
+    sample: int  # which of the texts, or pairs, of the call
+    window: Window  # what the row keeps of them
+    special: bool  # whether it has [CLS] and [SEP]
+    before: int = 0  # padding on the left, in tokens
+    after: int = 0  # padding on the right
 
     def padded(self, gap: int, side: str) -> Row:
         """The row with `gap` tokens of padding on one side, "right" or "left"."""
@@ -50,19 +42,12 @@ class Row(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where the tokens of an encoding are from.
-
-    Args:
-        rows: one for each row.
-        texts: per sample, the first and the second text.
-        align: gives, per sample, the first and the second text's tokens and what they cover.
-        tokens: gives the tokens of ids.
-    """
+    """Where the tokens of an encoding are from."""
 
     rows: list[Row]
-    texts: list[tuple[Any, Any]]
-    align: Callable[[int], list[Aligned]]
-    tokens: Callable[[Any], list[str]]
+    texts: list[tuple[Any, Any]]  # per sample, the first and the second text
+    align: Callable[[int], list[Aligned]]  # gives, per sample, the texts' tokens and what they cover
+    tokens: Callable[[Any], list[str]]  # gives the tokens of ids
 
 
 class BatchEncoding(dict[str, Any]):

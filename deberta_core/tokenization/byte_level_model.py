@@ -48,7 +48,7 @@ class ByteLevelModel(TokenizersModel):
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes vocab.json and merges.txt."""
         vocab = {piece: index for index, piece in enumerate(self._pieces)}
-        lines = ["#version: 0.2", *map(" ".join, self.merges())]
+        lines = ["#version: 0.2", *map(" ".join, self.merges)]
         return (
             write_text(folder / f"{prefix}{VOCABULARY_FILE}", json.dumps(vocab, ensure_ascii=False) + "\n"),
             write_text(folder / f"{prefix}{MERGES_FILE}", "\n".join(lines) + "\n"),

@@ -18,10 +18,12 @@ from deberta_core.tokenization.byte_level_model import (
 )
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.folder import Layout
-from deberta_core.tokenization.options import TokenizerOptions, check_bool
+from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool
 from deberta_core.tokenization.tokenizer import Tokenizer
 from deberta_core.tokenization.tokenizer_json import TokenizerFile
 
+# The tokens that training gives the first ids.
+_FIRST = ("pad_token", "cls_token", "sep_token", "unk_token")
 _ERRORS = ("strict", "replace", "ignore", "backslashreplace", "surrogateescape")
 
 
@@ -58,6 +60,7 @@ class DebertaTokenizer(Tokenizer):
         "mask_token": AddedToken("[MASK]", lstrip=True, special=True, normalized=True),
     }
     spaces_around_added_tokens = False
+    add_prefix_space = property(lambda self: self._subwords.add_prefix_space, doc="Whether a text starts with a space.")
 
     def __init__(
         self,
@@ -91,12 +94,10 @@ class DebertaTokenizer(Tokenizer):
         """
         errors, add_prefix_space = options.pop("errors", "replace"), options.pop("add_prefix_space", False)
         tokenizer = cls.__new__(cls)
-        defaults = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", **cls.option_defaults}
-        roles = [options.get(name, defaults[name]) for name in ("pad_token", "cls_token", "sep_token", "unk_token")]
-        first = list(dict.fromkeys(str(role) for role in roles if role is not None))
-        mask = options.get("mask_token", defaults["mask_token"])
-        last = [] if mask is None else [str(mask)]
-        pipeline = train_byte_level(texts, vocab_size, first, last, bool(add_prefix_space))
+        roles = {**DEFAULTS, **cls.option_defaults, **options}
+        first = [str(roles[name]) for name in _FIRST if roles[name] is not None]
+        last = [] if roles["mask_token"] is None else [str(roles["mask_token"])]
+        pipeline = train_byte_level(texts, vocab_size, list(dict.fromkeys(first)), last, bool(add_prefix_space))
         tokenizer._set_up(pipeline, errors, add_prefix_space, options)
         return tokenizer
 
@@ -118,7 +119,6 @@ class DebertaTokenizer(Tokenizer):
             check_bool("add_prefix_space", add_prefix_space)
         model = ByteLevelModel(pipeline, add_prefix_space)
         self.errors = errors
-        self.add_prefix_space = model.add_prefix_space
         super().__init__(model, CutOptions(space=not model.add_prefix_space), options)
 
 

@@ -3,57 +3,44 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple
 
 from deberta_core.tokenization.added_tokens import AddedToken
-from deberta_core.tokenization.punctuation import split_at_punctuation
+
+# Unicode calls some ASCII characters symbols, such as "$" and "`"; here all but letters, digits and space count.
+_ASCII = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 Text = str | list[str]  # a list holds the words of a text that was split before
 
 
 class CutOptions(NamedTuple):
-    """What is done to a text beside cutting it at added tokens.
+    """What is done to a text beside cutting it at added tokens."""
 
-    Args:
-        lower: lower-cases everything but special tokens.
-        split: makes every punctuation mark a part of its own.
-        space: puts a space before the words of a pre-split text.
-    """
-
-    lower: bool = False
-    split: bool = False
-    space: bool = False
+    lower: bool = False  # lower-cases everything but special tokens
+    split: bool = False  # makes every punctuation mark a part of its own
+    space: bool = False  # puts a space before the words of a pre-split text
 
 
 @dataclass(slots=True)
 class Part:
-    """A part of a text, in characters: an added token, or what lies between two of them.
+    """A part of a text: an added token, or what lies between two of them."""
 
-    Args:
-        start: its first character.
-        end: the first character after it.
-        token: the added token.
-    """
-
-    start: int
-    end: int
+    start: int  # its first character
+    end: int  # the first character after it
     token: str | None = None
 
 
 class Cut(NamedTuple):
-    """A text in parts.
+    """A text in parts, none of them empty."""
 
-    Args:
-        text: the text as it was cut.
-        parts: its parts, none of them empty.
-        places: where the characters of `text`, its end included, stand in the original; None if at the same place.
-    """
-
-    text: str
+    text: str  # as it was cut
     parts: list[Part]
-    places: list[int] | None
+    places: list[int] | None  # where its characters, and its end, stand in the original; None: at the same place
 
 
 class Cutter:
@@ -120,6 +107,15 @@ class Cutter:
         return result, [*places, start]
 
 
+def split_at_punctuation(text: str) -> list[str]:
+    """Cuts before and after every punctuation mark; the parts, put together, are the text."""
+    parts: list[str] = []
+    for is_mark, run in groupby(text, key=_is_punctuation):
+        characters = list(run)
+        parts += characters if is_mark else ["".join(characters)]
+    return parts
+
+
 def _pattern(contents: Iterable[str]) -> re.Pattern[str]:
     # Longest first, so that of two tokens that start alike the longer one is found; "(?!)" never matches.
     ordered = sorted(set(contents), key=len, reverse=True)
@@ -142,6 +138,12 @@ def _apply_flags(text: str, parts: list[Part], place: int, token: AddedToken) ->
     elif token.single_word and after and after[0] != " ":
         here.token = None
         right.start, here.end = here.start, here.start
+
+
+@lru_cache(maxsize=4096)
+def _is_punctuation(character: str) -> bool:
+    """Whether the character is an ASCII symbol or in one of Unicode's punctuation classes."""
+    return character in _ASCII or unicodedata.category(character).startswith("P")
 
 
 def _words(text: str, part: Part) -> list[Part]:

@@ -16,37 +16,21 @@ from deberta_core.tokenization.tokenizer_json import TOKENIZER_FILE, TokenizerFi
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The files of a class of tokenizers.
+    """The files of a class of tokenizers."""
 
-    Args:
-        tokenizer_class: the name in tokenizer_config.json.
-        vocabulary: file names by the argument of the constructor that takes the path.
-        foreign: vocabularies of the other kind of tokenizer.
-        model_kind: what a tokenizer.json must hold.
-        has_tokenizer_json: whether one is written, and read where there are no vocabulary files.
-    """
-
-    tokenizer_class: str
-    vocabulary: dict[str, str]
-    foreign: tuple[str, ...]
-    model_kind: str
-    has_tokenizer_json: bool
+    tokenizer_class: str  # the name in tokenizer_config.json
+    vocabulary: dict[str, str]  # file names by the argument of the constructor that takes the path
+    foreign: tuple[str, ...]  # vocabularies of the other kind of tokenizer
+    model_kind: str  # what a tokenizer.json must hold
+    has_tokenizer_json: bool  # whether one is written, and read where there are no vocabulary files
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds.
+    """What a folder holds."""
 
-    Args:
-        path: the folder on this machine.
-        files: the files for the constructor, by argument.
-        settings: what the JSON files say.
-        described: the tokenizer.json, if there is one.
-    """
-
-    path: Path
-    files: dict[str, Path]
-    settings: Settings
+    files: dict[str, Path]  # for the constructor, by argument
+    settings: Settings  # what the JSON files say
     described: TokenizerFile | None
 
     def check(self, model: SubwordModel) -> None:
@@ -63,7 +47,7 @@ class Folder:
                 f"{self.described.file} and {names[0]} beside it are of two tokenizers: {detail}. Remove the one that "
                 f"is wrong."
             )
-        if self.described.merges() != model.merges():
+        if self.described.merges() != model.merges:
             raise TokenizationError(
                 f"{self.described.file} and {names[-1]} beside it have different merges. Remove the one that is wrong."
             )
@@ -88,7 +72,7 @@ def read_folder(name: str | Path, layout: Layout, owner: str, options: Sequence[
     file = path / TOKENIZER_FILE
     described = TokenizerFile(file, layout.model_kind, owner) if file.exists() else None
     tokens = described.added_tokens() if described else {}
-    return Folder(path, files, read_settings(path, options, layout.tokenizer_class, tokens), described)
+    return Folder(files, read_settings(path, options, layout.tokenizer_class, tokens), described)
 
 
 def _find_files(folder: Path, layout: Layout, owner: str) -> dict[str, Path]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,27 +30,16 @@ class Lengths(Protocol):
     truncation_side: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LengthRule:
-    """How the rows of a batch get their lengths; made by `length_rule`, which checks the values.
+class LengthRule(NamedTuple):
+    """How the rows of a batch get their lengths, in tokens; made by `length_rule`, which checks the values."""
 
-    Args:
-        padding: one of PADDINGS.
-        truncation: one of TRUNCATIONS.
-        max_length: the length, in tokens, that rows are cut or filled to.
-        multiple: padded lengths are rounded up to a multiple of it.
-        padding_side: where padding goes, one of SIDES.
-        truncation_side: where tokens are taken away, one of SIDES.
-        stride: how many tokens two neighbouring windows share; None: what does not fit is dropped.
-    """
-
-    padding: str
-    truncation: str
-    max_length: int | None
-    multiple: int | None
+    padding: str  # one of PADDINGS
+    truncation: str  # one of TRUNCATIONS
+    max_length: int | None  # what rows are cut or filled to
+    multiple: int | None  # padded lengths are rounded up to a multiple of it
     padding_side: str
     truncation_side: str
-    stride: int | None = None
+    stride: int | None  # what two neighbouring windows share; None: what does not fit is dropped
 
 
 def length_rule(
@@ -98,15 +86,7 @@ def length_rule(
             f"max_length={max_length} is not a multiple of pad_to_multiple_of={multiple}, so truncated rows could not "
             f"be padded. Choose max_length={max_length - max_length % multiple or multiple}."
         )
-    return LengthRule(
-        padding=pad,
-        truncation=cut,
-        max_length=max_length,
-        multiple=multiple,
-        padding_side=side,
-        truncation_side=defaults.truncation_side,
-        stride=stride,
-    )
+    return LengthRule(pad, cut, max_length, multiple, side, defaults.truncation_side, stride)
 
 
 def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -115,12 +95,11 @@ def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise InputError(one_of(name, value, allowed))
 
 
-def windows(first: int, second: int | None, special: int, rule: LengthRule) -> list[Window]:
+def windows(whole: Window, special: int, rule: LengthRule) -> list[Window]:
     """Chooses what is kept of one or two texts: one row, or several when the rule has a stride.
 
     Args:
-        first: number of tokens of the first text.
-        second: the same of the second text, if there is one.
+        whole: what would keep all of the texts.
         special: how many special tokens are added to a row later.
         rule: the length and the strategy. "longest_first" shortens the longer text to the length of the other, then
             both alike, the second one first.
@@ -128,7 +107,7 @@ def windows(first: int, second: int | None, special: int, rule: LengthRule) -> l
     Raises:
         InputError: a row cannot become that short, or windows cannot be made.
     """
-    whole: Window = (slice(0, first), None if second is None else slice(0, second))
+    first, second = whole[0].stop, None if whole[1] is None else whole[1].stop
     if rule.truncation == "do_not_truncate" or rule.max_length is None:
         return [whole]
     excess = first + (second or 0) + special - rule.max_length
@@ -151,15 +130,6 @@ def windows(first: int, second: int | None, special: int, rule: LengthRule) -> l
     return [(whole[0], window) for window in _slide(second, kept[1], rule)]
 
 
-def padded_length(columns: Columns, rule: LengthRule) -> int | None:
-    """The length, in tokens, to which `pad_columns` brings all rows; None when it leaves them."""
-    if rule.padding == "do_not_pad":
-        return None
-    longest = max(map(len, columns["input_ids"]), default=0)
-    length = rule.max_length if rule.padding == "max_length" and rule.max_length else longest
-    return -(-length // rule.multiple) * rule.multiple if rule.multiple else length
-
-
 def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, Any]) -> Columns:
     """Brings all rows of the columns named in `fill` to one length; other columns stay as they are.
 
@@ -171,9 +141,11 @@ def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, Any]) -> 
     Raises:
         InputError: rows must be padded and a fill value is None.
     """
-    length = padded_length(columns, rule)
-    if length is None:
+    if rule.padding == "do_not_pad":
         return columns
+    longest = max(map(len, columns["input_ids"]), default=0)
+    length = rule.max_length if rule.padding == "max_length" and rule.max_length else longest
+    length = -(-length // rule.multiple) * rule.multiple if rule.multiple else length
     padded = dict(columns)
     for name in columns.keys() & fill.keys():
         value = fill[name]

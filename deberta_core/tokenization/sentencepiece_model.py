@@ -35,6 +35,8 @@ class SentencePieceModel:
         InputError: an argument is refused.
     """
 
+    merges: tuple[tuple[str, str], ...] = ()
+
     def __init__(self, serialized: bytes, arguments: dict[str, Any], source: str) -> None:
         self.serialized = serialized
         self._arguments = arguments
@@ -130,10 +132,6 @@ class SentencePieceModel:
             },
             "model": {"type": "Unigram", "unk_id": self.unknown_id, "vocab": pieces, "byte_fallback": has_bytes},
         }
-
-    def merges(self) -> list[tuple[str, str]]:
-        """None: they are not told apart from other tokens."""
-        return []
 
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes spm.model."""

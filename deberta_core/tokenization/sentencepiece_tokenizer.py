@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
 from deberta_core.errors import InputError, TokenizationError
-from deberta_core.tokenization.cutting import CutOptions
+from deberta_core.tokenization.cutting import CutOptions, split_at_punctuation
 from deberta_core.tokenization.folder import Layout
 from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool, checked_options
-from deberta_core.tokenization.punctuation import split_at_punctuation
 from deberta_core.tokenization.sentencepiece_model import SPACE, VOCABULARY_FILE, SentencePieceModel
 from deberta_core.tokenization.subwords import SubwordModel
 from deberta_core.tokenization.tokenizer import Tokenizer
@@ -54,6 +53,8 @@ class DebertaV2Tokenizer(Tokenizer):
     )
     own_options = ("do_lower_case", "split_by_punct", "sp_model_kwargs")
     spaces_around_added_tokens = True
+    do_lower_case = property(lambda self: self._lower, doc="Whether everything but special tokens is lower-cased.")
+    split_by_punct = property(lambda self: self._split, doc="Whether every punctuation mark is a word of its own.")
 
     def __init__(
         self,
@@ -132,20 +133,12 @@ class DebertaV2Tokenizer(Tokenizer):
         return (text + self._subwords.join(pieces)).strip()
 
     def _set_up(
-        self,
-        vocab_file: str | Path | bytes | None,
-        tokenizer_file: str | Path | None,
-        do_lower_case: bool,
-        split_by_punct: bool,
-        sp_model_kwargs: dict[str, Any] | None,
-        options: Mapping[str, Any],
+        self, vocab_file: Any, tokenizer_file: Any, lower: bool, split: bool, arguments: Any, options: Any
     ) -> None:
-        check_bool("do_lower_case", do_lower_case)
-        check_bool("split_by_punct", split_by_punct)
-        self.do_lower_case = do_lower_case
-        self.split_by_punct = split_by_punct
-        self.sp_model_kwargs = dict(sp_model_kwargs or {})
-        cut = CutOptions(lower=do_lower_case, split=split_by_punct)
+        check_bool("do_lower_case", lower)
+        check_bool("split_by_punct", split)
+        self._lower, self._split, self.sp_model_kwargs = lower, split, dict(arguments or {})
+        cut = CutOptions(lower, split)
         model: SubwordModel
         if isinstance(vocab_file, bytes):
             model = SentencePieceModel(vocab_file, self.sp_model_kwargs, "vocab_file")
@@ -171,9 +164,9 @@ class DebertaV2TokenizerFast(DebertaV2Tokenizer):
     Args:
         vocab_file: the path of spm.model, or its content as bytes.
         tokenizer_file: the path of a tokenizer.json; read only if there is no `vocab_file`.
-        do_lower_case: as in `DebertaV2Tokenizer`.
-        split_by_punct: as in `DebertaV2Tokenizer`.
-        sp_model_kwargs: as in `DebertaV2Tokenizer`; a tokenizer.json takes none.
+        do_lower_case: this and the other arguments are those of `DebertaV2Tokenizer`.
+        split_by_punct: likewise.
+        sp_model_kwargs: likewise; a tokenizer.json takes none.
         options: see `TokenizerOptions`.
 
     Raises:

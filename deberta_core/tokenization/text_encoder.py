@@ -17,7 +17,7 @@ from deberta_core.frameworks import to_list, to_tensor
 from deberta_core.tokenization.alignment import align
 from deberta_core.tokenization.batch_encoding import BatchEncoding, Origin, Row
 from deberta_core.tokenization.cutting import CutOptions, Cutter, Text
-from deberta_core.tokenization.lengths import Columns, LengthRule, pad_columns, padded_length, windows
+from deberta_core.tokenization.lengths import Columns, LengthRule, pad_columns, windows
 from deberta_core.tokenization.subwords import Aligned
 from deberta_core.tokenization.vocabulary import Vocabulary
 
@@ -48,33 +48,31 @@ class TextEncoder:
             special: whether rows get [CLS] and [SEP].
             tensors: a kind of `to_tensor`; None for lists.
         """
-        first, second = self._tokens(texts, "offset_mapping" in names or self.vocabulary.model.is_random)
+        aligned = "offset_mapping" in names or self.vocabulary.model.is_random
+        first, second = self._tokens(texts, aligned)
         columns: Columns = {name: [] for name in names}
         rows: list[Row] = []
         for sample, (a, b) in enumerate(zip(first, second, strict=True)):
-            lengths = len(a.ids), None if b is None else len(b.ids)
-            if rule is None:
-                kept = [(slice(0, lengths[0]), None if b is None else slice(0, lengths[1]))]
-            else:
-                kept = windows(*lengths, special * (2 if b is None else 3), rule)
-            for window in kept:
+            whole = slice(0, len(a.ids)), None if b is None else slice(0, len(b.ids))
+            added = special * (2 if b is None else 3)
+            for window in [whole] if rule is None else windows(whole, added, rule):
                 rows.append(Row(sample, window, special))
                 self._add_row(columns, rows[-1], a, b)
-        length = None if rule is None else padded_length(columns, rule)
-        if rule is not None and length is not None:
-            gaps = [length - len(ids) for ids in columns["input_ids"]]
-            rows = [row.padded(gap, rule.padding_side) for row, gap in zip(rows, gaps, strict=True)]
+        if rule is not None:
+            lengths = list(map(len, columns["input_ids"]))
             columns = pad_columns(columns, rule, self._fill())
-        keep_axis = texts.is_batch or tensors is not None or "overflow_to_sample_mapping" in columns
-        encoding = BatchEncoding(
-            _to_tensors(columns, tensors) if keep_axis else {name: entry[0] for name, entry in columns.items()}
-        )
-        encoding._origin = Origin(
-            rows,
-            list(zip(texts.first, texts.second, strict=True)),
-            cache(lambda sample: _known(first[sample], second[sample]) or self._align_sample(texts, sample)),
-            lambda ids: [self.vocabulary.token(index) for index in to_list(ids)],
-        )
+            gaps = [len(ids) - length for ids, length in zip(columns["input_ids"], lengths, strict=True)]
+            rows = [row.padded(gap, rule.padding_side) for row, gap in zip(rows, gaps, strict=True)]
+        encoding = _encoding(columns, texts.is_batch or "overflow_to_sample_mapping" in columns, tensors)
+
+        @cache
+        def spans(sample: int) -> list[Aligned]:
+            known = [text for text in (first[sample], second[sample]) if text is not None]
+            given = [text for text in (texts.first[sample], texts.second[sample]) if text is not None]
+            return known if aligned else align(given, self.cutter, self.vocabulary)
+
+        pairs = list(zip(texts.first, texts.second, strict=True))
+        encoding._origin = Origin(rows, pairs, spans, lambda ids: list(map(self.vocabulary.token, to_list(ids))))
         return encoding
 
     def pad(
@@ -90,10 +88,7 @@ class TextEncoder:
         if not is_batch:
             columns = {name: [rows] for name, rows in columns.items()}
         columns.setdefault("attention_mask", [[1] * len(row) for row in columns["input_ids"]])
-        columns = pad_columns(columns, rule, self._fill())
-        if is_batch or tensors is not None:
-            return BatchEncoding(_to_tensors(columns, tensors))
-        return BatchEncoding({name: rows[0] for name, rows in columns.items()})
+        return _encoding(pad_columns(columns, rule, self._fill()), is_batch, tensors)
 
     def pieces(self, text: Text) -> list[str | int]:
         """Cuts a text into the parts that the model gets and the ids of added tokens."""
@@ -112,22 +107,16 @@ class TextEncoder:
     def _tokens(self, texts: Texts, aligned: bool) -> tuple[list[Aligned], list[Aligned | None]]:
         """The tokens of the first and of the second texts; one call of the model for all parts of all of them."""
         every = [*texts.first, *[text for text in texts.second if text is not None]]
-        tokens = self._align(every) if aligned else [Aligned(ids, []) for ids in self._ids(every)]
+        tokens = align(every, self.cutter, self.vocabulary) if aligned else self._ids(every)
         rest = iter(tokens[len(texts.first) :])
         return tokens[: len(texts.first)], [None if text is None else next(rest) for text in texts.second]
 
-    def _ids(self, texts: list[Text]) -> list[list[int]]:
+    def _ids(self, texts: list[Text]) -> list[Aligned]:
+        """Ids alone; spans and words are left empty."""
         cut = [self.pieces(text) for text in texts]
         found = iter(self.vocabulary.model.encode([piece for row in cut for piece in row if isinstance(piece, str)]))
         rows = [[next(found) if isinstance(piece, str) else [piece] for piece in row] for row in cut]
-        return [row[0] if len(row) == 1 else list(chain.from_iterable(row)) for row in rows]
-
-    def _align(self, texts: list[Text]) -> list[Aligned]:
-        return align(texts, self.cutter, self.vocabulary.model, self.vocabulary.ids)
-
-    def _align_sample(self, texts: Texts, sample: int) -> list[Aligned]:
-        second = texts.second[sample]
-        return self._align([texts.first[sample], *([] if second is None else [second])])
+        return [Aligned(row[0] if len(row) == 1 else list(chain.from_iterable(row)), []) for row in rows]
 
     def _add_row(self, columns: Columns, row: Row, first: Aligned, second: Aligned | None) -> None:
         kept, kept_b = row.window
@@ -161,17 +150,11 @@ class TextEncoder:
 
 
 class Texts(NamedTuple):
-    """The texts of one call.
+    """The texts of one call."""
 
-    Args:
-        first: the first text of every row.
-        second: the second text of every row, None where the row has one text.
-        is_batch: whether the call was for a batch, and so the result has an axis for rows.
-    """
-
-    first: list[Text]
-    second: list[Text | None]
-    is_batch: bool
+    first: list[Text]  # of every row
+    second: list[Text | None]  # of every row, None where the row has one text
+    is_batch: bool  # whether the call was for a batch, and so the result has an axis for rows
 
 
 def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = False) -> Texts:
@@ -195,22 +178,18 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
     if not is_batch:
         second = None if text_pair is None else check(text_pair, "text_pair")
         return Texts([check(text, "text")], [second], is_batch=False)
-    if text_pair is None:
-        if is_split_into_words:
-            words: list[Text] = [_check_words(row, f"text[{place}]") for place, row in enumerate(text)]
-            return Texts(words, [None] * len(words), is_batch=True)
+    if text_pair is None and not is_split_into_words:
         rows = [_row(row, f"text[{place}]") for place, row in enumerate(text)]
         return Texts([first for first, _ in rows], [second for _, second in rows], is_batch=True)
-    if not isinstance(text_pair, list | tuple) or len(text_pair) != len(text):
+    if text_pair is not None and (not isinstance(text_pair, list | tuple) or len(text_pair) != len(text)):
         found = f"{len(text_pair)} texts" if isinstance(text_pair, list | tuple) else type(text_pair).__name__
         raise InputError(
             f"text is a batch of {len(text)} texts but text_pair is {found}. Give one second text for each first."
         )
-    return Texts(
-        [check(row, f"text[{place}]") for place, row in enumerate(text)],
-        [check(row, f"text_pair[{place}]") for place, row in enumerate(text_pair)],
-        is_batch=True,
-    )
+    first = [check(row, f"text[{place}]") for place, row in enumerate(text)]
+    if text_pair is None:
+        return Texts(first, [None] * len(first), is_batch=True)
+    return Texts(first, [check(row, f"text_pair[{place}]") for place, row in enumerate(text_pair)], is_batch=True)
 
 
 def check_text(value: Any, name: str) -> str:
@@ -268,14 +247,11 @@ def _row(row: Any, name: str) -> tuple[str, str | None]:
     return check_text(row, name), None
 
 
-def _known(*texts: Aligned | None) -> list[Aligned] | None:
-    """The tokens of a sample where their spans are known already."""
-    given = [text for text in texts if text is not None]
-    return given if all(len(text.spans) == len(text.ids) for text in given) else None
-
-
-def _to_tensors(columns: Columns, kind: str | None) -> dict[str, Any]:
-    return columns if kind is None else {name: to_tensor(_array(name, rows), kind) for name, rows in columns.items()}
+def _encoding(columns: Columns, is_batch: bool, tensors: str | None) -> BatchEncoding:
+    """Gives the columns as an encoding; of lists that are no batch, the only row."""
+    if tensors is not None:
+        return BatchEncoding({name: to_tensor(_array(name, rows), tensors) for name, rows in columns.items()})
+    return BatchEncoding(columns if is_batch else {name: rows[0] for name, rows in columns.items()})
 
 
 def _array(name: str, rows: Any) -> Any:

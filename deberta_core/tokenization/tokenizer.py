@@ -31,6 +31,8 @@ from deberta_core.tokenization.text_encoder import TextEncoder, check_text, coll
 from deberta_core.tokenization.tokenizer_json import write_tokenizer_json
 from deberta_core.tokenization.vocabulary import Vocabulary
 
+Ids = list[int]
+
 
 class Tokenizer:
     """Texts to model inputs and back.
@@ -51,15 +53,13 @@ class Tokenizer:
     pad_token, pad_token_id = SpecialToken(), SpecialTokenId()
     cls_token, cls_token_id = SpecialToken(), SpecialTokenId()
     mask_token, mask_token_id = SpecialToken(), SpecialTokenId()
-    model_max_length: int
-    padding_side: str
-    truncation_side: str
-    clean_up_tokenization_spaces: bool
 
     def __init__(self, model: SubwordModel, cut: CutOptions, options: Mapping[str, Any]) -> None:
         settings = checked_options(options, self.own_options, self.option_defaults)
-        for name in SAVED_OPTIONS:
-            setattr(self, name, settings[name])
+        self.model_max_length: int = settings["model_max_length"]
+        self.padding_side: str = settings["padding_side"]
+        self.truncation_side: str = settings["truncation_side"]
+        self.clean_up_tokenization_spaces: bool = settings["clean_up_tokenization_spaces"]
         self._extra: dict[str, Any] = {}
         self._subwords, self._cut = model, cut
         self._set_vocabulary(Vocabulary(model, settings))
@@ -171,21 +171,17 @@ class Tokenizer:
         rule = length_rule(self, padding, False, max_length, pad_to_multiple_of, padding_side)
         return self._encoder.pad(encoded_inputs, rule, return_tensors)
 
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
+    def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """Puts [CLS] before and [SEP] after the ids of one or two texts."""
         return self._encoder.with_special(token_ids_0, token_ids_1)
 
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
+    def create_token_type_ids_from_sequences(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """Gives 0 for [CLS], the first text and its [SEP], 1 for the second text and its [SEP]."""
         return token_types(token_ids_0, token_ids_1)
 
     def get_special_tokens_mask(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
-    ) -> list[int]:
+        self, token_ids_0: Ids, token_ids_1: Ids | None = None, already_has_special_tokens: bool = False
+    ) -> Ids:
         """Gives 1 for special tokens, 0 for others, in the row built of the ids, or in a row that is built already."""
         if not already_has_special_tokens:
             return special_mask(token_ids_0, token_ids_1)
@@ -217,12 +213,10 @@ class Tokenizer:
         if isinstance(ids, list | tuple) and any(isinstance(index, list | tuple) for index in ids):
             raise InputError("decode takes one row of ids, but got a batch. Use batch_decode.")
         tokens = self.convert_ids_to_tokens(ids if isinstance(ids, list | tuple) else [ids], skip_special_tokens)
-        apart = self._vocabulary.standing_apart if self.spaces_around_added_tokens else frozenset()
+        apart = self._vocabulary.apart if self.spaces_around_added_tokens else frozenset()
         text = join_apart(tokens, apart, self.convert_tokens_to_string)
-        clean = (
-            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        )
-        return clean_up(text) if clean else text
+        wanted = clean_up_tokenization_spaces
+        return clean_up(text) if (self.clean_up_tokenization_spaces if wanted is None else wanted) else text
 
     def batch_decode(self, sequences: Any, **options: Any) -> list[str]:
         """Decodes every row of ids; the options are those of `decode`."""
@@ -253,12 +247,12 @@ class Tokenizer:
     @property
     def additional_special_tokens(self) -> list[str]:
         """The special tokens without a name."""
-        return self._vocabulary.additional
+        return list(self._vocabulary.additional)
 
     @property
     def all_special_tokens(self) -> list[str]:
         """Every special token once."""
-        return self._vocabulary.all_special
+        return list(self._vocabulary.all_special)
 
     @property
     def all_special_ids(self) -> list[int]:
@@ -359,14 +353,13 @@ class Tokenizer:
         Raises:
             TokenizationError: the folder cannot be made.
         """
-        folder, vocabulary = Path(save_directory), self._vocabulary
+        folder = Path(save_directory)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise TokenizationError(f"{folder} cannot be made: {problem}. Choose another folder.") from problem
         config = {**self._extra, **self._options(), "tokenizer_class": self.layout.tokenizer_class}
-        roles = {name: role or None for name, role in vocabulary.roles().items()}
-        written = write_settings(folder, config, roles, vocabulary.by_id, self.vocab_size)
+        written = write_settings(folder, config, self._vocabulary)
         return (*map(str, written), *self.save_vocabulary(folder))
 
     def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, ...]:
@@ -374,11 +367,8 @@ class Tokenizer:
         folder, prefix = Path(save_directory), f"{filename_prefix}-" if filename_prefix else ""
         written = self._subwords.save(folder, prefix)
         if self.layout.has_tokenizer_json:
-            ends = {
-                token: self._vocabulary.ids[token] for token in (self.cls_token, self.sep_token) if token is not None
-            }
-            described = self._subwords.describe(self._cut)
-            written = (*written, write_tokenizer_json(folder, prefix, described, self._vocabulary.by_id, ends))
+            pipeline = self._subwords.describe(self._cut)
+            written = (*written, write_tokenizer_json(folder, prefix, pipeline, self._vocabulary))
         return tuple(map(str, written))
 
     def __repr__(self) -> str:

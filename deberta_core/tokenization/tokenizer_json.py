@@ -10,6 +10,7 @@ from typing import Any
 from deberta_core.errors import TokenizationError
 from deberta_core.files import read_json, write_text
 from deberta_core.tokenization.added_tokens import AddedToken
+from deberta_core.tokenization.vocabulary import Vocabulary
 
 TOKENIZER_FILE = "tokenizer.json"
 _HINT = "A tokenizer.json is written by the tokenizers library."
@@ -54,10 +55,10 @@ class TokenizerFile:
             return sorted(vocab, key=vocab.__getitem__)
         return [entry[0] for entry in vocab or ()]
 
-    def merges(self) -> list[tuple[str, str]]:
+    def merges(self) -> tuple[tuple[str, str], ...]:
         """The merges of a BPE model, which newer files hold as pairs and older ones as text."""
         merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in self.model.get("merges") or ()]
-        return [(left, right) for left, right in merges]
+        return tuple((left, right) for left, right in merges)
 
     def part_types(self, name: str) -> set[str]:
         """The types in "normalizer", "pre_tokenizer" or "decoder", those inside a Sequence included."""
@@ -77,23 +78,15 @@ class TokenizerFile:
             raise TokenizationError(f"{self.file} is refused by the tokenizers library: {problem}. {_HINT}") from None
 
 
-def write_tokenizer_json(
-    folder: Path, prefix: str, pipeline: Mapping[str, Any], tokens: Mapping[int, AddedToken], ends: Mapping[str, int]
-) -> Path:
-    """Writes a tokenizer.json for other libraries.
-
-    Args:
-        folder: an existing folder.
-        prefix: what the file's name begins with.
-        pipeline: "normalizer", "pre_tokenizer", "decoder" and "model" as the file holds them.
-        tokens: the added tokens by id.
-        ends: the two tokens around a text, with their ids; rows are made by the template without them if it is empty.
-    """
+def write_tokenizer_json(folder: Path, prefix: str, pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> Path:
+    """Writes a tokenizer.json for other libraries; `pipeline` is of `SubwordModel.describe`, `prefix` for the name."""
+    around = [vocabulary.special[name] for name in ("cls_token", "sep_token") if name in vocabulary.special]
+    ends = {token: vocabulary.ids[token] for token in around}
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": index, **token.to_json()} for index, token in sorted(tokens.items())],
+        "added_tokens": [{"id": index, **token.to_json()} for index, token in vocabulary.by_id.items()],
         "normalizer": pipeline["normalizer"],
         "pre_tokenizer": pipeline["pre_tokenizer"],
         "post_processor": _template(ends) if len(ends) == 2 else None,

@@ -82,10 +82,10 @@ class TokenizersModel:
         content = json.loads(self.pipeline.to_str())
         return {name: content[name] for name in ("normalizer", "pre_tokenizer", "decoder", "model")}
 
-    def merges(self) -> list[tuple[str, str]]:
-        """The merges of a BPE; none for other algorithms."""
-        merges = json.loads(self.pipeline.to_str())["model"].get("merges", ())
-        return [(left, right) for left, right in (m.split(" ") if isinstance(m, str) else m for m in merges)]
+    @property
+    def merges(self) -> tuple[tuple[str, str], ...]:
+        """The merges of a BPE."""
+        return tuple((left, right) for left, right in json.loads(self.pipeline.to_str())["model"].get("merges", ()))
 
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes nothing: the vocabulary is in the tokenizer.json that a tokenizer writes."""

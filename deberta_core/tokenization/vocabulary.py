@@ -35,9 +35,14 @@ class Vocabulary:
         self._check(tokens)
         self.by_id = dict(sorted(tokens.items()))  # the added tokens
         self.ids = {token.content: index for index, token in self.by_id.items()}
+        self.additional = list(dict.fromkeys(map(str, additional)))  # the special tokens without a name
         self.special: dict[str, Any] = {name: str(role) for name, role in roles.items()}
+        self.all_special = list(dict.fromkeys([*self.special.values(), *self.additional]))
         if additional:
-            self.special["additional_special_tokens"] = list(dict.fromkeys(map(str, additional)))
+            self.special["additional_special_tokens"] = self.additional
+        # The tokens outside the model without a name, around which decoding may put spaces.
+        self.apart = {token for token in self.additional if self.ids[token] >= model.vocab_size}
+        self.apart |= self.ids.keys() - set(self.all_special)
 
     def __len__(self) -> int:
         return len(self.all_ids())
@@ -46,23 +51,6 @@ class Vocabulary:
         """All tokens with their ids."""
         model = self.model
         return {model.id_to_piece(index): index for index in range(model.vocab_size)} | self.ids
-
-    @property
-    def additional(self) -> list[str]:
-        """The special tokens without a name."""
-        return list(self.special.get("additional_special_tokens", ()))
-
-    @property
-    def all_special(self) -> list[str]:
-        """Every special token once."""
-        named = [self.special[name] for name in SPECIAL_NAMES if name in self.special]
-        return list(dict.fromkeys([*named, *self.additional]))
-
-    @property
-    def standing_apart(self) -> set[str]:
-        """The tokens outside the model without a name."""
-        outside = {token for token in self.additional if self.ids[token] >= self.model.vocab_size}
-        return outside | (self.ids.keys() - set(self.all_special))
 
     def token_id(self, token: str) -> int:
         """The id of a token; of [UNK], if there is no such token.
@@ -133,8 +121,8 @@ class Vocabulary:
         first: dict[str, int] = {}
         for index, token in tokens.items():
             own = self.model.piece_to_id(token.content)
-            if first.setdefault(token.content, index) != index or own not in (None, index):
-                other = own if own not in (None, index) else first[token.content]
+            other = first.setdefault(token.content, index if own is None else own)
+            if other != index:
                 raise TokenizationError(f"Token {token.content!r} has two ids, {other} and {index}. Give it one.")
             if index < 0 or (index < self.model.vocab_size and own is None):
                 raise TokenizationError(
