@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from deberta_core.tokenization.cutting import Cut, Cutter, Text
+from deberta_core.tokenization.cutting import Cutter, Part, Text
 from deberta_core.tokenization.subwords import Aligned, Span
 from deberta_core.tokenization.vocabulary import Vocabulary
 
@@ -14,18 +14,18 @@ def align(texts: list[Text], cutter: Cutter, vocabulary: Vocabulary) -> list[Ali
     """Gives the tokens of texts, what they cover, and the words where a text is pre-split; one call of the model."""
     words = [(word, isinstance(text, list)) for text in texts for word in (text if isinstance(text, list) else [text])]
     cuts = [cutter.cut(word, is_word) for word, is_word in words]
-    parts = [cut.text[part.start : part.end] for cut in cuts for part in cut.parts if part.token is None]
+    parts = [text[part.start : part.end] for text, cut, _ in cuts for part in cut if part.token is None]
     found = iter(vocabulary.model.align(parts) if parts else [])
-    aligned = iter([_put_together(cut, found, vocabulary.ids) for cut in cuts])
+    aligned = iter([_merged(cut, places, found, vocabulary.ids) for _, cut, places in cuts])
     return [_joined(list(islice(aligned, len(text)))) if isinstance(text, list) else next(aligned) for text in texts]
 
 
-def _put_together(cut: Cut, found: Iterator[Aligned], added: Mapping[str, int]) -> Aligned:
-    if cut.places is None and len(cut.parts) == 1 and cut.parts[0].token is None:  # the common case, at no cost
+def _merged(cut: list[Part], places: list[int] | None, found: Iterator[Aligned], added: Mapping[str, int]) -> Aligned:
+    if places is None and len(cut) == 1 and cut[0].token is None:  # the common case, at no cost
         return next(found)
     ids: list[int] = []
     spans: list[Span] = []
-    for part in cut.parts:
+    for part in cut:
         if part.token is not None:
             ids.append(added[part.token])
             spans.append((part.start, part.end))
@@ -33,8 +33,8 @@ def _put_together(cut: Cut, found: Iterator[Aligned], added: Mapping[str, int]) 
             tokens = next(found)
             ids += tokens.ids
             spans += [(start + part.start, end + part.start) for start, end in tokens.spans]
-    if cut.places is not None:
-        spans = [(cut.places[start], cut.places[end]) for start, end in spans]
+    if places is not None:
+        spans = [(places[start], places[end]) for start, end in spans]
     return Aligned(ids, spans)
 
 

@@ -35,12 +35,8 @@ class Part:
     token: str | None = None
 
 
-class Cut(NamedTuple):
-    """A text in parts, none of them empty."""
-
-    text: str  # as it was cut
-    parts: list[Part]
-    places: list[int] | None  # where its characters, and its end, stand in the original; None: at the same place
+# A text as it was cut; its parts, none empty; where its characters and its end stand in the original, None if there.
+Cut = tuple[str, list[Part], list[int] | None]
 
 
 class Cutter:
@@ -53,8 +49,8 @@ class Cutter:
     """
 
     def __init__(self, tokens: Mapping[int, AddedToken], roles: Iterable[str], options: CutOptions) -> None:
-        self.options = options
-        self.has_options = options.lower or options.split
+        self._lowers, self._splits, self._spaces = options
+        self.changes_texts = options.lower or options.split
         self._tokens = {token.content: token for token in tokens.values()}
         normalized = [token.content for token in tokens.values() if token.normalized and not token.special]
         self.added = _pattern(self._tokens)  # finds the added tokens
@@ -63,14 +59,17 @@ class Cutter:
     def cut(self, text: str, is_word: bool = False) -> Cut:
         """Cuts a text, or a word of a pre-split text."""
         places = None
-        if self.options.lower:
+        if self._lowers:
             text, places = self._lower(text)
-        elif is_word and self.options.space and text and not text[0].isspace():
+        elif is_word and self._spaces and text and not text[0].isspace():
             text, places = f" {text}", [0, *range(len(text) + 1)]
-        parts = self._split(text)
-        if self.options.split:
+        if self.added.search(text):
+            parts = self._split(text)
+        else:
+            parts = [Part(0, len(text))] if text else []
+        if self._splits:
             parts = [word for part in parts for word in ([part] if part.token else _words(text, part))]
-        return Cut(text, parts, places)
+        return text, parts, places
 
     def _split(self, text: str) -> list[Part]:
         """Cuts before and after every added token."""

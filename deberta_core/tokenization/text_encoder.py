@@ -92,12 +92,12 @@ class TextEncoder:
 
     def pieces(self, text: Text) -> list[str | int]:
         """Cuts a text into the parts that the model gets and the ids of added tokens."""
-        if isinstance(text, str) and text and not (self.cutter.has_options or self.cutter.added.search(text)):
+        if isinstance(text, str) and text and not (self.cutter.changes_texts or self.cutter.added.search(text)):
             return [text]
         ids, is_split = self.vocabulary.ids, isinstance(text, list)
         cuts = [self.cutter.cut(word, is_split) for word in (text if isinstance(text, list) else [text])]
         return [
-            ids[part.token] if part.token else cut.text[part.start : part.end] for cut in cuts for part in cut.parts
+            ids[part.token] if part.token else cut[part.start : part.end] for cut, parts, _ in cuts for part in parts
         ]
 
     def with_special(self, first: list[int], second: list[int] | None) -> list[int]:

@@ -21,7 +21,6 @@ from deberta_core.hub import split_hub_options
 from deberta_core.tokenization.added_tokens import AddedToken, SpecialToken, SpecialTokenId
 from deberta_core.tokenization.batch_encoding import BatchEncoding
 from deberta_core.tokenization.cutting import CutOptions
-from deberta_core.tokenization.decoding import clean_up, join_apart
 from deberta_core.tokenization.folder import Layout, read_folder
 from deberta_core.tokenization.lengths import length_rule
 from deberta_core.tokenization.options import SAVED_OPTIONS, checked_options
@@ -29,7 +28,7 @@ from deberta_core.tokenization.settings import write_settings
 from deberta_core.tokenization.subwords import SubwordModel
 from deberta_core.tokenization.text_encoder import TextEncoder, check_text, collect_texts, special_mask, token_types
 from deberta_core.tokenization.tokenizer_json import write_tokenizer_json
-from deberta_core.tokenization.vocabulary import Vocabulary
+from deberta_core.tokenization.vocabulary import Vocabulary, clean_up, join_apart
 
 Ids = list[int]
 

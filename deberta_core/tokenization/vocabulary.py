@@ -1,13 +1,18 @@
-"""The tokens of a tokenizer and their ids: those of its model, and the added ones with their roles."""
+"""The tokens of a tokenizer, their ids, and the way back to text: those of its model, and the added ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 from deberta_core.errors import InputError, TokenizationError, one_of
 from deberta_core.tokenization.added_tokens import SPECIAL_NAMES, AddedToken
 from deberta_core.tokenization.subwords import SubwordModel
+
+# What is cleaned up, in this order: spaces that English does not write.
+_SPACES = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'", " n't": "n't"}
+_SPACES |= {" 'm": "'m", " 's": "'s", " 've": "'ve", " 're": "'re"}
 
 
 class Vocabulary:
@@ -129,3 +134,19 @@ class Vocabulary:
                     f"Token {token.content!r} cannot be added with id {index}: ids below {self.model.vocab_size} are "
                     f"the vocabulary's. Choose a larger id, or the vocabulary that belongs to the token."
                 )
+
+
+def join_apart(tokens: list[str], apart: Collection[str], join: Callable[[list[str]], str]) -> str:
+    """Joins tokens with `join`, but puts spaces around those that stand apart."""
+    texts: list[str] = []
+    for stands_apart, run in groupby(tokens, key=apart.__contains__):
+        group = list(run)
+        texts += group if stands_apart else [join(group)]
+    return " ".join([*filter(None, texts[:-1]), *texts[-1:]])  # upstream keeps an empty end, and so its space
+
+
+def clean_up(text: str) -> str:
+    """Removes the spaces before punctuation."""
+    for written, wanted in _SPACES.items():
+        text = text.replace(written, wanted)
+    return text
