@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from deberta_core.errors import InputError
@@ -18,23 +17,19 @@ class CharSpan(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Where the tokens of a row are from.
+class Row(NamedTuple):
+    """Where the tokens of a row are from."""
 
-    Args:
-        sample: which of the texts, or pairs, of the call.
-        window: what the row keeps of them.
-        special: whether it has [CLS] and [SEP].
-        before: padding on the left, in tokens.
-        after: padding on the right.
-    """
+    sample: int  # which of the texts, or pairs, of the call
+    window: Window  # what the row keeps of them
+    special: bool  # whether it has [CLS] and [SEP]
+    before: int = 0  # padding on the left, in tokens
+    after: int = 0  # padding on the right
 
-    sample: int
-    window: Window
-    special: bool
-    before: int = 0
-    after: int = 0
+    def padded(self, gap: int, side: str) -> Row:
+        """The row with `gap` tokens of padding on one side, "right" or "left"."""
+        before, after = (0, gap) if side == "right" else (gap, 0)
+        return Row(self.sample, self.window, self.special, before, after)
 
     def places(self) -> list[tuple[int, int] | None]:
         """For each token, its text (0 or 1) and its number among that text's tokens; None for what was added."""
@@ -46,33 +41,24 @@ class Row:
         return places + [None] * self.after
 
 
+class Origin(NamedTuple):
+    """Where the tokens of an encoding are from."""
+
+    rows: list[Row]
+    texts: list[tuple[Any, Any]]  # per sample, the first and the second text
+    align: Callable[[int], list[Aligned]]  # gives, per sample, the texts' tokens and what they cover
+    tokens: Callable[[Any], list[str]]  # gives the tokens of ids
+
+
 class BatchEncoding(dict[str, Any]):
     """Model inputs by name: a dict whose entries are also attributes.
 
     The methods below say what the tokens cover. They tokenize again when they are first called, so that a call without
     them costs nothing, and they are gone from a pickle or a copy. A row is named by its place in the batch; the
     argument may be left out when there is one row.
-
-    Args:
-        data: the entries.
-        rows: where the tokens are from.
-        align: gives, per sample, the first and the second text's tokens and what they cover.
-        texts: per sample, the first and the second text.
-        token_of: gives the tokens of ids.
     """
 
-    def __init__(
-        self,
-        data: Any = (),
-        *,
-        rows: list[Row] | None = None,
-        align: Callable[[int], list[Aligned]] | None = None,
-        texts: list[tuple[Any, Any]] | None = None,
-        token_of: Callable[[Any], list[str]] | None = None,
-    ) -> None:
-        super().__init__(data)
-        self._rows, self._align, self._texts, self._token_of = rows, align, texts or [], token_of
-        self._aligned: dict[int, list[Aligned]] = {}
+    _origin: Origin | None = None  # set by what makes the encoding
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -100,7 +86,7 @@ class BatchEncoding(dict[str, Any]):
         self._row(row)
         ids = self["input_ids"]
         is_batch = hasattr(ids, "ndim") or not ids or isinstance(ids[0], list)
-        return self._token_of(ids[row] if is_batch else ids) if self._token_of else []
+        return self._known_origin().tokens(ids[row] if is_batch else ids)
 
     def sequence_ids(self, row: int = 0) -> list[int | None]:
         """For each token of a row, 0 or 1 for the first or second text, None for special tokens around them."""
@@ -114,7 +100,7 @@ class BatchEncoding(dict[str, Any]):
         aligned = self._aligned_texts(row)
         words = [
             text.words if text.words is not None else _words_of(source, text.spans)
-            for text, source in zip(aligned, self._texts[self._row(row).sample], strict=False)
+            for text, source in zip(aligned, self._known_origin().texts[self._row(row).sample], strict=False)
         ]
         return [place and words[place[0]][place[1]] for place in self._row(row).places()]
 
@@ -147,20 +133,20 @@ class BatchEncoding(dict[str, Any]):
                     return token
         return None
 
-    def _row(self, row: int) -> Row:
-        if self._rows is None:
+    def _known_origin(self) -> Origin:
+        if self._origin is None:
             raise InputError(
                 "The encoding no longer knows its texts: it was padded, copied or pickled. Ask the tokenizer's own "
                 "result, or call with return_offsets_mapping=True."
             )
-        found: Row = _item(self._rows, row, "row")
+        return self._origin
+
+    def _row(self, row: int) -> Row:
+        found: Row = _item(self._known_origin().rows, row, "row")
         return found
 
     def _aligned_texts(self, row: int) -> list[Aligned]:
-        sample = self._row(row).sample
-        if sample not in self._aligned and self._align:
-            self._aligned[sample] = self._align(sample)
-        return self._aligned[sample]
+        return self._known_origin().align(self._row(row).sample)
 
 
 def _item(values: list[Any], index: int, name: str) -> Any:

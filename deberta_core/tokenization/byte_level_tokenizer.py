@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
 from deberta_core.errors import InputError, TokenizationError
-from deberta_core.tokenization.base import Tokenizer
-from deberta_core.tokenization.byte_level_files import (
+from deberta_core.tokenization.added_tokens import AddedToken
+from deberta_core.tokenization.byte_level_model import (
     MERGES_FILE,
     VOCABULARY_FILE,
+    ByteLevelModel,
     byte_characters,
     read_byte_level,
     train_byte_level,
-    write_byte_level,
 )
-from deberta_core.tokenization.options import SAVED_OPTIONS, TokenizerOptions, check_bool
-from deberta_core.tokenization.special_tokens import AddedToken
-from deberta_core.tokenization.tokenizer_json import TokenizerFile, check_same_vocabulary, write_tokenizer_json
-from deberta_core.tokenization.tokenizers_model import TokenizersModel
+from deberta_core.tokenization.cutting import CutOptions
+from deberta_core.tokenization.folder import Layout
+from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool
+from deberta_core.tokenization.tokenizer import Tokenizer
+from deberta_core.tokenization.tokenizer_json import TokenizerFile
 
-SPACE = "Ġ"
+# The tokens that training gives the first ids.
+_FIRST = ("pad_token", "cls_token", "sep_token", "unk_token")
 _ERRORS = ("strict", "replace", "ignore", "backslashreplace", "surrogateescape")
 
 
@@ -45,18 +47,20 @@ class DebertaTokenizer(Tokenizer):
         InputError: an option is unknown or has a value it cannot have, or files are not given.
     """
 
-    tokenizer_class = "DebertaTokenizer"
-    vocabulary_files: ClassVar = {"vocab_file": VOCABULARY_FILE, "merges_file": MERGES_FILE}
-    reads_tokenizer_json = True
-    model_kind = "BPE"
-    foreign_files = ("spm.model",)
+    layout: ClassVar = Layout(
+        tokenizer_class="DebertaTokenizer",
+        vocabulary={"vocab_file": VOCABULARY_FILE, "merges_file": MERGES_FILE},
+        foreign=("spm.model",),
+        model_kind="BPE",
+        has_tokenizer_json=True,
+    )
     own_options = ("errors", "add_prefix_space")
     option_defaults: ClassVar = {
         "unk_token": "[UNK]",
         "mask_token": AddedToken("[MASK]", lstrip=True, special=True, normalized=True),
     }
     spaces_around_added_tokens = False
-    _subwords: TokenizersModel
+    add_prefix_space = property(lambda self: self._subwords.add_prefix_space, doc="Whether a text starts with a space.")
 
     def __init__(
         self,
@@ -90,80 +94,36 @@ class DebertaTokenizer(Tokenizer):
         """
         errors, add_prefix_space = options.pop("errors", "replace"), options.pop("add_prefix_space", False)
         tokenizer = cls.__new__(cls)
-        defaults = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", **cls.option_defaults}
-        roles = [options.get(name, defaults[name]) for name in ("pad_token", "cls_token", "sep_token", "unk_token")]
-        first = list(dict.fromkeys(str(role) for role in roles if role is not None))
-        mask = options.get("mask_token", defaults["mask_token"])
-        last = [] if mask is None else [str(mask)]
-        tokenizer._set_up(
-            train_byte_level(texts, vocab_size, first, last, bool(add_prefix_space)), errors, add_prefix_space, options
-        )
+        roles = {**DEFAULTS, **cls.option_defaults, **options}
+        first = [str(roles[name]) for name in _FIRST if roles[name] is not None]
+        last = [] if roles["mask_token"] is None else [str(roles["mask_token"])]
+        pipeline = train_byte_level(texts, vocab_size, list(dict.fromkeys(first)), last, bool(add_prefix_space))
+        tokenizer._set_up(pipeline, errors, add_prefix_space, options)
         return tokenizer
-
-    def train_new_from_iterator(
-        self, text_iterator: Iterable[str | list[str]], vocab_size: int, **options: Any
-    ) -> Self:
-        """Trains a new vocabulary for a tokenizer with this one's options and special tokens; see `train`."""
-        own = {name: getattr(self, name) for name in (*self.own_options, *SAVED_OPTIONS)}
-        return self.train(text_iterator, vocab_size, **{**own, **self._roles(), **options})
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Joins tokens to the text they stand for; added tokens stay as they are."""
-        values = byte_characters()
+        values, added = byte_characters(), self._vocabulary.ids
         content = bytearray()
         for token in tokens:
             try:
-                content += token.encode("utf-8") if token in self._added.ids else bytes(map(values.__getitem__, token))
+                content += token.encode("utf-8") if token in added else bytes(map(values.__getitem__, token))
             except KeyError:  # a token of the caller's, with characters that stand for no byte
                 content += token.encode("utf-8")
         return content.decode("utf-8", errors=self.errors)
 
-    def _set_up(self, pipeline: Any, errors: str, add_prefix_space: bool | None, options: Any) -> None:
+    def _set_up(self, pipeline: Any, errors: str, add_prefix_space: bool | None, options: Mapping[str, Any]) -> None:
         if errors not in _ERRORS:
             raise InputError(f"errors={errors!r} is unknown. Use one of: {', '.join(_ERRORS)}.")
-        before = pipeline.pre_tokenizer
-        if add_prefix_space is None:
-            add_prefix_space = bool(getattr(before, "add_prefix_space", False))
-        check_bool("add_prefix_space", add_prefix_space)
-        if hasattr(before, "add_prefix_space"):
-            before.add_prefix_space = add_prefix_space
-            pipeline.pre_tokenizer = before
+        if add_prefix_space is not None:
+            check_bool("add_prefix_space", add_prefix_space)
+        model = ByteLevelModel(pipeline, add_prefix_space)
         self.errors = errors
-        self.add_prefix_space = add_prefix_space
-        self._subwords = TokenizersModel(pipeline, SPACE)
-        missing = [character for character in byte_characters() if self._subwords.piece_to_id(character) is None]
-        if missing:
-            raise TokenizationError(
-                f"The vocabulary lacks {len(missing)} of the 256 bytes, such as {missing[0]!r}, so that texts would "
-                f"lose characters. Use the vocabulary's original files."
-            )
-        super().__init__(**options)
-
-    def _prepare(self, text: str, is_word: bool) -> tuple[str, list[int] | None]:
-        if not is_word or self.add_prefix_space or not text or text[0].isspace():
-            return text, None
-        return f" {text}", [0, *range(len(text) + 1)]
-
-    def _check_tokenizer_json(self, file: TokenizerFile, folder: Path) -> None:
-        vocabulary = folder / VOCABULARY_FILE
-        if not vocabulary.exists():
-            return
-        check_same_vocabulary(file, [self._subwords.id_to_piece(index) for index in range(self.vocab_size)], vocabulary)
-        if file.merges() != [tuple(merge) for merge in self._subwords.describe()["model"]["merges"]]:
-            raise TokenizationError(
-                f"{file.file} and {MERGES_FILE} beside it have different merges. Remove the one that is wrong."
-            )
-
-    def _save_files(self, folder: Path, prefix: str) -> tuple[Path, ...]:
-        pipeline = self._subwords.describe()
-        return (
-            *write_byte_level(folder, prefix, pipeline["model"]),
-            write_tokenizer_json(folder, prefix, pipeline, self._added.by_id, self._ends()),
-        )
+        super().__init__(model, CutOptions(space=not model.add_prefix_space), options)
 
 
 def _described(path: Path, owner: str) -> Any:
-    file = TokenizerFile(path, DebertaTokenizer.model_kind, owner)
+    file = TokenizerFile(path, DebertaTokenizer.layout.model_kind, owner)
     if "ByteLevel" not in file.part_types("pre_tokenizer"):
         raise TokenizationError(f"{path} holds a BPE of characters, but {owner} needs one of bytes (ByteLevel).")
     return file.pipeline()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,38 +22,33 @@ Columns = dict[str, list[Any]]
 Window = tuple[slice, slice | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LengthRule:
-    """How the rows of a batch get their lengths; made by `length_rule`, which checks the values.
+class Lengths(Protocol):
+    """What a tokenizer says of the lengths of rows; see `TokenizerOptions`."""
 
-    Args:
-        padding: one of PADDINGS.
-        truncation: one of TRUNCATIONS.
-        max_length: the length, in tokens, that rows are cut or filled to.
-        multiple: padded lengths are rounded up to a multiple of it.
-        padding_side: where padding goes, one of SIDES.
-        truncation_side: where tokens are taken away, one of SIDES.
-        stride: how many tokens two neighbouring windows share; None: what does not fit is dropped.
-    """
-
-    padding: str
-    truncation: str
-    max_length: int | None
-    multiple: int | None
+    model_max_length: int
     padding_side: str
     truncation_side: str
-    stride: int | None = None
+
+
+class LengthRule(NamedTuple):
+    """How the rows of a batch get their lengths, in tokens; made by `length_rule`, which checks the values."""
+
+    padding: str  # one of PADDINGS
+    truncation: str  # one of TRUNCATIONS
+    max_length: int | None  # what rows are cut or filled to
+    multiple: int | None  # padded lengths are rounded up to a multiple of it
+    padding_side: str
+    truncation_side: str
+    stride: int | None  # what two neighbouring windows share; None: what does not fit is dropped
 
 
 def length_rule(
-    *,
+    defaults: Lengths,
     padding: bool | str,
     truncation: bool | str | None,
     max_length: int | None,
-    pad_to_multiple_of: int | None,
-    padding_side: str,
-    truncation_side: str,
-    model_max_length: int,
+    multiple: int | None,
+    padding_side: str | None,
     stride: int | None = None,
 ) -> LengthRule:
     """Checks the options of a call and settles what they leave open.
@@ -69,38 +63,30 @@ def length_rule(
         truncation = True
     pad = _choice("padding", padding, PADDING, PADDINGS)
     cut = _choice("truncation", truncation, TRUNCATION, TRUNCATIONS)
-    check_choice("padding_side", padding_side, SIDES)
-    for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
+    side = defaults.padding_side if padding_side is None else padding_side
+    check_choice("padding_side", side, SIDES)
+    for name, value in (("max_length", max_length), ("pad_to_multiple_of", multiple)):
         if value is not None and (not _is_int(value) or value < 1):
             raise InputError(f"{name}={value!r} is not a positive int. Give a number of tokens, or None.")
     if stride is not None and (not _is_int(stride) or stride < 0):
         raise InputError(f"stride={stride!r} is not an int of 0 or more. Give the number of tokens windows share.")
     if max_length is None and (pad == "max_length" or cut != "do_not_truncate"):
-        if model_max_length < NO_LIMIT:
-            max_length = model_max_length
+        if defaults.model_max_length < NO_LIMIT:
+            max_length = defaults.model_max_length
         else:
             warnings.warn(
                 f"padding={padding!r}, truncation={truncation!r} without a length: the tokenizer's model_max_length is "
                 f"not set, so rows are not brought to a length. Pass max_length.",
                 DebertaWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
             pad, cut = ("do_not_pad" if pad == "max_length" else pad), "do_not_truncate"
-    multiple = pad_to_multiple_of
     if multiple and max_length and pad != "do_not_pad" and cut != "do_not_truncate" and max_length % multiple:
         raise InputError(
             f"max_length={max_length} is not a multiple of pad_to_multiple_of={multiple}, so truncated rows could not "
             f"be padded. Choose max_length={max_length - max_length % multiple or multiple}."
         )
-    return LengthRule(
-        padding=pad,
-        truncation=cut,
-        max_length=max_length,
-        multiple=multiple,
-        padding_side=padding_side,
-        truncation_side=truncation_side,
-        stride=stride,
-    )
+    return LengthRule(pad, cut, max_length, multiple, side, defaults.truncation_side, stride)
 
 
 def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -109,12 +95,11 @@ def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise InputError(one_of(name, value, allowed))
 
 
-def windows(first: int, second: int | None, special: int, rule: LengthRule) -> list[Window]:
+def windows(whole: Window, special: int, rule: LengthRule) -> list[Window]:
     """Chooses what is kept of one or two texts: one row, or several when the rule has a stride.
 
     Args:
-        first: number of tokens of the first text.
-        second: the same of the second text, if there is one.
+        whole: what would keep all of the texts.
         special: how many special tokens are added to a row later.
         rule: the length and the strategy. "longest_first" shortens the longer text to the length of the other, then
             both alike, the second one first.
@@ -122,7 +107,7 @@ def windows(first: int, second: int | None, special: int, rule: LengthRule) -> l
     Raises:
         InputError: a row cannot become that short, or windows cannot be made.
     """
-    whole: Window = (slice(0, first), None if second is None else slice(0, second))
+    first, second = whole[0].stop, None if whole[1] is None else whole[1].stop
     if rule.truncation == "do_not_truncate" or rule.max_length is None:
         return [whole]
     excess = first + (second or 0) + special - rule.max_length
@@ -145,15 +130,6 @@ def windows(first: int, second: int | None, special: int, rule: LengthRule) -> l
     return [(whole[0], window) for window in _slide(second, kept[1], rule)]
 
 
-def padded_length(columns: Columns, rule: LengthRule) -> int | None:
-    """The length, in tokens, to which `pad_columns` brings all rows; None when it leaves them."""
-    if rule.padding == "do_not_pad":
-        return None
-    longest = max(map(len, columns["input_ids"]), default=0)
-    length = rule.max_length if rule.padding == "max_length" and rule.max_length else longest
-    return -(-length // rule.multiple) * rule.multiple if rule.multiple else length
-
-
 def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, Any]) -> Columns:
     """Brings all rows of the columns named in `fill` to one length; other columns stay as they are.
 
@@ -165,9 +141,11 @@ def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, Any]) -> 
     Raises:
         InputError: rows must be padded and a fill value is None.
     """
-    length = padded_length(columns, rule)
-    if length is None:
+    if rule.padding == "do_not_pad":
         return columns
+    longest = max(map(len, columns["input_ids"]), default=0)
+    length = rule.max_length if rule.padding == "max_length" and rule.max_length else longest
+    length = -(-length // rule.multiple) * rule.multiple if rule.multiple else length
     padded = dict(columns)
     for name in columns.keys() & fill.keys():
         value = fill[name]

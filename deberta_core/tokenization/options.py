@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from deberta_core.errors import InputError, one_of
+from deberta_core.tokenization.added_tokens import AddedToken
 from deberta_core.tokenization.lengths import NO_LIMIT, SIDES, check_choice
-from deberta_core.tokenization.special_tokens import AddedToken
 
 
 class TokenizerOptions(TypedDict, total=False):

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
 from deberta_core.errors import InputError, TokenizationError
-from deberta_core.tokenization.base import Tokenizer
-from deberta_core.tokenization.options import DEFAULTS, SAVED_OPTIONS, TokenizerOptions, check_bool, checked_options
-from deberta_core.tokenization.punctuation import split_at_punctuation
+from deberta_core.tokenization.cutting import CutOptions, split_at_punctuation
+from deberta_core.tokenization.folder import Layout
+from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool, checked_options
 from deberta_core.tokenization.sentencepiece_model import SPACE, VOCABULARY_FILE, SentencePieceModel
-from deberta_core.tokenization.special_tokens import Part
-from deberta_core.tokenization.tokenizer_json import (
-    TokenizerFile,
-    check_same_vocabulary,
-    sentencepiece_pipeline,
-    write_tokenizer_json,
-)
+from deberta_core.tokenization.subwords import SubwordModel
+from deberta_core.tokenization.tokenizer import Tokenizer
+from deberta_core.tokenization.tokenizer_json import TokenizerFile
 from deberta_core.tokenization.tokenizers_model import TokenizersModel
 from deberta_core.tokenization.training import TRAINING_OPTIONS, train_sentencepiece
 from deberta_core.tokenization.trimming import trim_tokenizer
@@ -47,14 +44,17 @@ class DebertaV2Tokenizer(Tokenizer):
         InputError: an option is unknown or has a value it cannot have.
     """
 
-    tokenizer_class = "DebertaV2Tokenizer"
-    vocabulary_files: ClassVar = {"vocab_file": VOCABULARY_FILE}
-    reads_tokenizer_json = False
-    model_kind = "Unigram"
-    foreign_files = ("vocab.json", "merges.txt")
+    layout: ClassVar = Layout(
+        tokenizer_class="DebertaV2Tokenizer",
+        vocabulary={"vocab_file": VOCABULARY_FILE},
+        foreign=("vocab.json", "merges.txt"),
+        model_kind="Unigram",
+        has_tokenizer_json=False,
+    )
     own_options = ("do_lower_case", "split_by_punct", "sp_model_kwargs")
     spaces_around_added_tokens = True
-    _subwords: SentencePieceModel | TokenizersModel
+    do_lower_case = property(lambda self: self._lower, doc="Whether everything but special tokens is lower-cased.")
+    split_by_punct = property(lambda self: self._split, doc="Whether every punctuation mark is a word of its own.")
 
     def __init__(
         self,
@@ -64,9 +64,7 @@ class DebertaV2Tokenizer(Tokenizer):
         sp_model_kwargs: dict[str, Any] | None = None,
         **options: Unpack[TokenizerOptions],
     ) -> None:
-        self._set_options(do_lower_case, split_by_punct, sp_model_kwargs)
-        self._subwords = self._sentencepiece(vocab_file)
-        super().__init__(**options)
+        self._set_up(vocab_file, None, do_lower_case, split_by_punct, sp_model_kwargs, options)
 
     @classmethod
     def train(cls, texts: Iterable[str | list[str]], vocab_size: int, **options: Any) -> Self:
@@ -88,13 +86,6 @@ class DebertaV2Tokenizer(Tokenizer):
         lower, split = options.get("do_lower_case", False), options.get("split_by_punct", False)
         model = train_sentencepiece(texts, vocab_size, partial(_words, lower=lower, split=split), pieces, training)
         return cls(model, **options)
-
-    def train_new_from_iterator(
-        self, text_iterator: Iterable[str | list[str]], vocab_size: int, **options: Any
-    ) -> Self:
-        """Trains a new vocabulary for a tokenizer with this one's options and special tokens; see `train`."""
-        own = {name: getattr(self, name) for name in (*self.own_options, *SAVED_OPTIONS)}
-        return self.train(text_iterator, vocab_size, **{**own, **self._roles(), **options})
 
     def trim(self, keep: Iterable[str | list[str] | int]) -> tuple[Self, list[int]]:
         """Makes a tokenizer with the tokens that some texts need, and the ids for a model's `trim_vocabulary`.
@@ -141,34 +132,26 @@ class DebertaV2Tokenizer(Tokenizer):
             after_special = token in special
         return (text + self._subwords.join(pieces)).strip()
 
-    def _set_options(self, do_lower_case: bool, split_by_punct: bool, sp_model_kwargs: dict[str, Any] | None) -> None:
-        check_bool("do_lower_case", do_lower_case)
-        check_bool("split_by_punct", split_by_punct)
-        self.do_lower_case = do_lower_case
-        self.split_by_punct = split_by_punct
-        self.sp_model_kwargs = dict(sp_model_kwargs or {})
-
-    def _sentencepiece(self, vocab_file: str | Path | bytes) -> SentencePieceModel:
+    def _set_up(
+        self, vocab_file: Any, tokenizer_file: Any, lower: bool, split: bool, arguments: Any, options: Any
+    ) -> None:
+        check_bool("do_lower_case", lower)
+        check_bool("split_by_punct", split)
+        self._lower, self._split, self.sp_model_kwargs = lower, split, dict(arguments or {})
+        cut = CutOptions(lower, split)
+        model: SubwordModel
         if isinstance(vocab_file, bytes):
-            return SentencePieceModel(vocab_file, self.sp_model_kwargs, "vocab_file")
-        return SentencePieceModel.from_file(Path(vocab_file), self.sp_model_kwargs)
-
-    def _prepare(self, text: str, is_word: bool) -> tuple[str, list[int] | None]:
-        return self._added.lower(text) if self.do_lower_case else (text, None)
-
-    def _cut(self, text: str) -> list[Part]:
-        parts = self._added.split(text)
-        if not self.split_by_punct:
-            return parts
-        return [word for part in parts for word in ([part] if part.token else _split_part(text, part))]
-
-    def _check_tokenizer_json(self, file: TokenizerFile, folder: Path) -> None:
-        if isinstance(self._subwords, SentencePieceModel):
-            pieces = [self._subwords.id_to_piece(index) for index in range(self.vocab_size)]
-            check_same_vocabulary(file, pieces, folder / VOCABULARY_FILE)
-
-    def _save_files(self, folder: Path, prefix: str) -> tuple[Path, ...]:
-        return self._subwords.save(folder, prefix)
+            model = SentencePieceModel(vocab_file, self.sp_model_kwargs, "vocab_file")
+        elif vocab_file is not None:
+            model = SentencePieceModel.from_file(Path(vocab_file), self.sp_model_kwargs)
+        elif tokenizer_file is not None:
+            if self.sp_model_kwargs:
+                raise InputError(f"sp_model_kwargs={self.sp_model_kwargs!r} needs {VOCABULARY_FILE}. Leave it out.")
+            file = TokenizerFile(Path(tokenizer_file), self.layout.model_kind, type(self).__name__)
+            model, cut = _described(file, cut), CutOptions()
+        else:
+            raise InputError("vocab_file and tokenizer_file are both None. Give the path of one of them.")
+        super().__init__(model, cut, options)
 
 
 class DebertaV2TokenizerFast(DebertaV2Tokenizer):
@@ -181,9 +164,9 @@ class DebertaV2TokenizerFast(DebertaV2Tokenizer):
     Args:
         vocab_file: the path of spm.model, or its content as bytes.
         tokenizer_file: the path of a tokenizer.json; read only if there is no `vocab_file`.
-        do_lower_case: as in `DebertaV2Tokenizer`.
-        split_by_punct: as in `DebertaV2Tokenizer`.
-        sp_model_kwargs: as in `DebertaV2Tokenizer`; a tokenizer.json takes none.
+        do_lower_case: this and the other arguments are those of `DebertaV2Tokenizer`.
+        split_by_punct: likewise.
+        sp_model_kwargs: likewise; a tokenizer.json takes none.
         options: see `TokenizerOptions`.
 
     Raises:
@@ -191,7 +174,7 @@ class DebertaV2TokenizerFast(DebertaV2Tokenizer):
         InputError: an option is unknown or has a value it cannot have, or there is no file.
     """
 
-    reads_tokenizer_json = True
+    layout: ClassVar = replace(DebertaV2Tokenizer.layout, has_tokenizer_json=True)
 
     def __init__(
         self,
@@ -202,53 +185,22 @@ class DebertaV2TokenizerFast(DebertaV2Tokenizer):
         sp_model_kwargs: dict[str, Any] | None = None,
         **options: Unpack[TokenizerOptions],
     ) -> None:
-        self._set_options(do_lower_case, split_by_punct, sp_model_kwargs)
-        if vocab_file is not None:
-            self._subwords = self._sentencepiece(vocab_file)
-        elif tokenizer_file is not None:
-            self._read_tokenizer_json(Path(tokenizer_file))
-        else:
-            raise InputError("vocab_file and tokenizer_file are both None. Give the path of one of them.")
-        Tokenizer.__init__(self, **options)
+        self._set_up(vocab_file, tokenizer_file, do_lower_case, split_by_punct, sp_model_kwargs, options)
 
-    def _read_tokenizer_json(self, path: Path) -> None:
-        if self.sp_model_kwargs:
-            raise InputError(f"sp_model_kwargs={self.sp_model_kwargs!r} needs {VOCABULARY_FILE}. Leave it out.")
-        file = TokenizerFile(path, self.model_kind, type(self).__name__)
-        for name, wanted, part, kind in (
-            ("do_lower_case", self.do_lower_case, "normalizer", "Lowercase"),
-            ("split_by_punct", self.split_by_punct, "pre_tokenizer", "Punctuation"),
-        ):
-            if wanted != (kind in file.part_types(part)):
-                has = "has no" if wanted else "has a"
-                raise TokenizationError(
-                    f"{name}={wanted} contradicts {path}, whose {part} {has} {kind}. Change one of them."
-                )
-        self._subwords = TokenizersModel(file.pipeline(), SPACE)
 
-    def _prepare(self, text: str, is_word: bool) -> tuple[str, list[int] | None]:
-        return super()._prepare(text, is_word) if isinstance(self._subwords, SentencePieceModel) else (text, None)
-
-    def _cut(self, text: str) -> list[Part]:
-        return super()._cut(text) if isinstance(self._subwords, SentencePieceModel) else self._added.split(text)
-
-    def _save_files(self, folder: Path, prefix: str) -> tuple[Path, ...]:
-        if isinstance(self._subwords, SentencePieceModel):
-            pipeline = sentencepiece_pipeline(self._subwords, self.do_lower_case, self.split_by_punct)
-        else:
-            pipeline = self._subwords.describe()
-        described = write_tokenizer_json(folder, prefix, pipeline, self._added.by_id, self._ends())
-        return (*self._subwords.save(folder, prefix), described)
+def _described(file: TokenizerFile, cut: CutOptions) -> TokenizersModel:
+    for name, wanted, part, kind in (
+        ("do_lower_case", cut.lower, "normalizer", "Lowercase"),
+        ("split_by_punct", cut.split, "pre_tokenizer", "Punctuation"),
+    ):
+        if wanted != (kind in file.part_types(part)):
+            has = "has no" if wanted else "has a"
+            raise TokenizationError(
+                f"{name}={wanted} contradicts {file.file}, whose {part} {has} {kind}. Change one of them."
+            )
+    return TokenizersModel(file.pipeline(), SPACE)
 
 
 def _words(text: str, lower: bool, split: bool) -> list[str]:
     text = text.lower() if lower else text
     return split_at_punctuation(text) if split else [text]
-
-
-def _split_part(text: str, part: Part) -> list[Part]:
-    words, start = [], part.start
-    for word in split_at_punctuation(text[part.start : part.end]):
-        words.append(Part(start, start + len(word)))
-        start += len(word)
-    return words

@@ -10,7 +10,8 @@ from typing import Any
 
 from deberta_core.errors import TokenizationError
 from deberta_core.files import read_json, write_text
-from deberta_core.tokenization.special_tokens import SPECIAL_NAMES, AddedToken
+from deberta_core.tokenization.added_tokens import SPECIAL_NAMES, AddedToken
+from deberta_core.tokenization.vocabulary import Vocabulary
 
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
@@ -37,15 +38,10 @@ _HINT = "A tokenizer folder holds the JSON files as save_pretrained writes them.
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the JSON files of a folder say.
+    """What the JSON files of a folder say."""
 
-    Args:
-        options: arguments for the tokenizer's constructor.
-        extra: entries of tokenizer_config.json that no argument stands for; they are written back on saving.
-    """
-
-    options: dict[str, Any]
-    extra: dict[str, Any]
+    options: dict[str, Any]  # arguments for the tokenizer's constructor
+    extra: dict[str, Any]  # entries of tokenizer_config.json that no argument stands for, written back on saving
 
 
 def read_settings(
@@ -92,28 +88,16 @@ def read_settings(
     return Settings({**options, **roles, "added_tokens_decoder": {**described, **tokens}}, extra)
 
 
-def write_settings(
-    folder: Path,
-    config: Mapping[str, Any],
-    roles: Mapping[str, AddedToken | list[AddedToken] | None],
-    tokens: Mapping[int, AddedToken],
-    vocab_size: int,
-) -> tuple[Path, ...]:
-    """Writes the three JSON files.
-
-    Args:
-        folder: an existing folder.
-        config: what tokenizer_config.json holds beside the tokens.
-        roles: the special tokens by name.
-        tokens: all added tokens by id.
-        vocab_size: ids from here on are listed in added_tokens.json.
-    """
-    texts = {name: _each(role, str) for name, role in roles.items()}
-    decoder = {str(index): token.to_json() for index, token in tokens.items()}
+def write_settings(folder: Path, config: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[Path, ...]:
+    """Writes the three JSON files into an existing folder; `config` is for tokenizer_config.json."""
+    roles: dict[str, AddedToken | list[AddedToken]] = {name: role for name, role in vocabulary.roles().items() if role}
+    texts = {name: _each(roles.get(name), str) for name in TOKEN_OPTIONS}
+    decoder = {str(index): token.to_json() for index, token in vocabulary.by_id.items()}
+    first_added = vocabulary.model.vocab_size
     contents: dict[str, Mapping[str, Any]] = {
         CONFIG_FILE: {**config, **texts, "added_tokens_decoder": decoder},
-        SPECIAL_FILE: {name: _each(role, _without_special) for name, role in roles.items() if role is not None},
-        ADDED_FILE: {token.content: index for index, token in tokens.items() if index >= vocab_size},
+        SPECIAL_FILE: {name: _each(role, _without_special) for name, role in roles.items()},
+        ADDED_FILE: {token: index for token, index in vocabulary.ids.items() if index >= first_added},
     }
     return tuple(
         write_text(folder / file, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

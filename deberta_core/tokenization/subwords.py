@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
+
+from deberta_core.tokenization.cutting import CutOptions
 
 # Where a token begins and ends in a text, in characters; equal numbers where it covers nothing.
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Aligned:
-    """The tokens of a text and what they cover.
-
-    Args:
-        ids: the tokens' ids.
-        spans: as many; in order, and no two overlap.
-        words: as many; the index of the word of a pre-split text. None for other texts.
-    """
+class Aligned(NamedTuple):
+    """The tokens of a text and what they cover."""
 
     ids: list[int]
-    spans: list[Span]
-    words: list[int] | None = None
+    spans: list[Span]  # as many; in order, and no two overlap
+    words: list[int] | None = None  # as many; the index of the word of a pre-split text
 
 
 class SubwordModel(Protocol):
@@ -34,6 +28,10 @@ class SubwordModel(Protocol):
     vocab_size: int
     unknown_id: int | None  # of what is not in the vocabulary
     is_random: bool  # whether the same part can give other tokens in the next call
+
+    @property
+    def merges(self) -> tuple[tuple[str, str], ...]:
+        """The merges of a BPE; none for other algorithms."""
 
     def piece_to_id(self, piece: str) -> int | None:
         """The id of a token; None if there is no such token."""
@@ -52,6 +50,9 @@ class SubwordModel(Protocol):
 
     def join(self, pieces: list[str]) -> str:
         """The text that tokens stand for."""
+
+    def describe(self, cut: CutOptions) -> dict[str, Any]:
+        """The "normalizer", "pre_tokenizer", "decoder" and "model" of a tokenizer.json for texts cut in this way."""
 
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes the files of the vocabulary, their names starting with `prefix`, into an existing folder."""

@@ -1,109 +1,265 @@
-"""From texts to tokens, whatever the vocabulary: cut at added tokens, encoded by the model, put together again."""
+"""From texts to model inputs: texts are checked, cut, encoded by the model, and put in rows with special tokens.
+
+Rare ways lead elsewhere: what is cut to `cutting.py`, lengths to `lengths.py`, what tokens cover to `alignment.py`.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from itertools import chain, islice
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any, NamedTuple
 
-from deberta_core.tokenization.special_tokens import Part
-from deberta_core.tokenization.subwords import Aligned, Span
-from deberta_core.tokenization.texts import Text, Texts, check_text
+import numpy as np
+
+from deberta_core.errors import InputError, TokenizationError
+from deberta_core.tensors import to_list, to_tensor
+from deberta_core.tokenization.alignment import align
+from deberta_core.tokenization.batch_encoding import BatchEncoding, Origin, Row
+from deberta_core.tokenization.cutting import CutOptions, Cutter, Text
+from deberta_core.tokenization.lengths import Columns, LengthRule, pad_columns, windows
+from deberta_core.tokenization.subwords import Aligned
 from deberta_core.tokenization.vocabulary import Vocabulary
 
 
-class TextEncoder(Vocabulary):
-    """Texts to tokens, without those that rows get around them."""
+class TextEncoder:
+    """Texts to model inputs.
 
-    def tokenize(self, text: str) -> list[str]:
-        """Cuts a text into tokens, without adding special ones."""
-        prepared, _ = self._prepare(check_text(text, "text"), False)
+    A row is `[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]` with token types 0 and 1.
+
+    Args:
+        vocabulary: gives the ids.
+        options: how texts are cut.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, options: CutOptions) -> None:
+        self.vocabulary = vocabulary
+        self.cutter = Cutter(vocabulary.by_id, vocabulary.all_special, options)
+
+    def encode(
+        self, texts: Texts, names: Sequence[str], rule: LengthRule | None, special: bool, tensors: str | None
+    ) -> BatchEncoding:
+        """Makes the inputs of a call.
+
+        Args:
+            texts: of `collect_texts`.
+            names: the entries of the result.
+            rule: the lengths of rows; None leaves them as they are.
+            special: whether rows get [CLS] and [SEP].
+            tensors: a kind of `to_tensor`; None for lists.
+        """
+        aligned = "offset_mapping" in names or self.vocabulary.model.is_random
+        first, second = self._tokens(texts, aligned)
+        columns: Columns = {name: [] for name in names}
+        rows: list[Row] = []
+        for sample, (a, b) in enumerate(zip(first, second, strict=True)):
+            whole = slice(0, len(a.ids)), None if b is None else slice(0, len(b.ids))
+            added = special * (2 if b is None else 3)
+            for window in [whole] if rule is None else windows(whole, added, rule):
+                rows.append(Row(sample, window, special))
+                self._add_row(columns, rows[-1], a, b)
+        if rule is not None:
+            lengths = list(map(len, columns["input_ids"]))
+            columns = pad_columns(columns, rule, self._fill())
+            gaps = [len(ids) - length for ids, length in zip(columns["input_ids"], lengths, strict=True)]
+            rows = [row.padded(gap, rule.padding_side) for row, gap in zip(rows, gaps, strict=True)]
+        encoding = _encoding(columns, texts.is_batch or "overflow_to_sample_mapping" in columns, tensors)
+
+        @cache
+        def spans(sample: int) -> list[Aligned]:
+            known = [text for text in (first[sample], second[sample]) if text is not None]
+            given = [text for text in (texts.first[sample], texts.second[sample]) if text is not None]
+            return known if aligned else align(given, self.cutter, self.vocabulary)
+
+        pairs = list(zip(texts.first, texts.second, strict=True))
+        encoding._origin = Origin(rows, pairs, spans, lambda ids: list(map(self.vocabulary.token, to_list(ids))))
+        return encoding
+
+    def pad(
+        self, encoded: Mapping[str, Any] | Sequence[Mapping[str, Any]], rule: LengthRule, tensors: str | None
+    ) -> BatchEncoding:
+        """Brings encoded rows to one length; see `Tokenizer.pad`."""
+        if not isinstance(encoded, Mapping):
+            encoded = {name: [row[name] for row in encoded] for name in (encoded[0] if encoded else ())}
+        columns = {name: [to_list(row) for row in to_list(rows)] for name, rows in encoded.items()}
+        if "input_ids" not in columns:
+            raise InputError(f"input_ids is missing; the entries are: {', '.join(columns) or 'none'}. Add it.")
+        is_batch = not columns["input_ids"] or isinstance(columns["input_ids"][0], list)
+        if not is_batch:
+            columns = {name: [rows] for name, rows in columns.items()}
+        columns.setdefault("attention_mask", [[1] * len(row) for row in columns["input_ids"]])
+        return _encoding(pad_columns(columns, rule, self._fill()), is_batch, tensors)
+
+    def pieces(self, text: Text) -> list[str | int]:
+        """Cuts a text into the parts that the model gets and the ids of added tokens."""
+        if isinstance(text, str) and text and not (self.cutter.changes_texts or self.cutter.added.search(text)):
+            return [text]
+        ids, is_split = self.vocabulary.ids, isinstance(text, list)
+        cuts = [self.cutter.cut(word, is_split) for word in (text if isinstance(text, list) else [text])]
         return [
-            token
-            for part in self._cut(prepared)
-            for token in ([part.token] if part.token else self._subwords.pieces(prepared[part.start : part.end]))
+            ids[part.token] if part.token else cut[part.start : part.end] for cut, parts, _ in cuts for part in parts
         ]
 
-    @abstractmethod
-    def _prepare(self, text: str, is_word: bool) -> tuple[str, list[int] | None]:
-        """Gives the text as it is cut at added tokens, and where its characters stand in `text` if not at once."""
+    def with_special(self, first: list[int], second: list[int] | None) -> list[int]:
+        """Puts [CLS] before and [SEP] after the ids of one or two texts."""
+        return around(first, second, self._needed("cls_token"), self._needed("sep_token"))
 
-    def _cut(self, text: str) -> list[Part]:
-        """Cuts a prepared text into added tokens and parts that the model gets one by one."""
-        return self._added.split(text)
+    def _tokens(self, texts: Texts, aligned: bool) -> tuple[list[Aligned], list[Aligned | None]]:
+        """The tokens of the first and of the second texts; one call of the model for all parts of all of them."""
+        every = [*texts.first, *[text for text in texts.second if text is not None]]
+        tokens = align(every, self.cutter, self.vocabulary) if aligned else self._ids(every)
+        rest = iter(tokens[len(texts.first) :])
+        return tokens[: len(texts.first)], [None if text is None else next(rest) for text in texts.second]
 
-    def _encode_texts(self, texts: Texts, aligned: bool) -> tuple[list[Aligned], list[Aligned | None]]:
-        """Tokens without special ones; one call of the model for all parts of all texts."""
-        seconds = [second for second in texts.second if second is not None]
-        encoded = (self._align if aligned else self._encode)([*texts.first, *seconds])
-        second_tokens = iter(encoded[len(texts.first) :])
-        return encoded[: len(texts.first)], [None if text is None else next(second_tokens) for text in texts.second]
-
-    def _encode(self, texts: list[Text]) -> list[Aligned]:
+    def _ids(self, texts: list[Text]) -> list[Aligned]:
         """Ids alone; spans and words are left empty."""
-        cut: list[list[list[int] | None]] = []
-        parts: list[str] = []
-        for text in texts:
-            row: list[list[int] | None] = []
-            for segment in text if isinstance(text, list) else [text]:
-                prepared, _ = self._prepare(segment, isinstance(text, list))
-                for part in self._cut(prepared):
-                    if part.token is None:
-                        parts.append(prepared[part.start : part.end])
-                    row.append(None if part.token is None else [self._added.ids[part.token]])
-            cut.append(row)
-        encoded = iter(self._subwords.encode(parts) if parts else [])
-        rows = [[next(encoded) if ids is None else ids for ids in row] for row in cut]
+        cut = [self.pieces(text) for text in texts]
+        found = iter(self.vocabulary.model.encode([piece for row in cut for piece in row if isinstance(piece, str)]))
+        rows = [[next(found) if isinstance(piece, str) else [piece] for piece in row] for row in cut]
         return [Aligned(row[0] if len(row) == 1 else list(chain.from_iterable(row)), []) for row in rows]
 
-    def _align(self, texts: list[Text]) -> list[Aligned]:
-        """Ids, spans, and words where texts are pre-split."""
-        segments = [
-            self._prepare(segment, isinstance(text, list))
-            for text in texts
-            for segment in (text if isinstance(text, list) else [text])
-        ]
-        cut = [self._cut(prepared) for prepared, _ in segments]
-        parts = [
-            prepared[part.start : part.end]
-            for (prepared, _), row in zip(segments, cut, strict=True)
-            for part in row
-            if part.token is None
-        ]
-        found = iter(self._subwords.align(parts) if parts else [])
-        aligned = iter(
-            [
-                self._segment([Aligned([], []) if part.token else next(found) for part in row], row, places)
-                for (_, places), row in zip(segments, cut, strict=True)
-            ]
+    def _add_row(self, columns: Columns, row: Row, first: Aligned, second: Aligned | None) -> None:
+        kept, kept_b = row.window
+        a, b = first.ids[kept], None if second is None or kept_b is None else second.ids[kept_b]
+        if row.special:
+            ids, types = self.with_special(a, b), token_types(a, b)
+        else:
+            ids = a + (b or [])
+            types = [0] * len(ids)  # without a [SEP], published tokenizers do not tell the texts apart either
+        entries: dict[str, Any] = {"input_ids": ids, "token_type_ids": types, "attention_mask": [1] * len(ids)}
+        if "special_tokens_mask" in columns:
+            entries["special_tokens_mask"] = special_mask(a, b) if row.special else [0] * len(ids)
+        if "offset_mapping" in columns:
+            spans, spans_b = first.spans[kept], None if second is None or kept_b is None else second.spans[kept_b]
+            inside = spans + (spans_b or [])
+            entries["offset_mapping"] = around(spans, spans_b, (0, 0), (0, 0)) if row.special else inside
+        entries |= {"length": len(ids), "overflow_to_sample_mapping": row.sample}
+        for name, column in columns.items():
+            column.append(entries[name])
+
+    def _fill(self) -> dict[str, Any]:
+        pad = self.vocabulary.special.get("pad_token")
+        fill = {"token_type_ids": 0, "attention_mask": 0, "special_tokens_mask": 1, "offset_mapping": (0, 0)}
+        return {"input_ids": None if pad is None else self.vocabulary.ids[pad], **fill}
+
+    def _needed(self, name: str) -> int:
+        token = self.vocabulary.special.get(name)
+        if token is None:
+            raise InputError(f"The tokenizer has no {name}. Load it with {name}=..., or use add_special_tokens=False.")
+        return self.vocabulary.ids[token]
+
+
+class Texts(NamedTuple):
+    """The texts of one call."""
+
+    first: list[Text]  # of every row
+    second: list[Text | None]  # of every row, None where the row has one text
+    is_batch: bool  # whether the call was for a batch, and so the result has an axis for rows
+
+
+def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = False) -> Texts:
+    """Reads the arguments `text` and `text_pair` of a tokenizer.
+
+    Args:
+        text: a str; or a list, tuple or array of str, or of pairs (str, str). With `is_split_into_words`, a list of
+            words, or a list of such lists.
+        text_pair: None; or the second texts, in the form of `text`.
+        is_split_into_words: whether texts are lists of words.
+
+    Raises:
+        InputError: a text is not a str, or `text` and `text_pair` do not match.
+        TokenizationError: a text is not valid Unicode.
+    """
+    text, text_pair = _plain(text), _plain(text_pair)
+    check = _check_words if is_split_into_words else check_text
+    is_batch = isinstance(text, list | tuple)
+    if is_split_into_words:
+        is_batch = is_batch and bool(text) and isinstance(_plain(text[0]), list | tuple)
+    if not is_batch:
+        second = None if text_pair is None else check(text_pair, "text_pair")
+        return Texts([check(text, "text")], [second], is_batch=False)
+    if text_pair is None and not is_split_into_words:
+        rows = [_row(row, f"text[{place}]") for place, row in enumerate(text)]
+        return Texts([first for first, _ in rows], [second for _, second in rows], is_batch=True)
+    if text_pair is not None and (not isinstance(text_pair, list | tuple) or len(text_pair) != len(text)):
+        found = f"{len(text_pair)} texts" if isinstance(text_pair, list | tuple) else type(text_pair).__name__
+        raise InputError(
+            f"text is a batch of {len(text)} texts but text_pair is {found}. Give one second text for each first."
         )
-        return [
-            _join_words(list(islice(aligned, len(text)))) if isinstance(text, list) else next(aligned) for text in texts
-        ]
-
-    def _segment(self, found: list[Aligned], parts: list[Part], places: list[int] | None) -> Aligned:
-        if places is None and len(parts) == 1 and parts[0].token is None:  # the common case, at no cost
-            return found[0]
-        ids: list[int] = []
-        spans: list[Span] = []
-        for part, tokens in zip(parts, found, strict=True):
-            if part.token is not None:
-                ids.append(self._added.ids[part.token])
-                spans.append((part.start, part.end))
-            else:
-                ids += tokens.ids
-                spans += [(start + part.start, end + part.start) for start, end in tokens.spans]
-        if places is not None:
-            spans = [(places[start], places[end]) for start, end in spans]
-        return Aligned(ids, spans)
-
-    def _align_sample(self, texts: Texts, sample: int) -> list[Aligned]:
-        second = texts.second[sample]
-        return self._align([texts.first[sample], *([] if second is None else [second])])
+    first = [check(row, f"text[{place}]") for place, row in enumerate(text)]
+    if text_pair is None:
+        return Texts(first, [None] * len(first), is_batch=True)
+    return Texts(first, [check(row, f"text_pair[{place}]") for place, row in enumerate(text_pair)], is_batch=True)
 
 
-def _join_words(words: list[Aligned]) -> Aligned:
-    return Aligned(
-        [index for word in words for index in word.ids],
-        [span for word in words for span in word.spans],
-        [number for number, word in enumerate(words) for _ in word.ids],
-    )
+def check_text(value: Any, name: str) -> str:
+    """Gives a text back.
+
+    Raises:
+        InputError: it is not a str.
+        TokenizationError: it is not valid Unicode.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {value!r:.60}, of type {type(value).__name__}. A text must be a str.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as problem:
+        raise TokenizationError(
+            f"{name} holds the lone surrogate {value[problem.start]!r} at character {problem.start}, which is no "
+            f"Unicode character. Decode its bytes with errors='replace', or remove it."
+        ) from None
+    return value
+
+
+def around(first: list[Any], second: list[Any] | None, cls: Any, sep: Any) -> list[Any]:
+    """Makes a row of one or two texts, with one entry before the first and one after each."""
+    return [cls, *first, sep] if second is None else [cls, *first, sep, *second, sep]
+
+
+def token_types(first: list[int], second: list[int] | None) -> list[int]:
+    """Gives 0 for [CLS], the first text and its [SEP], 1 for the second text and its [SEP]."""
+    return [0] * (len(first) + 2) + ([] if second is None else [1] * (len(second) + 1))
+
+
+def special_mask(first: list[int], second: list[int] | None) -> list[int]:
+    """Gives 1 for special tokens, 0 for others."""
+    return around([0] * len(first), None if second is None else [0] * len(second), 1, 1)
+
+
+def _check_words(value: Any, name: str) -> list[str]:
+    value = _plain(value)
+    if not isinstance(value, list | tuple):
+        raise InputError(
+            f"{name} is {value!r:.60}, of type {type(value).__name__}. With is_split_into_words=True a text must be a "
+            f"list of words."
+        )
+    return [check_text(word, f"{name}[{place}]") for place, word in enumerate(value)]
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value  # NumPy arrays and pandas columns
+
+
+def _row(row: Any, name: str) -> tuple[str, str | None]:
+    row = _plain(row)
+    if isinstance(row, list | tuple) and len(row) == 2:
+        return check_text(row[0], f"{name}[0]"), check_text(row[1], f"{name}[1]")
+    return check_text(row, name), None
+
+
+def _encoding(columns: Columns, is_batch: bool, tensors: str | None) -> BatchEncoding:
+    """Gives the columns as an encoding; of lists that are no batch, the only row."""
+    if tensors is not None:
+        return BatchEncoding({name: to_tensor(_array(name, rows), tensors) for name, rows in columns.items()})
+    return BatchEncoding(columns if is_batch else {name: rows[0] for name, rows in columns.items()})
+
+
+def _array(name: str, rows: Any) -> Any:
+    try:
+        array = np.asarray(rows)
+    except ValueError:
+        lengths = [len(row) for row in rows]
+        raise InputError(
+            f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, which make no array. Pass padding=True."
+        ) from None
+    return array.astype(np.float32 if array.size and array.dtype.kind == "f" else np.int64)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import TokenizationError
 from deberta_core.files import read_json, write_text
-from deberta_core.tokenization.protobuf import fields
-from deberta_core.tokenization.sentencepiece_model import SPACE, SentencePieceModel
-from deberta_core.tokenization.special_tokens import AddedToken
+from deberta_core.tokenization.added_tokens import AddedToken
+from deberta_core.tokenization.vocabulary import Vocabulary
 
 TOKENIZER_FILE = "tokenizer.json"
 _HINT = "A tokenizer.json is written by the tokenizers library."
-# Field numbers of SentencePiece's `sentencepiece_model.proto`.
-_NORMALIZER_SPEC = 3  # of ModelProto
-_CHARSMAP = 2  # of NormalizerSpec
 
 
 class TokenizerFile:
@@ -60,10 +55,10 @@ class TokenizerFile:
             return sorted(vocab, key=vocab.__getitem__)
         return [entry[0] for entry in vocab or ()]
 
-    def merges(self) -> list[tuple[str, str]]:
+    def merges(self) -> tuple[tuple[str, str], ...]:
         """The merges of a BPE model, which newer files hold as pairs and older ones as text."""
         merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in self.model.get("merges") or ()]
-        return [(left, right) for left, right in merges]
+        return tuple((left, right) for left, right in merges)
 
     def part_types(self, name: str) -> set[str]:
         """The types in "normalizer", "pre_tokenizer" or "decoder", those inside a Sequence included."""
@@ -83,34 +78,15 @@ class TokenizerFile:
             raise TokenizationError(f"{self.file} is refused by the tokenizers library: {problem}. {_HINT}") from None
 
 
-def check_same_vocabulary(file: TokenizerFile, pieces: list[str], source: Path) -> None:
-    """Raises TokenizationError unless a tokenizer.json has the tokens of the vocabulary beside it."""
-    others = file.pieces()
-    if others != pieces:
-        place = next((place for place, (one, two) in enumerate(zip(others, pieces, strict=False)) if one != two), None)
-        detail = f"{len(others)} tokens against {len(pieces)}" if place is None else f"id {place} differs"
-        raise TokenizationError(
-            f"{file.file} and {source.name} beside it are of two tokenizers: {detail}. Remove the one that is wrong."
-        )
-
-
-def write_tokenizer_json(
-    folder: Path, prefix: str, pipeline: Mapping[str, Any], tokens: Mapping[int, AddedToken], ends: Mapping[str, int]
-) -> Path:
-    """Writes a tokenizer.json for other libraries.
-
-    Args:
-        folder: an existing folder.
-        prefix: what the file's name begins with.
-        pipeline: "normalizer", "pre_tokenizer", "decoder" and "model" as the file holds them.
-        tokens: the added tokens by id.
-        ends: the two tokens around a text, with their ids; rows are made by the template without them if it is empty.
-    """
+def write_tokenizer_json(folder: Path, prefix: str, pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> Path:
+    """Writes a tokenizer.json for other libraries; `pipeline` is of `SubwordModel.describe`, `prefix` for the name."""
+    around = [vocabulary.special[name] for name in ("cls_token", "sep_token") if name in vocabulary.special]
+    ends = {token: vocabulary.ids[token] for token in around}
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": index, **token.to_json()} for index, token in sorted(tokens.items())],
+        "added_tokens": [{"id": index, **token.to_json()} for index, token in vocabulary.by_id.items()],
         "normalizer": pipeline["normalizer"],
         "pre_tokenizer": pipeline["pre_tokenizer"],
         "post_processor": _template(ends) if len(ends) == 2 else None,
@@ -118,42 +94,6 @@ def write_tokenizer_json(
         "model": pipeline["model"],
     }
     return write_text(folder / f"{prefix}{TOKENIZER_FILE}", json.dumps(content, ensure_ascii=False))
-
-
-def sentencepiece_pipeline(model: SentencePieceModel, lower: bool, split: bool) -> dict[str, Any]:
-    """Describes a SentencePiece model in the terms of the `tokenizers` library.
-
-    The description is approximate: that library applies the map of characters to grapheme clusters, SentencePiece to
-    the longest match at each character, and it knows a literal "▁" as no space.
-    """
-    spec = dict(fields(model.serialized)).get(_NORMALIZER_SPEC)
-    charsmap = dict(fields(spec)).get(_CHARSMAP) if isinstance(spec, bytes) else None
-    charsmap = charsmap if isinstance(charsmap, bytes) else b""
-    normalizers: list[dict[str, Any]] = [
-        *([{"type": "Lowercase"}] if lower else []),
-        *([{"type": "Precompiled", "precompiled_charsmap": b64encode(charsmap).decode()}] if charsmap else []),
-        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
-        {"type": "Strip", "strip_left": True, "strip_right": True},
-    ]
-    metaspace = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True}
-    # Between punctuation marks, SentencePiece sees one part at a time and strips each.
-    punctuation = [{"type": "Punctuation", "behavior": "Isolated"}, {"type": "WhitespaceSplit"}] if split else []
-    pieces = [[model.id_to_piece(index), model.processor.get_score(index)] for index in range(model.vocab_size)]
-    has_bytes = any(model.processor.is_byte(index) for index in range(model.vocab_size))
-    return {
-        "normalizer": {"type": "Sequence", "normalizers": normalizers},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*punctuation, metaspace]},
-        "decoder": {
-            "type": "Sequence",
-            "decoders": [
-                {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
-                {"type": "ByteFallback"},
-                {"type": "Fuse"},
-                {"type": "Strip", "content": " ", "start": 1, "stop": 0},
-            ],
-        },
-        "model": {"type": "Unigram", "unk_id": model.unknown_id, "vocab": pieces, "byte_fallback": has_bytes},
-    }
 
 
 def _kind(model: dict[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import TokenizationError
+from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.subwords import Aligned, Span
 
 
@@ -76,10 +77,15 @@ class TokenizersModel:
         decoder = self.pipeline.decoder
         return " ".join(pieces) if decoder is None else str(decoder.decode(pieces))
 
-    def describe(self) -> dict[str, Any]:
-        """The parts of the pipeline as a tokenizer.json holds them."""
+    def describe(self, cut: CutOptions) -> dict[str, Any]:
+        """The parts of the pipeline as a tokenizer.json holds them; the model cuts texts by itself."""
         content = json.loads(self.pipeline.to_str())
         return {name: content[name] for name in ("normalizer", "pre_tokenizer", "decoder", "model")}
+
+    @property
+    def merges(self) -> tuple[tuple[str, str], ...]:
+        """The merges of a BPE."""
+        return tuple((left, right) for left, right in json.loads(self.pipeline.to_str())["model"].get("merges", ()))
 
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes nothing: the vocabulary is in the tokenizer.json that a tokenizer writes."""

@@ -1,14 +1,15 @@
-"""Training a SentencePiece vocabulary with the settings of DeBERTa v3."""
+"""Training vocabularies: what is asked of the texts, and SentencePiece with the settings of DeBERTa v3."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from deberta_core.errors import InputError, TokenizationError
-from deberta_core.tokenization.texts import check_text
+from deberta_core.tokenization.text_encoder import check_text
 
 # As the trainer_spec and normalizer_spec in v3's spm.model, where they say something about the result.
 V3_SETTINGS: dict[str, Any] = {
@@ -83,16 +84,13 @@ def train_sentencepiece(
     """
     from sentencepiece import SentencePieceTrainer
 
-    if not isinstance(vocab_size, int) or isinstance(vocab_size, bool) or vocab_size < 1:
-        raise InputError(f"vocab_size={vocab_size!r} is not a positive int. Give a number of tokens.")
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise InputError(f"texts is a {type(texts).__name__}. Give an iterable of texts, or of batches of texts.")
+    checked = training_texts(texts, vocab_size)
     model = io.BytesIO()
     problems: list[BaseException] = []
     settings = {**V3_SETTINGS, **pieces, **options}
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=_sentences(texts, prepare, problems),
+            sentence_iterator=_sentences(checked, prepare, problems),
             model_writer=model,
             vocab_size=vocab_size,
             **settings,
@@ -102,16 +100,28 @@ def train_sentencepiece(
     return model.getvalue()
 
 
+def training_texts(texts: Iterable[str | list[str]], vocab_size: int) -> Iterator[str]:
+    """Gives the texts of texts and batches of texts one by one.
+
+    Raises:
+        TokenizationError: a text is not valid Unicode.
+        InputError: `vocab_size` is no positive int, `texts` cannot be read, or a text is not a str.
+    """
+    if not isinstance(vocab_size, int) or isinstance(vocab_size, bool) or vocab_size < 1:
+        raise InputError(f"vocab_size={vocab_size!r} is not a positive int. Give a number of tokens.")
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise InputError(f"texts is a {type(texts).__name__}. Give an iterable of texts, or of batches of texts.")
+    flat = chain.from_iterable(item if isinstance(item, list | tuple) else [item] for item in texts)
+    return (check_text(text, f"texts[{number}]") for number, text in enumerate(flat))
+
+
 def _sentences(
-    texts: Iterable[str | list[str]], prepare: Callable[[str], list[str]], problems: list[BaseException]
+    texts: Iterable[str], prepare: Callable[[str], list[str]], problems: list[BaseException]
 ) -> Iterator[str]:
     """Yields the prepared texts; SentencePiece garbles what is raised here, so that it is kept in `problems`."""
     try:
-        number = 0
-        for item in texts:
-            for text in item if isinstance(item, list | tuple) else [item]:
-                yield from prepare(check_text(text, f"texts[{number}]"))
-                number += 1
+        for text in texts:
+            yield from prepare(text)
     except BaseException as problem:
         problems.append(problem)
         raise

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deberta_core.errors import InputError, TokenizationError
-from deberta_core.tokenization.options import SAVED_OPTIONS
 from deberta_core.tokenization.protobuf import fields
 
 if TYPE_CHECKING:
@@ -30,9 +29,10 @@ def trim_tokenizer(tokenizer: Trimmed, keep: Iterable[str | list[str] | int]) ->
     model, pieces = trim_sentencepiece(tokenizer.serialized_model, {*_needed_ids(tokenizer, keep), *added})
     keep_ids = [*pieces, *sorted(index for index in added if index >= tokenizer.vocab_size)]
     new_ids = {old: new for new, old in enumerate(keep_ids)}
-    options = {name: getattr(tokenizer, name) for name in (*tokenizer.own_options, *SAVED_OPTIONS)}
     tokens = {new_ids[index]: token for index, token in added.items()}
-    trimmed = type(tokenizer)(model, **{**options, **tokenizer._roles(), "added_tokens_decoder": tokens})
+    trimmed = type(tokenizer)(
+        model, **{**tokenizer._options(), **tokenizer._vocabulary.roles(), "added_tokens_decoder": tokens}
+    )
     trimmed._extra = dict(tokenizer._extra)
     return trimmed, keep_ids
 

@@ -1,20 +1,58 @@
-"""vocab.json and merges.txt, the files of byte-level BPE: read, written, and trained anew."""
+"""Byte-level BPE, the model of DeBERTa v1: read from vocab.json and merges.txt, written, and trained anew."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from deberta_core.errors import InputError, TokenizationError
+from deberta_core.errors import TokenizationError
 from deberta_core.files import read_json, write_text
-from deberta_core.tokenization.texts import check_text
+from deberta_core.tokenization.tokenizers_model import TokenizersModel
+from deberta_core.tokenization.training import training_texts
 
 VOCABULARY_FILE = "vocab.json"
 MERGES_FILE = "merges.txt"
+SPACE = "Ġ"
 _HINT = "A vocab.json maps tokens to ids."
+
+
+class ByteLevelModel(TokenizersModel):
+    """Byte-level BPE.
+
+    Args:
+        pipeline: a `tokenizers.Tokenizer`.
+        add_prefix_space: puts a space before a text where none is; None: as the pipeline says.
+
+    Raises:
+        TokenizationError: the ids of the vocabulary are not 0, 1, 2, ..., or it lacks a byte.
+    """
+
+    def __init__(self, pipeline: Any, add_prefix_space: bool | None) -> None:
+        before = pipeline.pre_tokenizer
+        own = bool(getattr(before, "add_prefix_space", False))
+        self.add_prefix_space = own if add_prefix_space is None else add_prefix_space
+        if hasattr(before, "add_prefix_space"):
+            before.add_prefix_space = self.add_prefix_space
+            pipeline.pre_tokenizer = before
+        super().__init__(pipeline, SPACE)
+        missing = [character for character in byte_characters() if self.piece_to_id(character) is None]
+        if missing:
+            raise TokenizationError(
+                f"The vocabulary lacks {len(missing)} of the 256 bytes, such as {missing[0]!r}, so that texts would "
+                f"lose characters. Use the vocabulary's original files."
+            )
+
+    def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
+        """Writes vocab.json and merges.txt."""
+        vocab = {piece: index for index, piece in enumerate(self._pieces)}
+        lines = ["#version: 0.2", *map(" ".join, self.merges)]
+        return (
+            write_text(folder / f"{prefix}{VOCABULARY_FILE}", json.dumps(vocab, ensure_ascii=False) + "\n"),
+            write_text(folder / f"{prefix}{MERGES_FILE}", "\n".join(lines) + "\n"),
+        )
 
 
 @lru_cache(maxsize=1)
@@ -56,16 +94,6 @@ def read_byte_level(vocab_file: Path, merges_file: Path) -> Any:
     return _pipeline(vocab, merges, add_prefix_space=False)
 
 
-def write_byte_level(folder: Path, prefix: str, model: dict[str, Any]) -> tuple[Path, Path]:
-    """Writes the two files of a BPE model as a tokenizer.json describes it."""
-    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
-    vocab = dict(sorted(model["vocab"].items(), key=lambda entry: entry[1]))
-    return (
-        write_text(folder / f"{prefix}{VOCABULARY_FILE}", json.dumps(vocab, ensure_ascii=False) + "\n"),
-        write_text(folder / f"{prefix}{MERGES_FILE}", "\n".join(["#version: 0.2", *merges]) + "\n"),
-    )
-
-
 def train_byte_level(
     texts: Iterable[str | list[str]], vocab_size: int, first: list[str], last: list[str], add_prefix_space: bool
 ) -> Any:
@@ -84,10 +112,7 @@ def train_byte_level(
     """
     from tokenizers.trainers import BpeTrainer
 
-    if not isinstance(vocab_size, int) or isinstance(vocab_size, bool) or vocab_size < 1:
-        raise InputError(f"vocab_size={vocab_size!r} is not a positive int. Give a number of tokens.")
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise InputError(f"texts is a {type(texts).__name__}. Give an iterable of texts, or of batches of texts.")
+    checked = training_texts(texts, vocab_size)
     least = len(first) + len(last) + 256
     if vocab_size < least:
         raise TokenizationError(f"vocab_size={vocab_size} is too small: special tokens and bytes alone are {least}.")
@@ -98,7 +123,7 @@ def train_byte_level(
         show_progress=False,
     )
     pipeline = _pipeline({}, [], add_prefix_space)
-    pipeline.train_from_iterator(_checked(texts), trainer)
+    pipeline.train_from_iterator(checked, trainer)
     model = json.loads(pipeline.to_str())["model"]
     size = len(model["vocab"]) + len(last)
     if size < vocab_size:
@@ -117,11 +142,3 @@ def _pipeline(vocab: dict[str, int], merges: list[tuple[str, str]], add_prefix_s
     pipeline.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     pipeline.decoder = decoders.ByteLevel()
     return pipeline
-
-
-def _checked(texts: Iterable[str | list[str]]) -> Iterator[str]:
-    number = 0
-    for item in texts:
-        for text in item if isinstance(item, list | tuple) else [item]:
-            yield check_text(text, f"texts[{number}]")
-            number += 1

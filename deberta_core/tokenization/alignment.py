@@ -1,0 +1,46 @@
+"""What every token covers in its text: the parts a text was cut into, aligned by the model and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from deberta_core.tokenization.cutting import Cutter, Part, Text
+from deberta_core.tokenization.subwords import Aligned, Span
+from deberta_core.tokenization.vocabulary import Vocabulary
+
+
+def align(texts: list[Text], cutter: Cutter, vocabulary: Vocabulary) -> list[Aligned]:
+    """Gives the tokens of texts, what they cover, and the words where a text is pre-split; one call of the model."""
+    words = [(word, isinstance(text, list)) for text in texts for word in (text if isinstance(text, list) else [text])]
+    cuts = [cutter.cut(word, is_word) for word, is_word in words]
+    parts = [text[part.start : part.end] for text, cut, _ in cuts for part in cut if part.token is None]
+    found = iter(vocabulary.model.align(parts) if parts else [])
+    aligned = iter([_merged(cut, places, found, vocabulary.ids) for _, cut, places in cuts])
+    return [_joined(list(islice(aligned, len(text)))) if isinstance(text, list) else next(aligned) for text in texts]
+
+
+def _merged(cut: list[Part], places: list[int] | None, found: Iterator[Aligned], added: Mapping[str, int]) -> Aligned:
+    if places is None and len(cut) == 1 and cut[0].token is None:  # the common case, at no cost
+        return next(found)
+    ids: list[int] = []
+    spans: list[Span] = []
+    for part in cut:
+        if part.token is not None:
+            ids.append(added[part.token])
+            spans.append((part.start, part.end))
+        else:
+            tokens = next(found)
+            ids += tokens.ids
+            spans += [(start + part.start, end + part.start) for start, end in tokens.spans]
+    if places is not None:
+        spans = [(places[start], places[end]) for start, end in spans]
+    return Aligned(ids, spans)
+
+
+def _joined(words: list[Aligned]) -> Aligned:
+    return Aligned(
+        [index for word in words for index in word.ids],
+        [span for word in words for span in word.spans],
+        [number for number, word in enumerate(words) for _ in word.ids],
+    )
