@@ -5,19 +5,9 @@ D width of a head, C hidden width, E embedding width, F feed-forward width, V vo
 table (2 x span), N labels or choices.
 """
 
+from deberta_core import collation, tokenization
 from deberta_core.auto import AutoConfig, AutoTokenizer
-from deberta_core.collation import (
-    AnswerWindow,
-    DataCollatorForLanguageModeling,
-    DataCollatorForMultipleChoice,
-    DataCollatorForNGramMask,
-    DataCollatorForTokenClassification,
-    DataCollatorForWholeWordMask,
-    DataCollatorWithPadding,
-    align_span_labels,
-    align_word_labels,
-    answer_windows,
-)
+from deberta_core.collation import *
 from deberta_core.config import DebertaConfig, DebertaV2Config
 from deberta_core.errors import (
     ConfigError,
@@ -27,40 +17,19 @@ from deberta_core.errors import (
     TokenizationError,
     WeightError,
 )
-from deberta_core.tokenization import (
-    AddedToken,
-    BatchEncoding,
-    DebertaTokenizer,
-    DebertaTokenizerFast,
-    DebertaV2Tokenizer,
-    DebertaV2TokenizerFast,
-)
+from deberta_core.tokenization import *
 
 __all__ = [
-    "AddedToken",
-    "AnswerWindow",
     "AutoConfig",
     "AutoTokenizer",
-    "BatchEncoding",
     "ConfigError",
-    "DataCollatorForLanguageModeling",
-    "DataCollatorForMultipleChoice",
-    "DataCollatorForNGramMask",
-    "DataCollatorForTokenClassification",
-    "DataCollatorForWholeWordMask",
-    "DataCollatorWithPadding",
     "DebertaConfig",
     "DebertaError",
-    "DebertaTokenizer",
-    "DebertaTokenizerFast",
     "DebertaV2Config",
-    "DebertaV2Tokenizer",
-    "DebertaV2TokenizerFast",
     "DebertaWarning",
     "InputError",
     "TokenizationError",
     "WeightError",
-    "align_span_labels",
-    "align_word_labels",
-    "answer_windows",
 ]
+__all__ += collation.__all__
+__all__ += tokenization.__all__

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,23 +43,25 @@ def worker_seed() -> int | None:
 
 
 def _torch_tensor(array: NDArray[Any]) -> Any:
-    try:
+    with _needed("pt", "PyTorch", "torch"):
         import torch
-    except ImportError:
-        raise InputError(
-            "return_tensors='pt' needs PyTorch. Install it with: pip install 'deberta-dual[torch]'"
-        ) from None
     return torch.from_numpy(array)
 
 
 def _tf_tensor(array: NDArray[Any]) -> Any:
-    try:
+    with _needed("tf", "TensorFlow", "tf"):
         import tensorflow as tf
+    return tf.constant(array, dtype=tf.int32 if array.dtype == np.int64 else tf.float32)
+
+
+@contextmanager
+def _needed(kind: str, framework: str, extra: str) -> Iterator[None]:
+    try:
+        yield
     except ImportError:
         raise InputError(
-            "return_tensors='tf' needs TensorFlow. Install it with: pip install 'deberta-dual[tf]'"
+            f"return_tensors={kind!r} needs {framework}. Install it with: pip install 'deberta-dual[{extra}]'"
         ) from None
-    return tf.constant(array, dtype=tf.int32 if array.dtype == np.int64 else tf.float32)
 
 
 _TENSORS: dict[str, Callable[[NDArray[Any]], Any]] = {"np": lambda array: array, "pt": _torch_tensor, "tf": _tf_tensor}

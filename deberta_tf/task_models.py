@@ -44,18 +44,8 @@ class TaskModel(Trained, PreTrainedModel):
     ) -> Any:
         """Runs backbone and head, and computes the loss where labels are given.
 
-        Args:
-            input_ids: `[B, L]`, and the other inputs, as for `Backbone.call`; for multiple choice each has an
-                axis N of choices behind B.
-            attention_mask: see there.
-            token_type_ids: see there.
-            position_ids: see there.
-            inputs_embeds: see there.
-            labels: the task's labels, see the class.
-            output_attentions: see there.
-            output_hidden_states: see there.
-            return_dict: see there.
-            training: see there.
+        Arguments are those of `Backbone.call`, and the task's labels, see the class. For multiple choice each input has
+        an axis N of choices behind B.
 
         Returns:
             the task's output, see the class: `loss` (a scalar, where labels were given), `logits`, and on request
@@ -120,7 +110,11 @@ class LmModel(TaskModel):
 
 
 class PooledModel(TaskModel):
-    """A classifier over the context token."""
+    """A classifier over the context token.
+
+    Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
+    multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape.
+    """
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -195,19 +189,8 @@ class SpanModel(TaskModel):
     ) -> Any:
         """Runs backbone and head; see `TaskModel.call`.
 
-        Args:
-            input_ids: and the other inputs as for `Backbone.call`.
-            attention_mask: see there.
-            token_type_ids: see there.
-            position_ids: see there.
-            inputs_embeds: see there.
-            start_positions: `[B]` integers, token positions; clipped to [0, L], where L, and padding, are ignored, and
-                0 means the context token (no answer).
-            end_positions: likewise.
-            output_attentions: see there.
-            output_hidden_states: see there.
-            return_dict: see there.
-            training: see there.
+        Positions of start and end are `[B]` integers, in tokens; clipped to [0, L], where L, and padding, are ignored,
+        and 0 means the context token (no answer).
 
         Returns:
             `QuestionAnsweringOutput`: `loss` (where both positions were given), `start_logits`, `end_logits` `[B, L]`.

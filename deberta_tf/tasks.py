@@ -58,24 +58,14 @@ class TFAutoModelForMaskedLM(AutoModelBase):
 
 @keras.saving.register_keras_serializable("deberta_tf")
 class TFDebertaForSequenceClassification(PooledModel, TFDebertaPreTrainedModel):
-    """Sequence classification with DeBERTa v1: single label, multi-label, regression, soft labels.
-
-    Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
-    multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape. Returns
-    `SequenceClassifierOutput`: `logits [B, N]`.
-    """
+    """Sequence classification with DeBERTa v1; labels as in `PooledModel`; `SequenceClassifierOutput`."""
 
     task = "sequence_classification"
 
 
 @keras.saving.register_keras_serializable("deberta_tf")
 class TFDebertaV2ForSequenceClassification(PooledModel, TFDebertaV2PreTrainedModel):
-    """Sequence classification with DeBERTa v2 and v3: single label, multi-label, regression, soft labels.
-
-    Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
-    multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape. Returns
-    `SequenceClassifierOutput`: `logits [B, N]`.
-    """
+    """Sequence classification with DeBERTa v2 and v3; labels as in `PooledModel`; `SequenceClassifierOutput`."""
 
     task = "sequence_classification"
 

@@ -50,17 +50,8 @@ class TaskModel(PreTrainedModel):
     ) -> Any:
         """Runs backbone and head, and computes the loss where labels are given.
 
-        Args:
-            input_ids: `[B, L]`, and the other inputs, as for `Backbone.forward`; for multiple choice each has an
-                axis N of choices behind B.
-            attention_mask: see there.
-            token_type_ids: see there.
-            position_ids: see there.
-            inputs_embeds: see there.
-            labels: the task's labels, see the class.
-            output_attentions: see there.
-            output_hidden_states: see there.
-            return_dict: see there.
+        Arguments are those of `Backbone.forward`, and the task's labels, see the class. For multiple choice each input
+        has an axis N of choices behind B.
 
         Returns:
             the task's output, see the class: `loss` (a scalar, where labels were given), `logits`, and on request
@@ -150,20 +141,10 @@ class LmModel(TaskModel):
         return_dict: bool | None = True,
         output_logits: bool = True,
     ) -> Any:
-        """Runs backbone and head; see `TaskModel.forward`.
+        """Runs backbone and head; see `TaskModel.forward`. Labels are `[B, L]` in [0, V), -100 ignored.
 
-        Args:
-            input_ids: and the other inputs as for `Backbone.forward`.
-            attention_mask: see there.
-            token_type_ids: see there.
-            position_ids: see there.
-            inputs_embeds: see there.
-            labels: `[B, L]` in [0, V), -100 ignored.
-            output_attentions: see there.
-            output_hidden_states: see there.
-            return_dict: see there.
-            output_logits: False leaves the logits out and computes them at labelled tokens only. Loss and gradients are
-                the same; a training step with a large vocabulary is much quicker and smaller.
+        `output_logits=False` leaves the logits out and computes them at labelled tokens only. Loss and gradients are
+        the same; a training step with a large vocabulary is much quicker and smaller.
 
         Returns:
             `MaskedLMOutput`: `loss` (where labels were given), `logits [B, L, V]` (unless left out).
@@ -209,7 +190,11 @@ def _drop_tied_duplicates(model: nn.Module, state: dict[str, Any], prefix: str, 
 
 
 class PooledModel(TaskModel):
-    """A classifier over the context token."""
+    """A classifier over the context token.
+
+    Labels: `[B]` classes in [0, N) (-100 is ignored), `[B]` or `[B, N]` numbers for regression, `[B, N]` of 0 and 1 for
+    multi-label, or `[B, N]` distributions; `problem_type` decides, else the shape.
+    """
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__(config)
@@ -266,18 +251,8 @@ class SpanModel(TaskModel):
     ) -> Any:
         """Runs backbone and head; see `TaskModel.forward`.
 
-        Args:
-            input_ids: and the other inputs as for `Backbone.forward`.
-            attention_mask: see there.
-            token_type_ids: see there.
-            position_ids: see there.
-            inputs_embeds: see there.
-            start_positions: `[B]` integers, token positions; clipped to [0, L], where L, and padding, are ignored, and
-                0 means the context token (no answer).
-            end_positions: likewise.
-            output_attentions: see there.
-            output_hidden_states: see there.
-            return_dict: see there.
+        Positions of start and end are `[B]` integers, in tokens; clipped to [0, L], where L, and padding, are ignored,
+        and 0 means the context token (no answer).
 
         Returns:
             `QuestionAnsweringOutput`: `loss` (where both positions were given), `start_logits`, `end_logits` `[B, L]`.

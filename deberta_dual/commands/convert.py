@@ -12,7 +12,7 @@ from conformance.convert.verify import verify
 from deberta_core.checkpoint import FORMATS
 from deberta_core.errors import name_list
 from deberta_core.tasks import TASKS
-from deberta_dual.commands.parser import FAILED, Parser
+from deberta_dual.commands.parser import FAILED, SOURCE, Parser
 from deberta_dual.progress import ByteProgress
 
 _EXAMPLE = """examples:
@@ -69,33 +69,23 @@ def make_parser() -> Parser:
         "Write a checkpoint in another format, with its config.json and tokenizer files.",
         _EXAMPLE,
     )
-    parser.add_argument("source", metavar="SRC", help="checkpoint folder (config.json and weights), or a weight file")
+    parser.add_argument("source", metavar="SRC", help=SOURCE)
     parser.add_argument("target", metavar="DST", help="folder to write")
-    formats = parser.add_argument_group("format")
-    formats.add_argument("--to", choices=tuple(FORMATS), required=True, help="format of the weights in DST")
-    formats.add_argument(
-        "--config", type=Path, metavar="FILE", help="config.json of SRC; default: the one beside its weights"
-    )
-    formats.add_argument("--dtype", choices=DTYPES, help="float type to round to; default: as stored; h5: float32 only")
-    formats.add_argument(
-        "--max-shard-size",
-        metavar="SIZE",
-        help="split larger weights into several files with an index, such as 5GB; default: one file",
-    )
-    heads = parser.add_argument_group("head").add_mutually_exclusive_group()
-    heads.add_argument(
-        "--add-head", choices=tuple(TASKS), metavar="TASK", help=f"head to write: {', '.join(TASKS)}; default: SRC's"
-    )
-    heads.add_argument("--drop-head", action="store_true", help="write the backbone alone")
-    parser.add_argument(
-        "--initialize", type=int, metavar="SEED", help="draw parameters that SRC lacks at random; default: refuse"
-    )
-    checks = parser.add_argument_group("checks")
-    checks.add_argument(
-        "--verify", action="store_true", help="compare the outputs of both frameworks with the float64 reference"
-    )
-    checks.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
-    checks.add_argument("--force", action="store_true", help="replace DST if it is a checkpoint folder")
+    add = parser.add_argument_group("format").add_argument
+    add("--to", choices=tuple(FORMATS), required=True, help="format of the weights in DST")
+    add("--config", type=Path, metavar="FILE", help="config.json of SRC; default: the one beside its weights")
+    add("--dtype", choices=DTYPES, help="float type to round to; default: as stored; h5 holds float32 only")
+    add("--max-shard-size", metavar="SIZE", help="largest weight file, such as 5GB; default: one file for all")
+    group = parser.add_argument_group("head")
+    add = group.add_mutually_exclusive_group().add_argument
+    add("--add-head", choices=tuple(TASKS), metavar="TASK", help=f"one of {', '.join(TASKS)}; default: SRC's")
+    add("--drop-head", action="store_true", help="write the backbone alone")
+    text = "draw parameters that SRC lacks at random; default: refuse"
+    group.add_argument("--initialize", type=int, metavar="SEED", help=text)
+    add = parser.add_argument_group("checks").add_argument
+    add("--verify", action="store_true", help="compare the outputs of both frameworks with the float64 reference")
+    add("--dry-run", action="store_true", help="print what would be done, and write nothing")
+    add("--force", action="store_true", help="replace DST if it is a checkpoint folder")
     return parser
 
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from deberta_dual.commands.parser import Parser, add_framework_options, flag_of, show_warning
+from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of, show_warning
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.finetuning.run import is_main
@@ -129,74 +129,33 @@ def make_parser() -> Parser:
         "Fine-tune a model on labelled examples, and save it where `deberta run` finds it.",
         _EXAMPLE,
     )
-    data = parser.add_argument_group("task and data")
-    data.add_argument(
-        "--task", choices=tuple(FINETUNE_TASKS), required=True, metavar="TASK", help=", ".join(FINETUNE_TASKS)
-    )
-    data.add_argument("--data", nargs="+", type=Path, required=True, metavar="FILE", help="training data")
-    data.add_argument(
-        "--eval-data",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="evaluation data, by which the best model is chosen; default: none, the last model is kept",
-    )
-    data.add_argument(
-        "--test-data",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="test data, on which the best model is scored at the end; default: none",
-    )
-    data.add_argument(
-        "--columns",
-        nargs="+",
-        type=_pair,
-        default=[],
-        metavar="FIELD=COLUMN",
-        help="column names in the files, such as text=review label=stars; default: the names of the fields",
-    )
-    data.add_argument(
-        "--problem-type",
-        choices=tuple(METRICS),
-        help="kind of labels in text-classification; default: what the labels look like",
-    )
-    data.add_argument(
-        "--max-length",
-        type=int,
-        metavar="TOKENS",
-        help="maximum sequence length in tokens; longer texts are truncated; default: the model's",
-    )
-    output = parser.add_argument_group("output")
-    output.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
-    output.add_argument("--resume", action="store_true", help="continue an unfinished run in the output folder")
-    output.add_argument("--force", action="store_true", help="replace what is in the output folder")
-    start = parser.add_argument_group("model")
-    start.add_argument("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
-    start.add_argument(
-        "--preset", metavar="NAME", help="instead of --model: a published size with fresh weights; default: none"
-    )
-    start.add_argument(
-        "--config",
-        nargs="+",
-        type=_pair,
-        default=[],
-        metavar="FIELD=VALUE",
-        help="fields of config.json to change, such as hidden_dropout_prob=0; default: none",
-    )
-    start.add_argument("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
-    start.add_argument(
-        "--vocab-size",
-        type=int,
-        metavar="N",
-        help="with --preset: train a vocabulary of N tokens on the data; default: none is trained",
-    )
-    add_framework_options(start)
-    group = parser.add_argument_group("training")
+    files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "FILE"}
+    pairs: dict[str, Any] = {"nargs": "+", "type": _pair, "default": []}
+    add = parser.add_argument_group("task and data").add_argument
+    add("--task", choices=tuple(FINETUNE_TASKS), required=True, metavar="TASK", help=", ".join(FINETUNE_TASKS))
+    add("--data", required=True, help="training data", **files)
+    add("--eval-data", default=[], help="evaluation data, to choose the best model by; default: none", **files)
+    add("--test-data", default=[], help="test data, to score the best model on at the end; default: none", **files)
+    text = "column names, such as text=review label=stars; default: the names of the fields"
+    add("--columns", metavar="FIELD=COLUMN", help=text, **pairs)
+    add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")
+    add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
+    add = parser.add_argument_group("output").add_argument
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
+    add("--resume", action="store_true", help="continue an unfinished run in the output folder")
+    add("--force", action="store_true", help="replace what is in the output folder")
+    add = parser.add_argument_group("model").add_argument
+    add("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
+    add("--preset", metavar="NAME", help="instead of --model: a published size, fresh weights; default: none")
+    text = "fields of config.json to change, such as hidden_dropout_prob=0; default: none"
+    add("--config", metavar="FIELD=VALUE", help=text, **pairs)
+    add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
+    text = "with --preset: train a vocabulary of N tokens on the data; default: none is trained"
+    add("--vocab-size", type=int, metavar="N", help=text)
+    add_framework_options(add)
+    add = parser.add_argument_group("training").add_argument
     defaults = {field.name: field.default for field in fields(TrainingOptions)}
     for name, settings in TRAINING_OPTIONS.items():
         text = f"{settings['help']}; default: {_NO_VALUE.get(name, defaults[name])}".replace("e-0", "e-")
-        group.add_argument(flag_of(name), default=argparse.SUPPRESS, **{**settings, "help": text})
+        add(flag_of(name), default=argparse.SUPPRESS, **{**settings, "help": text})
     return parser

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conformance.convert.inspection import Inspection, inspect
 from deberta_core.errors import name_list
-from deberta_dual.commands.parser import FAILED, Parser
+from deberta_dual.commands.parser import FAILED, SOURCE, Parser
 
 _EXAMPLE = """examples:
   deberta inspect my-model --check-values
@@ -38,10 +38,11 @@ def make_parser() -> Parser:
     parser = Parser(
         "inspect", "SRC", "Show what a checkpoint holds: configuration, parameters, sizes, problems.", _EXAMPLE
     )
-    parser.add_argument("source", metavar="SRC", help="checkpoint folder (config.json and weights), or a weight file")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="config.json; default: the one beside the weights")
-    parser.add_argument("--check-values", action="store_true", help="read all numbers too, and look for NaN")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    add = parser.add_argument
+    add("source", metavar="SRC", help=SOURCE)
+    add("--config", type=Path, metavar="FILE", help="config.json; default: the one beside the weights")
+    add("--check-values", action="store_true", help="read all numbers too, and look for NaN")
+    add("--json", action="store_true", help="print one JSON object instead of a table")
     return parser
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from deberta_dual.backends import FRAMEWORKS
+
+# Help that several commands give.
+SOURCE = "checkpoint folder (config.json and weights), or a weight file"
+MAX_LENGTH = "maximum sequence length in tokens; longer texts are truncated; default: the model's"
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; the last is what shells give for Ctrl-C; SIGTERM too
 
@@ -36,12 +41,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"deberta: error: {message}. Try: {self.prog} --help\n")
 
 
-def add_framework_options(group: Any) -> None:
-    """Adds what every command that runs a model takes, to a parser or a group of it."""
-    group.add_argument(
-        "--framework", choices=tuple(FRAMEWORKS), help="PyTorch or Keras on TensorFlow; default: the first installed"
-    )
-    group.add_argument("--device", metavar="NAME", help="such as cpu, cuda or cuda:1; default: a GPU if there is one")
+def add_framework_options(add: Callable[..., object]) -> None:
+    """Adds what every command that runs a model takes; `add` is a parser's or a group's `add_argument`."""
+    add("--framework", choices=tuple(FRAMEWORKS), help="PyTorch or Keras on TensorFlow; default: the first installed")
+    add("--device", metavar="NAME", help="such as cpu, cuda or cuda:1; default: a GPU if there is one")
 
 
 def flag_of(name: str) -> str:

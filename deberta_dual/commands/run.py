@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from deberta_core.errors import DebertaError, InputError
 from deberta_core.files import atomic_file
-from deberta_dual.commands.parser import Parser, add_framework_options, flag_of, show_warning
+from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of, show_warning
 from deberta_dual.data.lines import INPUT_FORMATS, Lines
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.pipelines.features import POOLINGS
@@ -154,42 +154,21 @@ def make_parser() -> Parser:
     parser = Parser(
         "run", "--task TASK --model DIR", "Answer each line of the input with a line of JSON, in order.", _EXAMPLE
     )
-    model = parser.add_argument_group("model")
-    model.add_argument("--task", choices=tuple(PIPELINES), required=True, metavar="TASK", help=", ".join(PIPELINES))
-    model.add_argument(
-        "--model", required=True, metavar="DIR", help="checkpoint folder or hub id of a fine-tuned model"
-    )
-    model.add_argument("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
-    add_framework_options(model)
-    model.add_argument(
-        "--dtype",
-        metavar="NAME",
-        help="float type of the computation: float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32",
-    )
-    model.add_argument("--batch-size", type=int, default=32, metavar="N", help="sequences per batch; default: 32")
-    model.add_argument(
-        "--max-length",
-        type=int,
-        metavar="TOKENS",
-        help="maximum sequence length in tokens; longer texts are truncated; default: the model's",
-    )
-    files = parser.add_argument_group("input and output")
-    files.add_argument("--input", type=Path, metavar="FILE", help="file to read; default: standard input")
-    files.add_argument(
-        "--output", type=Path, metavar="FILE", help="file to write, once all is done; default: standard output"
-    )
-    files.add_argument(
-        "--input-format",
-        choices=INPUT_FORMATS,
-        default="auto",
-        help="what a line is; default: auto, JSON if it begins with a brace, else a text",
-    )
-    files.add_argument(
-        "--on-error",
-        choices=("skip", "stop"),
-        default="stop",
-        help="at a line that cannot be used: skip it and report it on standard error, or stop; default: stop",
-    )
+    add = parser.add_argument_group("model").add_argument
+    add("--task", choices=tuple(PIPELINES), required=True, metavar="TASK", help=", ".join(PIPELINES))
+    add("--model", required=True, metavar="DIR", help="checkpoint folder or hub id, fine-tuned for TASK")
+    add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
+    add_framework_options(add)
+    add("--dtype", metavar="NAME", help="float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32")
+    add("--batch-size", type=int, default=32, metavar="N", help="sequences per batch; default: 32")
+    add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
+    add = parser.add_argument_group("input and output").add_argument
+    add("--input", type=Path, metavar="FILE", help="file to read; default: standard input")
+    add("--output", type=Path, metavar="FILE", help="file to write, when all is done; default: standard output")
+    text = "what a line is; default: auto, JSON if it begins with a brace, else a text"
+    add("--input-format", choices=INPUT_FORMATS, default="auto", help=text)
+    text = "at a line that cannot be used: report and skip it, or stop; default: stop"
+    add("--on-error", choices=("skip", "stop"), default="stop", help=text)
     tasks = parser.add_argument_group("options of single tasks")
     for name, settings in TASK_OPTIONS.items():
         text = f"{settings['help']}; {_defaults(name)}".replace("%", "%%")
