@@ -1,6 +1,7 @@
 """Linear layers by oneDNN: the same numbers and gradients as torch's, and only where they may stand in."""
 
 import copy
+import time
 
 import pytest
 import torch
@@ -57,6 +58,20 @@ def test_a_view_that_is_not_contiguous():
     expected = torch.autograd.grad(F.linear(values, weight, bias).square().sum(), (values, weight))
     for found, wanted in zip(actual, expected, strict=True):
         assert_close(found.numpy(), wanted.numpy(), quantity="gradient", name="gradient")
+
+
+@needs_onednn
+def test_rows_that_lie_apart_take_no_longer():
+    """Such a weight is one head's part of a product's; oneDNN has nothing but slow reference code for it."""
+
+    def seconds(rows: Tensor) -> float:
+        start = time.perf_counter()
+        onednn.linear(values, rows)
+        return time.perf_counter() - start
+
+    values, apart = torch.randn(512, 64), torch.randn(256, 2, 64)[:, 0]
+    quickest = [min(seconds(rows) for _ in range(3)) for rows in (apart, apart.contiguous())]
+    assert quickest[0] < 20 * quickest[1]  # about 1; it was 1000
 
 
 @needs_onednn
