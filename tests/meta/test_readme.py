@@ -1,6 +1,5 @@
 """The snippets of README and of the pages of `docs/` run, page by page and in order, as a reader would type them."""
 
-import json
 import re
 import subprocess
 import sys
@@ -17,39 +16,6 @@ OUTPUT = "<!-- output -->"  # before what the block above prints; its "…" stan
 FENCE = re.compile(r"^(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "sh"}
 FIRST_SCREEN = 60  # lines
-
-# One process runs a page; `namespace` is what the reader's interpreter would hold. A command of ours runs in it, too,
-# so that a framework is imported once; what needs a shell has one.
-DRIVER = r"""
-import contextlib, io, json, os, re, shlex, subprocess, sys
-from deberta_core.cli import main
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads only wait for each other in models as small as these
-
-namespace = {"__name__": "__main__"}
-
-def run(language, code):
-    line = code.replace("\\\n", " ").strip()
-    if language == "python":
-        exec(compile(code, "page", "exec"), namespace)
-    elif re.fullmatch(r"deberta [^|<>;&$`\n]*", line):
-        status = main(shlex.split(line)[1:])
-        assert status == 0, f"status {status}"
-    else:
-        sys.stdout.buffer.write(subprocess.run(code, shell=True, check=True, stdout=subprocess.PIPE).stdout)
-
-for language, code, output in json.loads(sys.argv[1]):
-    print("---", code, flush=True)
-    screen = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
-    try:
-        with contextlib.redirect_stdout(screen):
-            run(language, code)
-    finally:
-        printed = screen.buffer.getvalue().decode()
-        print(printed, flush=True)
-    if output is not None and not re.fullmatch(re.escape(output).replace("…", "[0-9.e-]+"), printed):
-        sys.exit("it printed something else than the page says")
-"""
 
 
 class Block(NamedTuple):
@@ -108,15 +74,15 @@ def test_what_is_not_run_is_another_librarys(page):
         assert not re.search(r"^(from|import) deberta_", code, re.MULTILINE), "a block of ours is to be run"
 
 
-def test_snippets_run(page, run_python, tmp_path):
+def test_snippets_run(page, run_page):
     blocks = runnable_blocks(page)
     if not blocks:
         pytest.skip("nothing to run")
     pytest.importorskip("torch")
     pytest.importorskip("keras")
-    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert ("verified" in done.stdout) == any("--verify" in block.code for block in blocks)
+    status, printed = run_page(blocks)
+    assert status == 0, printed
+    assert ("verified" in printed) == any("--verify" in block.code for block in blocks)
 
 
 def test_readme_shows_both_languages(readme):
@@ -136,20 +102,20 @@ BROKEN_PAGES = {
 
 
 @pytest.mark.parametrize("blocks", BROKEN_PAGES.values(), ids=BROKEN_PAGES)
-def test_a_broken_page_fails(blocks, run_python, tmp_path):
-    assert run_python(DRIVER, json.dumps(blocks), folder=tmp_path).returncode == 1
+def test_a_broken_page_fails(blocks, run_page):
+    assert run_page(blocks)[0] == 1
 
 
-def test_outputs_belong_to_the_block_above(run_python, tmp_path):
+def test_outputs_belong_to_the_block_above(run_page):
     page = (
         "\n```python\nprint('score:', 0.5678)\n```\n\n<!-- output -->\n```text\nscore: 0.5…\n```\n"
         "<!-- tested -->\n```sh\necho a | cat\n```\n\nIt says:\n\n<!-- output -->\n```text\nb\n```\n"
     )
     blocks = runnable_blocks(page)
     assert [block.output for block in blocks] == ["score: 0.5…\n", None]
-    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "score: 0.5678\n" in done.stdout
+    status, printed = run_page(blocks)
+    assert status == 0, printed
+    assert "score: 0.5678\n" in printed
 
 
 def test_the_support_table_is_up_to_date():
