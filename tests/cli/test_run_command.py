@@ -21,7 +21,13 @@ from deberta_core.cli import main
 from deberta_core.pipelines import PIPELINES
 
 NLI = {0: "contradiction", 1: "entailment", 2: "neutral"}
-PROGRAM = "import sys; from deberta_core.cli import main; sys.exit(main())"
+# A parent that ignores SIGINT hands that down.
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from deberta_core.cli import main
+sys.exit(main())
+"""
 PAIR = '{"text": "A soccer game with multiple people playing.", "text_pair": "Some people are playing a sport."}'
 
 

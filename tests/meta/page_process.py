@@ -24,7 +24,7 @@ def run_page(blocks: Sequence[tuple[str, str, str | None]], folder: Path, log: P
     with log.open("wb") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+    sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
     os.chdir(folder)
     namespace = {"__name__": "__main__"}
     for language, code, output in blocks:
