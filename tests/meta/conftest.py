@@ -17,7 +17,7 @@ PACKAGES = ("deberta_core", "deberta_torch", "deberta_tf", "conformance")
 _NOT_OURS = {"build", "dist", "demo-output", "__pycache__"}
 
 
-def _files() -> list[Path]:
+def repository_files() -> list[Path]:
     """Every file that is, or is about to be, in the repository; without git, all that is not hidden or built."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
@@ -44,7 +44,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def files() -> list[Path]:
     """Every file of the repository."""
-    return _files()
+    return repository_files()
 
 
 @pytest.fixture(scope="session")
