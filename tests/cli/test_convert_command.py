@@ -153,7 +153,8 @@ def test_verify_decides_the_status(tmp_path, source, capsys, monkeypatch, passed
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in FRAMEWORKS), reason="needs torch and tensorflow"
 )
-@pytest.mark.parametrize("kind", ["source", "masked_lm"])
+# Every task of both versions is verified in this process by tests/convert/test_verify.py.
+@pytest.mark.parametrize("kind", [pytest.param("source", marks=pytest.mark.slow), "masked_lm"])
 def test_verify_with_both_frameworks(tmp_path, kind, request):
     """The whole command as a user runs it, in its own process."""
     source = request.getfixturevalue(kind)

@@ -1,6 +1,5 @@
 """The snippets of README and of the pages of `docs/` run, page by page and in order, as a reader would type them."""
 
-import json
 import os
 import re
 import subprocess
@@ -24,39 +23,6 @@ FIRST_SCREEN = 60  # lines
 FIRST_LOOK = 10  # lines of a snippet there, at most
 # Hub ids that blocks which run may name, each with its classes: a server of the tests has a tiny checkpoint for it.
 PUBLISHED = {"cross-encoder/nli-deberta-v3-xsmall": ("contradiction", "entailment", "neutral")}
-
-# One process runs a page; `namespace` is what the reader's interpreter would hold. A command of ours runs in it, too,
-# so that a framework is imported once; what needs a shell has one.
-DRIVER = r"""
-import contextlib, io, json, os, re, shlex, subprocess, sys
-from deberta_dual.cli import main
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads only wait for each other in models as small as these
-
-namespace = {"__name__": "__main__"}
-
-def run(language, code):
-    line = code.replace("\\\n", " ").strip()
-    if language == "python":
-        exec(compile(code, "page", "exec"), namespace)
-    elif re.fullmatch(r"deberta [^|<>;&$`\n]*", line):
-        status = main(shlex.split(line)[1:])
-        assert status == 0, f"status {status}"
-    else:
-        sys.stdout.buffer.write(subprocess.run(code, shell=True, check=True, stdout=subprocess.PIPE).stdout)
-
-for language, code, output in json.loads(sys.argv[1]):
-    print("---", code, flush=True)
-    screen = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
-    try:
-        with contextlib.redirect_stdout(screen):
-            run(language, code)
-    finally:
-        printed = screen.buffer.getvalue().decode()
-        print(printed, flush=True)
-    if output is not None and not re.fullmatch(re.escape(output).replace("…", "[0-9.e-]+"), printed):
-        sys.exit("it printed something else than the page says")
-"""
 
 
 class Block(NamedTuple):
@@ -142,26 +108,26 @@ def hub(hub_server, monkeypatch, tmp_path_factory, small_tokenizer, random_weigh
     return hub_server
 
 
-def test_snippets_run(page, hub, run_python, tmp_path):
+def test_snippets_run(page, hub, run_page):
     blocks = runnable_blocks(page)
     if not blocks:
         pytest.skip("nothing to run")
     pytest.importorskip("torch")
     pytest.importorskip("keras")
-    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert ("verified" in done.stdout) == any("--verify" in block.code for block in blocks)
     named = any(name in block.code for block in blocks for name in PUBLISHED)
+    status, printed = run_page(blocks, fresh=named)
+    assert status == 0, printed
+    assert ("verified" in printed) == any("--verify" in block.code for block in blocks)
     assert ("GET", "model.safetensors", None) in hub.log if named else not hub.log
 
 
-def test_both_frameworks_answer_alike_from_the_hub(readme, hub, run_python, tmp_path):
+def test_both_frameworks_answer_alike_from_the_hub(readme, hub, run_page):
     pytest.importorskip("torch")
     pytest.importorskip("keras")
     blocks = [block for block in runnable_blocks(readme) if any(name in block.code for name in PUBLISHED)]
-    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    answers = re.findall(rf"^({'|'.join(sum(PUBLISHED.values(), ()))})$", done.stdout, re.MULTILINE)
+    status, printed = run_page(blocks, fresh=True)
+    assert status == 0, printed
+    answers = re.findall(rf"^({'|'.join(sum(PUBLISHED.values(), ()))})$", printed, re.MULTILINE)
     assert len(blocks) == len(answers) == 2
     assert answers[0] == answers[1]
 
@@ -183,20 +149,20 @@ BROKEN_PAGES = {
 
 
 @pytest.mark.parametrize("blocks", BROKEN_PAGES.values(), ids=BROKEN_PAGES)
-def test_a_broken_page_fails(blocks, run_python, tmp_path):
-    assert run_python(DRIVER, json.dumps(blocks), folder=tmp_path).returncode == 1
+def test_a_broken_page_fails(blocks, run_page):
+    assert run_page(blocks)[0] == 1
 
 
-def test_outputs_belong_to_the_block_above(run_python, tmp_path):
+def test_outputs_belong_to_the_block_above(run_page):
     page = (
         "\n```python\nprint('score:', 0.5678)\n```\n\n<!-- output -->\n```text\nscore: 0.5…\n```\n"
         "<!-- tested -->\n```sh\necho a | cat\n```\n\nIt says:\n\n<!-- output -->\n```text\nb\n```\n"
     )
     blocks = runnable_blocks(page)
     assert [block.output for block in blocks] == ["score: 0.5…\n", None]
-    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "score: 0.5678\n" in done.stdout
+    status, printed = run_page(blocks)
+    assert status == 0, printed
+    assert "score: 0.5678\n" in printed
 
 
 def test_the_support_table_is_up_to_date():
