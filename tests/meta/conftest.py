@@ -101,7 +101,8 @@ def run_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Seque
     """
     quick = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if quick else "spawn")
-    context.set_forkserver_preload(["torch", "keras"])
+    if quick:
+        context.set_forkserver_preload(["torch", "keras"])
     # Threads only wait for each other in models as small as these.
     for name, value in (_environment() | {"OMP_NUM_THREADS": "1"}).items():
         monkeypatch.setenv(name, value)
