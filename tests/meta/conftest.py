@@ -106,8 +106,10 @@ def run_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., t
         monkeypatch.setenv(name, value)
 
     def run(blocks: Sequence[Any], fresh: bool = False) -> tuple[int | None, str]:
-        context = multiprocessing.get_context("forkserver" if quick and not fresh else "spawn")
-        context.set_forkserver_preload(["torch", "keras"])
+        copies = quick and not fresh
+        context = multiprocessing.get_context("forkserver" if copies else "spawn")
+        if copies:
+            context.set_forkserver_preload(["torch", "keras"])
         folder, log = tmp_path / "reader", tmp_path / "printed"
         folder.mkdir()
         process = context.Process(target=run_page_in_process, args=([tuple(block) for block in blocks], folder, log))
