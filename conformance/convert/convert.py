@@ -181,15 +181,16 @@ def _opened(source: Path, target: Format, options: Options) -> Iterator[_Checkpo
     _check_dtype(target, options.dtype)
     config_file = options.config or config_beside(source)
     config_file = config_file / CONFIG_FILE if config_file.is_dir() else config_file
-    settle(source if source.is_dir() else source.parent, WeightError)
     folder = source if source.is_dir() else source.parent
-    file, row = find_weight_file(source)
-    carried = _carried(folder, () if options.config else (CONFIG_FILE,))
-    shards = shard_files(file) if file.name == row.index_name else []
-    state = {path: _state(path) for path in (config_file, file, *shards, *(folder / name for name in carried))}
+    settle(folder, WeightError)
+    state = {config_file: _state(config_file)}
     config_content = config_file.read_bytes() if config_file.is_file() else b""
     # Settles which masked-LM head that would be; other tasks do not mind.
     config = load_config(None, source, "masked_lm", config_file=config_file)
+    file, row = find_weight_file(source)
+    shards = shard_files(file) if file.name == row.index_name else []
+    carried = _carried(folder, () if options.config else (CONFIG_FILE,))
+    state |= {path: _state(path) for path in (file, *shards, *(folder / name for name in carried))}
     with open_weights(source, config) as weights:
         source_task = find_task(config, weights)
         task = source_task if options.task == KEEP else options.task

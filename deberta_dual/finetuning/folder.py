@@ -14,7 +14,6 @@ from deberta_core.transaction import replace_files, settle
 
 Rows = list[dict[str, Any]]
 _RUNNING, _FINISHED = "running", "finished"
-_HINT = "Begin anew with --force."
 
 
 class RunFolder:
@@ -39,9 +38,9 @@ class RunFolder:
         if is_main:
             settle(self.path, InputError)
             self._check(path, resume, force)
-        progress = self._progress() if resume else {}
+        progress = self._progress() if resume and (self.state_folder / PROGRESS).exists() else {"step": 0}
         self._is_finished = progress.get("status") == _FINISHED
-        self._resumes = bool(progress) and not self._is_finished and progress.get("step") != 0
+        self._resumes = not self._is_finished and progress.get("step") != 0
 
     def is_finished(self) -> bool:
         """Whether the run that was to be resumed has come to its end."""
@@ -97,9 +96,10 @@ class RunFolder:
         """
         self._write({"status": _RUNNING, **progress}, rows, write_state, write_model)
 
-    def finish(self, rows: Iterable[Mapping[str, Any]], step: int) -> None:
-        """Marks the run as being at its end, and removes what it would go on from."""
+    def finish(self, rows: Rows) -> None:
+        """Writes the last scores, marks the run as being at its end, and removes what it would go on from."""
         if self._is_main:
+            step = max((row.get("step", 0) for row in rows), default=0)
             self._write({"status": _FINISHED, "step": step}, rows)
 
     def _write(
@@ -120,8 +120,7 @@ class RunFolder:
             write_text(staging / STATE / PROGRESS, json.dumps(progress))
 
     def _progress(self) -> dict[str, Any]:
-        file = self.state_folder / PROGRESS
-        return read_json(file, InputError, hint=_HINT) if file.exists() else {}
+        return read_json(self.state_folder / PROGRESS, InputError, hint="Begin anew with --force.")
 
     def _check(self, path: str | Path, resume: bool, force: bool) -> None:
         if self.path.exists() and not self.path.is_dir():

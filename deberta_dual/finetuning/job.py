@@ -146,12 +146,11 @@ def finetune(
     with Run(schedule, training, rates, folder, identity, judge, cls.metric(config), save, report or _ignore) as run:
         backend.train(model, run, device)
         rows = run.rows
-    last = rows[-1]["step"]
     if tested and is_main():
         best = backend.array_model(backend.load_model(folder.path, cls.task, device), device)
         rows.append({f"test_{name}": value for name, value in work.score(best, tested, parts[2]).items()})
         (report or _ignore)(rows[-1])
-    folder.finish(rows, last)
+    folder.finish(rows)
     return rows
 
 
