@@ -133,7 +133,7 @@ class _Staging:
         self.new = self.place / _NEW
         try:
             self.new.mkdir()  # nobody else can enter its parent; itself it has the usual permissions
-        except OSError:
+        except BaseException:
             self.close()
             raise
 
@@ -219,9 +219,11 @@ def _open(target: Path) -> tuple[Path, int]:
             if target.is_dir():  # only moving something tells whether they are on one file system and mount
                 beside.rename(inside).rename(beside)
             return beside, lock
-        except OSError:
-            beside.rmdir()
-            unlock(lock)
+        except BaseException:
+            try:
+                beside.rmdir()
+            finally:
+                unlock(lock)
             raise
     except OSError:
         if not target.is_dir():
