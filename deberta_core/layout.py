@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from deberta_core.errors import DebertaError, name_list
+from deberta_core.transaction import STAGING
 
 TOKENIZER_FILES = (
     "spm.model",
@@ -72,9 +73,11 @@ def refuse_foreign(folder: Path, error: type[DebertaError]) -> None:
 
 
 def _leaves(folder: Path) -> list[Path]:
-    """All that is in a folder and its folders but folders with something in them; links are not followed."""
+    """All files, links and empty folders below a folder; but for what a killed save of ours left in it."""
     found = []
     for place, folders, files in os.walk(folder):
+        if Path(place) == folder and STAGING in folders:
+            folders.remove(STAGING)
         found += [Path(place, name) for name in files]
         found += [path for name in folders if (path := Path(place, name)).is_symlink() or not any(path.iterdir())]
     return found

@@ -124,6 +124,19 @@ def settle(folder: Path, error: type[DebertaError]) -> None:
         raise _failed(error, what, problem) from problem
 
 
+def clear_leftovers(folder: Path, error: type[DebertaError]) -> None:
+    """Completes or removes what killed saves left in and beside a folder, as the next save would.
+
+    Raises:
+        error: it cannot be done.
+    """
+    settle(folder, error)
+    target = Path(os.path.realpath(folder))
+    if any(map(os.path.lexists, _places(target))):
+        with _staged(target, folder, error):
+            pass
+
+
 class _Staging:
     """A locked staging folder, and the empty folder `new` in it, for what will be in `target`."""
 
@@ -212,7 +225,7 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def _open(target: Path) -> tuple[Path, int]:
     """Makes the staging folder beside the target, or in it where that is not possible; and its lock."""
-    beside, inside = target.parent / f".{target.name}{STAGING}", target / STAGING
+    beside, inside = _places(target)
     try:
         lock = _claim(beside, target)
         try:
@@ -229,6 +242,10 @@ def _open(target: Path) -> tuple[Path, int]:
         if not target.is_dir():
             raise
     return inside, _claim(inside, target)
+
+
+def _places(target: Path) -> tuple[Path, Path]:
+    return target.parent / f".{target.name}{STAGING}", target / STAGING
 
 
 def _claim(place: Path, target: Path) -> int:

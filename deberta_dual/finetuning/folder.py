@@ -10,7 +10,7 @@ from typing import Any
 from deberta_core.errors import InputError
 from deberta_core.files import read_json, write_text
 from deberta_core.layout import METRICS, PROGRESS, STATE, is_model_file, refuse_foreign
-from deberta_core.transaction import replace_files, settle
+from deberta_core.transaction import clear_leftovers, replace_files
 
 Rows = list[dict[str, Any]]
 _RUNNING, _FINISHED = "running", "finished"
@@ -36,7 +36,7 @@ class RunFolder:
     def __init__(self, path: str | Path, *, resume: bool, force: bool, is_main: bool = True) -> None:
         self.path, self._is_main = Path(path), is_main
         if is_main:
-            settle(self.path, InputError)
+            clear_leftovers(self.path, InputError)
             self._check(path, resume, force)
         progress = self._progress() if resume and (self.state_folder / PROGRESS).exists() else {"step": 0}
         self._is_finished = progress.get("status") == _FINISHED
