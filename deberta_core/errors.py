@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 
 
 class DebertaError(Exception):
-    """Base of all errors raised for a caller's mistake or a bad file."""
+    """Base of all errors raised for a caller's mistake or a bad file.
+
+    Attributes:
+        errno: the system's number, where it refused; None for other errors.
+    """
+
+    errno: int | None = None
 
 
 class ConfigError(DebertaError, ValueError):

@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from deberta_core.checkpoint.lazy import LazyWeights, array_bytes, damaged, describe
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, WeightError, name_list
-from deberta_core.files import read_json, write_text
+from deberta_core.files import is_plain_name, read_json, write_text
 from deberta_core.parameters import Array
 
 INDEX_SUFFIX = ".index.json"
@@ -67,6 +67,16 @@ def write_index(file: Path, stored: Mapping[str, str], size: int) -> None:
     write_text(file, json.dumps(content, indent=2) + "\n")
 
 
+def listed_shards(index: Path, file_name: str) -> set[str]:
+    """The names in an index that `shard_name` gives; none where it cannot be read."""
+    stem, _, suffix = file_name.rpartition(".")
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return {name for name in names if re.fullmatch(rf"{stem}-\d{{5}}-of-\d{{5}}\.{suffix}", name)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()
+
+
 def shard_files(index: Path) -> list[Path]:
     """The files an index names, which lie beside it.
 
@@ -78,7 +88,7 @@ def shard_files(index: Path) -> list[Path]:
     if not isinstance(mapping, dict) or not mapping or not all(isinstance(value, str) for value in mapping.values()):
         raise WeightError(f"{index} has no weight_map of parameters to files. Copy or download it again.")
     names = sorted(set(mapping.values()))
-    outside = [name for name in names if not _is_plain(name) or _leads_outside(index.parent / name)]
+    outside = [name for name in names if not is_plain_name(name) or leads_outside(index.parent, name)]
     if outside:
         raise WeightError(f"{index} names files outside its folder: {name_list(outside)}. Do not use this checkpoint.")
     absent = [name for name in names if not (index.parent / name).is_file()]
@@ -129,16 +139,9 @@ def part(weights: Mapping[str, Array], names: list[str]) -> Mapping[str, Array]:
     return weights.select({name: name for name in names}) if isinstance(weights, LazyWeights) else Part(weights, names)
 
 
-def _is_plain(name: str) -> bool:
-    return PurePath(name).name == name and "\\" not in name and "\0" not in name and name not in ("", ".", "..")
-
-
-def _leads_outside(file: Path) -> bool:
-    """Whether a link leads out of the folder; the links of a download cache stay inside its own folder."""
-    return file.is_symlink() and not file.resolve().is_relative_to(_cache_root(file.parent))
-
-
-def _cache_root(folder: Path) -> Path:
-    """The folder itself, or the one of the repository where it is a snapshot in Hugging Face's cache."""
-    resolved = folder.resolve()
-    return resolved.parents[1] if resolved.parent.name == "snapshots" else resolved
+def leads_outside(folder: Path, name: str) -> bool:
+    """Whether a link leads out of a folder; those of a snapshot in Hugging Face's cache may lead to its `blobs`."""
+    root = folder.resolve()
+    allowed = [root, root.parents[1] / "blobs"] if root.parent.name == "snapshots" else [root]
+    place = (folder / name).resolve()
+    return not any(place.is_relative_to(one) for one in allowed)

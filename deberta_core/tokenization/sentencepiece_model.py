@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import InputError, TokenizationError
-from deberta_core.files import atomic_file
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.protobuf import fields
 from deberta_core.tokenization.subwords import Aligned, Span
@@ -136,8 +135,7 @@ class SentencePieceModel:
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes spm.model."""
         file = folder / f"{prefix}{VOCABULARY_FILE}"
-        with atomic_file(file) as temporary:
-            temporary.write_bytes(self.serialized)
+        file.write_bytes(self.serialized)
         return (file,)
 
     @cached_property

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.hub import split_hub_options
+from deberta_core.layout import TOKENIZER_FILES
 from deberta_core.tensors import to_list
 from deberta_core.tokenization.added_tokens import AddedToken, SpecialToken, SpecialTokenId
 from deberta_core.tokenization.batch_encoding import BatchEncoding
@@ -29,6 +30,7 @@ from deberta_core.tokenization.subwords import SubwordModel
 from deberta_core.tokenization.text_encoder import TextEncoder, check_text, collect_texts, special_mask, token_types
 from deberta_core.tokenization.tokenizer_json import write_tokenizer_json
 from deberta_core.tokenization.vocabulary import Vocabulary, clean_up, join_apart
+from deberta_core.transaction import replace_files
 
 Ids = list[int]
 
@@ -349,30 +351,36 @@ class Tokenizer:
     def save_pretrained(self, save_directory: str | Path) -> tuple[str, ...]:
         """Writes the vocabulary and the JSON files, makes the folder if need be, and returns the paths.
 
+        A tokenizer that is there is replaced as one; other files stay.
+
         Raises:
-            TokenizationError: the folder cannot be made.
+            TokenizationError: the folder cannot be made or written; it is as it was.
         """
-        folder = Path(save_directory)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise TokenizationError(f"{folder} cannot be made: {problem}. Choose another folder.") from problem
         config = {**self._extra, **self._options(), "tokenizer_class": self.layout.tokenizer_class}
-        written = write_settings(folder, config, self._vocabulary)
-        return (*map(str, written), *self.save_vocabulary(folder))
+        with replace_files(save_directory, TokenizationError, stale=lambda folder: TOKENIZER_FILES) as staging:
+            written = [*write_settings(staging, config, self._vocabulary), *self._write_vocabulary(staging, "")]
+        return tuple(str(Path(save_directory) / file.name) for file in written)
 
     def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Writes the vocabulary files into an existing folder, their names after a prefix, and returns their paths."""
-        folder, prefix = Path(save_directory), f"{filename_prefix}-" if filename_prefix else ""
-        written = self._subwords.save(folder, prefix)
-        if self.layout.has_tokenizer_json:
-            pipeline = self._subwords.describe(self._cut)
-            written = (*written, write_tokenizer_json(folder, prefix, pipeline, self._vocabulary))
-        return tuple(map(str, written))
+        """Writes the vocabulary files into a folder, their names after a prefix, and returns their paths.
+
+        Raises:
+            TokenizationError: they cannot be written; the folder is as it was.
+        """
+        with replace_files(save_directory, TokenizationError) as staging:
+            written = self._write_vocabulary(staging, f"{filename_prefix}-" if filename_prefix else "")
+        return tuple(str(Path(save_directory) / file.name) for file in written)
 
     def __repr__(self) -> str:
         size = f"vocab_size={self.vocab_size}, model_max_length={self.model_max_length}"
         return f"{type(self).__name__}({size}, special_tokens={self.special_tokens_map})"
+
+    def _write_vocabulary(self, folder: Path, prefix: str) -> tuple[Path, ...]:
+        written = self._subwords.save(folder, prefix)
+        if self.layout.has_tokenizer_json:
+            pipeline = self._subwords.describe(self._cut)
+            written = (*written, write_tokenizer_json(folder, prefix, pipeline, self._vocabulary))
+        return written
 
     def _set_vocabulary(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary

@@ -124,7 +124,10 @@ def test_existing_target_and_force(tmp_path, source, capsys):
         ([], "the following arguments are required: SRC, DST, --to"),
         (["a", "b", "--to", "onnx"], "argument --to: invalid choice: 'onnx'"),
         (["a", "b", "--to", "h5", "--fast"], "unrecognized arguments: --fast"),
-        (["a", "b", "--to", "h5", "--drop-head", "--verify"], "--verify compares with the source, so it does not go"),
+        (
+            ["a", "b", "--to", "h5", "--drop-head", "--verify"],
+            "--verify compares with the source as it is, so it does not go",
+        ),
         (["a", "b", "--to", "h5", "--drop-head", "--add-head", "masked_lm"], "argument --add-head: not allowed with"),
     ],
 )
