@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import DebertaError
+from deberta_core.shard_names import shard_names
 
 HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token", "force_download")
 
@@ -102,25 +102,13 @@ def _first_of(
         if file is None:
             continue
         if candidate.endswith(".index.json"):
-            for shard in _shards(file, error):
+            for shard in shard_names(file, error):
                 if download(shard) is None:
                     raise error(f"{name}: {candidate} lists {shard}, which is not there. Choose another revision.")
         return file.parent
     if wanted.required:
         raise error(f"{name} has no {' or '.join(wanted.names)}. {hint}")
     return None
-
-
-def _shards(index: Path, error: type[DebertaError]) -> list[str]:
-    try:
-        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        names = sorted({str(file) for file in files})
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise error(f"{index} is damaged: it has no weight_map ({problem!r}). Download it again.") from None
-    outside = [name for name in names if Path(name).name != name]
-    if outside:
-        raise error(f"{index} lists {outside[0]!r}: shards must lie beside the index. Do not trust this repository.")
-    return names
 
 
 def _download(

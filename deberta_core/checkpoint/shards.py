@@ -6,14 +6,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from deberta_core.checkpoint.lazy import LazyWeights, array_bytes, damaged, describe
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, WeightError, name_list
-from deberta_core.files import read_json, write_text
+from deberta_core.files import write_text
 from deberta_core.parameters import Array
+from deberta_core.shard_names import shard_names
 
 INDEX_SUFFIX = ".index.json"
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -73,12 +74,8 @@ def shard_files(index: Path) -> list[Path]:
     Raises:
         WeightError: the index is damaged, names a place outside its folder, or a file that is not there.
     """
-    content = read_json(index, WeightError, "An index has a weight_map of parameters to files.")
-    mapping = content.get("weight_map")
-    if not isinstance(mapping, dict) or not mapping or not all(isinstance(value, str) for value in mapping.values()):
-        raise WeightError(f"{index} has no weight_map of parameters to files. Copy or download it again.")
-    names = sorted(set(mapping.values()))
-    outside = [name for name in names if not _is_plain(name) or _leads_outside(index.parent / name)]
+    names = shard_names(index, WeightError)
+    outside = [name for name in names if _leads_outside(index.parent / name)]
     if outside:
         raise WeightError(f"{index} names files outside its folder: {name_list(outside)}. Do not use this checkpoint.")
     absent = [name for name in names if not (index.parent / name).is_file()]
@@ -127,10 +124,6 @@ class Part(Mapping[str, Array]):
 def part(weights: Mapping[str, Array], names: list[str]) -> Mapping[str, Array]:
     """Some arrays of a mapping; lazy where it is."""
     return weights.select({name: name for name in names}) if isinstance(weights, LazyWeights) else Part(weights, names)
-
-
-def _is_plain(name: str) -> bool:
-    return PurePath(name).name == name and "\\" not in name and "\0" not in name and name not in ("", ".", "..")
 
 
 def _leads_outside(file: Path) -> bool:
