@@ -52,7 +52,7 @@ LIMITS: dict[str, Limit] = {
     # configurations
     "vocabulary": Limit("tokens", 1 << 24, "tables have a row for every token"),
     "distance": Limit("tokens", 1 << 20, "the index table has two entries for every distance"),
-    "layers": Limit("layers", 512, "the parameters of every layer are listed"),
+    "layers": Limit("layers", 1_000, "the parameters of every layer are listed"),
     "heads": Limit("heads", 4_096, "every head has scores for all pairs of tokens"),
     "width": Limit("numbers a token", 1 << 18, "matrices grow with the square"),
     "token_types": Limit("token types", 1 << 16, "the table has a row for every type"),

@@ -64,10 +64,10 @@ BAD_JSON = [
     (
         "tokenizer_config.json",
         '{"added_tokens_decoder": {"500": {}}}',
-        r"tokenizer_config\.json holds \{\}, which is no",
+        r"added_tokens_decoder\.500=\{\} in \S+tokenizer_config\.json is not a token",
     ),
-    ("special_tokens_map.json", '{"mask_token": 7}', r"special_tokens_map\.json holds 7, which is no token"),
-    ("added_tokens.json", '{"[MASK]": "many"}', r"'many' is not an id"),
+    ("special_tokens_map.json", '{"mask_token": 7}', r"mask_token=7 in \S+special_tokens_map\.json is not a token"),
+    ("added_tokens.json", '{"[MASK]": "many"}', r"\[MASK\]='many' in \S+ is not an id"),
 ]
 TRAINING = [
     (
