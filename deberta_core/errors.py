@@ -16,8 +16,8 @@ class DebertaError(Exception):
 
     errno: int | None = None
 
-    def caused_by(self, problem: OSError | ValueError) -> Self:
-        """The same error with the number of the operating system's; a ValueError is of a path that cannot be one."""
+    def caused_by(self, problem: Exception) -> Self:
+        """The same error with the number of the operating system's, or that of an invalid argument for others."""
         self.errno = getattr(problem, "errno", errno.EINVAL)
         return self
 
@@ -49,8 +49,8 @@ def name_list(names: Iterable[str], limit: int = 8) -> str:
     return shown if len(ordered) <= limit else f"{shown} and {len(ordered) - limit} more"
 
 
-def reason(problem: OSError | ValueError) -> str:
-    """What the operating system says, without number and path."""
+def reason(problem: Exception) -> str:
+    """What an error says; one of the operating system without number and path."""
     return getattr(problem, "strerror", None) or str(problem)
 
 

@@ -47,17 +47,35 @@ def read_content(file: Path, error: type[DebertaError], hint: str, kind: str = "
         error: the file is missing, unreadable (as a `kind`) or too large; the message ends with `hint`.
     """
     most = limits.bound("text_bytes")
+    with open_input(file, error, hint, kind=kind) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        limits.check("text_bytes", size, f"{file} has", error)
+        content: bytes = stream.read(size or most + 1)  # a device or a pipe has no size
+    limits.check("text_bytes", len(content), f"{file} has", error)
+    return content
+
+
+def open_input(file: Path, error: type[DebertaError], hint: str, mode: str = "rb", kind: str = "", **how: Any) -> Any:
+    """Opens a file that must be there.
+
+    Args:
+        file: the file.
+        error: the type raised.
+        hint: a sentence saying what to do.
+        mode: as `open` takes it.
+        kind: what it cannot be read as, such as "as JSON".
+        how: arguments of `open`.
+
+    Raises:
+        error: the operating system refuses; the message ends with `hint`, and the number of its error is kept.
+    """
     try:
-        with file.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            content = b"" if size > most else stream.read(size or most + 1)  # a device or a pipe has no size
+        return file.open(mode, **how)
     except FileNotFoundError as problem:
         raise error(f"{file} does not exist. {hint}").caused_by(problem) from None
     except (OSError, ValueError) as problem:
         what = f"cannot be read {kind}".rstrip()
         raise error(f"{file} {what}: {reason(problem)}. {hint}").caused_by(problem) from problem
-    limits.check("text_bytes", max(size, len(content)), f"{file} has", error)
-    return content
 
 
 def write_text(file: Path, text: str) -> Path:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deberta_core.errors import DebertaError
+from deberta_core.errors import DebertaError, reason, shown
 from deberta_core.shard_names import shard_names
 
 HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token", "force_download")
@@ -63,8 +63,12 @@ def local_folder(
     Raises:
         error: the hub has no such repository, revision or file, or it cannot be reached.
     """
-    path = Path(name)
-    if path.exists() or isinstance(name, Path) or not _HUB_ID.fullmatch(name):
+    try:
+        path = Path(name)
+        is_here = path.exists()
+    except (TypeError, OSError) as problem:
+        raise error(f"{shown(name)} is no path: {reason(problem)}. Give a folder, a file or a hub id.") from problem
+    if is_here or isinstance(name, Path) or not _HUB_ID.fullmatch(name):
         return path  # whoever reads it says what is missing there
     from huggingface_hub import hf_hub_download, is_offline_mode
 

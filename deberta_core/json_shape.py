@@ -129,7 +129,7 @@ def record(required: Mapping[str, Shape], allowed: Mapping[str, Shape] | None = 
 
 
 def parse_json(text: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """Parses UTF-8 JSON whose size is bounded already.
+    """Parses UTF-8 JSON of a file whose size is bounded already.
 
     Args:
         text: the bytes.
@@ -139,14 +139,25 @@ def parse_json(text: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None
         ValueError: it is no JSON, has too many values or levels, or a text that is no Unicode.
     """
     check("json_values", text.count(b",") + text.count(b"[") + text.count(b"{"), "it has", ValueError)
+    content = flat_json(text.decode("utf-8"), pairs)
+    if b"\\u" in text:
+        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate could not be written again
+    return content
+
+
+def flat_json(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Parses JSON that is not nested too deep, be it of any size.
+
+    Raises:
+        ValueError: it is no JSON, or has too many levels.
+    """
     try:
-        content = json.loads(text.decode("utf-8"), object_pairs_hook=pairs)
+        content = json.loads(text, object_pairs_hook=pairs)
     except RecursionError:
         content = None
         check("json_depth", bound("json_depth") + 1, "it has", ValueError)
     level, depth = [content], 0
     while level:
-        depth += 1
         check("json_depth", depth, "it has", ValueError)
         level = [
             part
@@ -154,6 +165,5 @@ def parse_json(text: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None
             for part in (whole.values() if isinstance(whole, dict) else whole if isinstance(whole, list) else ())
             if isinstance(part, dict | list)
         ]
-    if b"\\u" in text:
-        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate could not be written again
+        depth += 1
     return content

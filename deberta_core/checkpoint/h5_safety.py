@@ -83,8 +83,8 @@ def read_h5_file(file: Path, source: Any, canonical: Namer) -> LazyWeights:
         except _H5_PROBLEMS as problem:
             raise damaged(file, problem) from problem
         stack.pop_all()
-    for name, found in copies.items():
-        check("h5_copies", len(found), f"{name[:100]} in {file} has", WeightError)
+    for name, stored in copies.items():
+        check("h5_copies", len(stored), f"{name[:100]} in {file} has", WeightError)
     return LazyWeights(file, {name: compared(file, *_split(found)) for name, found in copies.items()}, handle.close)
 
 

@@ -116,7 +116,7 @@ def _print(row: Mapping[str, Any]) -> None:
 def _value(text: str) -> Any:
     """The value of a field of the configuration: JSON, or else the text itself."""
     try:
-        return json.loads(text)
+        return flat_json(text)
     except ValueError:
         return text
 
