@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import operator
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,7 +28,7 @@ def _number(allowed: Check) -> Check:
     return lambda value: (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
-        and -math.inf < value < math.inf
+        and abs(value) <= sys.float_info.max
         and allowed(value)
     )
 

@@ -6,7 +6,7 @@ A shape is made of the functions here; see `INDEX` of `deberta_core.shard_names`
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ def integer(least: int, most: int, what: str = "an integer") -> Shape:
 ANY: Shape = kind("", lambda value: True)
 TEXT = kind("a string", lambda value: isinstance(value, str))
 FLAG = kind("true or false", lambda value: isinstance(value, bool))
-NUMBER = kind("a finite number", lambda value: type(value) in (int, float) and -math.inf < value < math.inf)
+NUMBER = kind("a finite number", lambda value: type(value) in (int, float) and abs(value) <= sys.float_info.max)
 
 
 def optional(shape: Shape) -> Shape:

@@ -59,7 +59,6 @@ LIMITS: dict[str, Limit] = {
     "labels": Limit("labels", 1_000_000, "every label has a name"),
     # tokenizers
     "added_tokens": Limit("added tokens", 100_000, "texts are searched for all of them"),
-    "pattern_length": Limit("characters", 10_000, "an expression is compiled before any text is seen"),
     "text_growth": Limit("times its length", 4_096, "a text is rewritten in memory"),
     "padded_length": Limit("tokens a row", 1 << 16, "every entry of a row takes eight bytes or more"),
     "padded_batch": Limit("tokens", 1 << 28, "a batch is made as a whole"),

@@ -141,7 +141,8 @@ def _entries(raw: RawFile) -> dict[str, Entry]:
     for name, (code, shape, start, _) in places.items():
         if code not in DTYPES:
             raise WeightError(
-                f"{raw.file} holds {name[:100]} as {code[:100]}, which cannot be read. Store it as one of: {', '.join(DTYPES)}."
+                f"{raw.file} holds {name[:100]} as {code[:100]}, which cannot be read. Store it as one of: "
+                f"{', '.join(DTYPES)}."
             )
         dtype = np.dtype(DTYPES[code])
         if array_bytes(shape, dtype) != places[name][3] - start:

@@ -53,6 +53,17 @@ TOKENIZER_CONFIG = record(
         "sp_model_kwargs": optional(map_of(ANY)),
     },
 )
+# The arguments of SentencePieceProcessor whose values it does not check itself, or not before texts come.
+SENTENCEPIECE_OPTIONS = record(
+    {},
+    {
+        "enable_sampling": FLAG,
+        "nbest_size": integer(-1, 512),  # its own limit
+        "alpha": NUMBER,
+        "num_threads": integer(-1, 1024),
+        **dict.fromkeys(("add_bos", "add_eos", "reverse", "emit_unk_piece"), FLAG),
+    },
+)
 
 
 def _part(value: Any) -> Problem | None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, Unpack
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.tokenization.cutting import CutOptions, split_at_punctuation
 from deberta_core.tokenization.folder import Layout
+from deberta_core.tokenization.json_shapes import SENTENCEPIECE_OPTIONS
 from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool, checked_options
 from deberta_core.tokenization.sentencepiece_model import SPACE, VOCABULARY_FILE, SentencePieceModel
 from deberta_core.tokenization.subwords import SubwordModel
@@ -137,6 +138,10 @@ class DebertaV2Tokenizer(Tokenizer):
     ) -> None:
         check_bool("do_lower_case", lower)
         check_bool("split_by_punct", split)
+        if found := SENTENCEPIECE_OPTIONS({} if arguments is None else arguments):
+            raise InputError(
+                f"{found.inside('.sp_model_kwargs').describe('the arguments')}. Change it or leave it out."
+            )
         self._lower, self._split, self.sp_model_kwargs = lower, split, dict(arguments or {})
         cut = CutOptions(lower, split)
         model: SubwordModel

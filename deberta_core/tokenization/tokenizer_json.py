@@ -103,8 +103,6 @@ def _growth(part: dict[str, Any] | None, file: Path) -> int:
     growth = 1
     for each in _flat(part):
         pattern = each.get("pattern")
-        if isinstance(pattern, dict):
-            check("pattern_length", len(next(iter(pattern.values()))), f"a pattern in {file} has", TokenizationError)
         if each["type"] == "Replace" and isinstance(pattern, dict):
             added = len(each.get("content", ""))
             is_text = bool(pattern.get("String"))
