@@ -364,7 +364,8 @@ def run(read: Make, folder: Path) -> str:
             read(folder)
             said = "accepted"
         except DebertaError as problem:
-            said = f"refused: {problem}"
+            late = isinstance(problem.__cause__, MemoryError) or isinstance(problem.__context__, MemoryError)
+            said = f"{'MemoryError' if late else 'refused'}: {problem}"
         except BaseException as problem:
             said = f"{type(problem).__name__}: {problem}"
         os.write(outside, said[:600].encode(errors="replace"))

@@ -129,5 +129,5 @@ def _label(label: Any, ids: ClassIds, problem: str) -> Any:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not abs(number) <= _MOST:
-        raise InputError(f"the label {shown(label, 40)} is no number. Regression learns finite float32 numbers.")
+        raise InputError(f"the label {shown(label, 40)} is no number. Regression learns finite numbers.")
     return number
