@@ -88,7 +88,7 @@ class BaseConfig:
     extra: dict[str, Any] = field(default_factory=dict, hash=False)  # other keys of config.json, kept for writing back
 
     def __post_init__(self) -> None:
-        if found := _FIELDS(self.extra or {}):
+        if found := _FIELDS({} if self.extra is None else self.extra):
             raise ConfigError(f"{found.inside('.extra').describe(type(self).__name__)}. Keys are names of fields.")
         self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra or {}))
         self._set(pruned_heads=head_numbers(self.pruned_heads))
@@ -97,7 +97,7 @@ class BaseConfig:
             if isinstance(value, int) and value < 1:
                 self._set(**{name: NOT_SET})
         for name in ("embedding_size", "attention_head_size"):
-            if getattr(self, name) == NOT_SET:
+            if isinstance(value := getattr(self, name), int) and value == NOT_SET:
                 self._set(**{name: None})
         self._set(**label_fields(self.num_labels, self.id2label, self.label2id))
         broken = violations(self)

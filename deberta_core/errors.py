@@ -30,6 +30,12 @@ class InputError(DebertaError, ValueError):
     """An argument of a call (ids, masks, labels, options) that breaks its rule."""
 
 
+class MissingName(InputError, KeyError, AttributeError):
+    """A name that a mapping or an object does not have."""
+
+    __str__ = Exception.__str__  # KeyError's shows the message as Python writes texts
+
+
 class WeightError(DebertaError, ValueError):
     """A weight file, or its content, that does not fit the model."""
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from deberta_core.errors import WeightError
+from deberta_core.errors import MissingName, WeightError, shown
 from deberta_core.limits import check
 from deberta_core.parameters import Array
 
@@ -83,6 +83,8 @@ class LazyWeights(Mapping[str, Array]):
 
     def read(self, name: str, rows: slice) -> Array:
         """A slice of the first axis of an array; the others are not read."""
+        if name not in self.entries:
+            raise MissingName(f"{self.file} has no {shown(name)}.")
         entry = self.entries[name]
         if self._closed:
             raise WeightError(f"{self.file} is closed, so {name} cannot be read. Read inside the with block.")

@@ -11,7 +11,7 @@ from typing import Any
 
 from deberta_core.checkpoint.lazy import LazyWeights, array_bytes, damaged, describe
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, WeightError, name_list
+from deberta_core.errors import InputError, MissingName, WeightError, name_list, shown
 from deberta_core.files import write_text
 from deberta_core.parameters import Array
 from deberta_core.shard_names import shard_names
@@ -32,7 +32,7 @@ def shard_size(size: int | str) -> int:
     match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
     count = int(float(match[1]) * _UNITS[match[2].upper()]) if match else size
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise InputError(f"max_shard_size={size!r} is no size. Give a number of bytes, or a text such as 5GB or 200MB.")
+        raise InputError(f"max_shard_size={shown(size)} is no size. Give a number of bytes, or a text such as 200MB.")
     return count
 
 
@@ -111,7 +111,7 @@ class Part(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._names:
-            raise KeyError(name)
+            raise MissingName(f"{shown(name)} is not in this part.")
         return self._weights[name]
 
     def __iter__(self) -> Iterator[str]:

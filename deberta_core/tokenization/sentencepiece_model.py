@@ -235,7 +235,7 @@ def _make_processor(model: bytes, arguments: dict[str, Any], source: str) -> Any
         processor = SentencePieceProcessor(model_proto=model, **arguments)
         processor.encode("")
     except (TypeError, ValueError) as problem:
-        raise InputError(f"sp_model_kwargs={arguments!r} is refused by SentencePiece: {problem}") from None
+        raise InputError(f"sp_model_kwargs={shown(arguments)} is refused by SentencePiece: {problem}") from None
     except RuntimeError:
         processor = None
     if not model or processor is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
+from deberta_core.arguments import check_text, items_of
 from deberta_core.errors import InputError, TokenizationError, one_of, shown
 from deberta_core.limits import bound, check
 from deberta_core.tokenization.added_tokens import SPECIAL_NAMES, AddedToken
@@ -64,8 +65,9 @@ class Vocabulary:
         """The id of a token; of [UNK], if there is no such token.
 
         Raises:
-            InputError: there is neither.
+            InputError: there is neither, or it is no str.
         """
+        check_text(token, "token")
         index = self.ids.get(token)
         if index is None:
             index = self.model.piece_to_id(token)
@@ -86,8 +88,8 @@ class Vocabulary:
             return self.by_id[index].content
         if not isinstance(index, int) or not 0 <= index < self.model.vocab_size:
             raise InputError(
-                f"id {index!r} is no id of this tokenizer. Ids are int, 0 to {self.model.vocab_size - 1}, and those of "
-                f"added tokens; replace others, such as -100 in labels, before decoding."
+                f"id {shown(index)} is no id of this tokenizer. Ids are int, 0 to {self.model.vocab_size - 1}, and "
+                f"those of added tokens; replace others, such as -100 in labels, before decoding."
             )
         return self.model.id_to_piece(index)
 
@@ -113,9 +115,13 @@ class Vocabulary:
             InputError: there is no such role.
         """
         roles = self.roles()
+        if not isinstance(new_roles, Mapping):
+            raise InputError(f"special_tokens_dict={shown(new_roles)} is no mapping. Give tokens by role.")
         for name, role in new_roles.items():
             if name not in roles:
                 raise InputError(one_of("role", name, tuple(roles)))
+            if name == "additional_special_tokens":
+                role = items_of(role, name, "tokens")
             keep = name == "additional_special_tokens" and not replace_additional
             roles[name] = [*roles[name], *role] if keep else role
         return Vocabulary(self.model, {**roles, "added_tokens_decoder": self.by_id})
