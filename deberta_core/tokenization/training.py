@@ -109,8 +109,14 @@ def training_texts(texts: Iterable[str | list[str]], vocab_size: int) -> Iterato
     """
     if not isinstance(vocab_size, int) or isinstance(vocab_size, bool) or vocab_size < 1:
         raise InputError(f"vocab_size={shown(vocab_size)} is not a positive int. Give a number of tokens.")
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise InputError(f"texts is a {type(texts).__name__}. Give an iterable of texts, or of batches of texts.")
+    try:
+        if isinstance(texts, str | bytes):
+            raise TypeError
+        texts = iter(texts)
+    except TypeError:
+        raise InputError(
+            f"texts is a {type(texts).__name__}. Give an iterable of texts, or of batches of texts."
+        ) from None
     flat = chain.from_iterable(item if isinstance(item, list | tuple) else [item] for item in texts)
     return (check_text(text, f"texts[{number}]") for number, text in enumerate(flat))
 
