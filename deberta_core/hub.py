@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deberta_core.errors import DebertaError
-from deberta_core.files import is_plain_name
+from deberta_core.errors import DebertaError, reason, shown
+from deberta_core.shard_names import shard_names
 from deberta_core.transaction import settle
 
 HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token", "force_download")
@@ -71,8 +70,12 @@ def local_folder(
         error: the hub has no such repository, revision or file, or it cannot be reached; or an option is no such
             thing. A token is never part of a message.
     """
-    path = Path(name)
-    if path.exists() or isinstance(name, Path) or not _HUB_ID.fullmatch(name):
+    try:
+        path = Path(name)
+        is_here = path.exists()
+    except (TypeError, OSError) as problem:
+        raise error(f"{shown(name)} is no path: {reason(problem)}. Give a folder, a file or a hub id.") from problem
+    if is_here or isinstance(name, Path) or not _HUB_ID.fullmatch(name):
         settle(path if path.is_dir() else path.parent, error)
         return path  # whoever reads it says what is missing there
     _check_options(error, revision=revision, cache_dir=cache_dir, token=token)
@@ -122,25 +125,13 @@ def _first_of(
         if file is None:
             continue
         if candidate.endswith(".index.json"):
-            for shard in _shards(file, error):
+            for shard in shard_names(file, error):
                 if download(shard) is None:
                     raise error(f"{name}: {candidate} lists {shard}, which is not there. Choose another revision.")
         return file.parent
     if wanted.required:
         raise error(f"{name} has no {' or '.join(wanted.names)}. {hint}")
     return None
-
-
-def _shards(index: Path, error: type[DebertaError]) -> list[str]:
-    try:
-        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        names = sorted({*files})
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise error(f"{index} is damaged: it has no weight_map ({problem!r}). Download it again.") from None
-    outside = [name for name in names if not is_plain_name(name)]
-    if outside:
-        raise error(f"{index} lists {outside[0]!r}: shards must lie beside the index. Do not trust this repository.")
-    return names
 
 
 def _download(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError
+from deberta_core.errors import InputError, name_list, shown
 from deberta_core.tasks import BY_PROBLEM, TaskSpec, sequence_problem
 
 # The documented order: a list or tuple as the first argument of a Keras model is read in it.
@@ -17,6 +17,25 @@ INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids", "position_ids", 
 IGNORED_LABEL = -100
 
 Arrays = Mapping[str, npt.NDArray[Any] | None]
+
+
+def named_arrays(inputs: Any, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """The inputs of a call as arrays; what is None is left out.
+
+    Raises:
+        InputError: they are no mapping, one has another name than `names`, or makes no array.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"inputs={shown(inputs)} is no mapping. Give arrays by name.")
+    if unknown := [str(name) for name in inputs if name not in names]:
+        raise InputError(f"inputs hold {name_list(unknown)}, which is not one of {', '.join(names)}.")
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, value in inputs.items():
+        try:
+            arrays |= {} if value is None else {name: np.asarray(value)}
+        except ValueError:
+            raise InputError(f"{name} has rows of different shapes, which make no array. Pad them.") from None
+    return arrays
 
 
 def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
@@ -43,6 +62,7 @@ def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
     else:
         assert embeds is not None
         _check_rank("inputs_embeds", embeds, "[B, L, E]", 3)
+        _check_numbers("inputs_embeds", embeds)
         batch, length = embeds.shape[:2]
         if embeds.shape[2] != config.embedding_width:
             raise InputError(
@@ -80,6 +100,8 @@ def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tupl
         values = arrays.get(name)
         if values is None:
             continue
+        if not values.ndim:
+            raise InputError(f"{name} is {shown(values)}: it must have an axis of {batch} texts. Give a list.")
         if kind is BY_PROBLEM:
             _check_sequence_labels(config, values, batch)
             continue
@@ -137,6 +159,7 @@ def _check_sequence_labels(config: BaseConfig, values: npt.NDArray[Any], batch: 
 
 
 def _check_label_shape(name: str, values: npt.NDArray[Any], allowed: Sequence[tuple[int, ...]], what: str) -> None:
+    _check_numbers(name, values)
     if values.shape not in allowed:
         raise InputError(
             f"{name} has shape {tuple(values.shape)}, but {what} takes {' or '.join(map(str, allowed))}. "
@@ -181,6 +204,7 @@ def _check_mask(mask: npt.NDArray[Any] | None, batch: int, length: int) -> None:
             f"attention_mask has shape {tuple(mask.shape)}: it must be {' or '.join(map(str, allowed))} for "
             f"{batch} texts of {length} tokens."
         )
+    _check_numbers("attention_mask", mask)
     if mask.dtype != np.bool_:
         wrong = mask[(mask != 0) & (mask != 1)]
         if wrong.size:
@@ -203,6 +227,11 @@ def _check_positions(config: BaseConfig, positions: npt.NDArray[Any] | None, bat
             f"the text has {length} tokens, but max_position_embeddings={limit} and position_biased_input is on. "
             f"Truncate the text, or give position_ids below {limit}."
         )
+
+
+def _check_numbers(name: str, value: npt.NDArray[Any]) -> None:
+    if value.dtype.kind in "OSUVMmc":  # other libraries have kinds of their own for floats of 16 bits
+        raise InputError(f"{name} has dtype {value.dtype}: it must hold numbers. Convert it, for example to float32.")
 
 
 def _check_rank(name: str, value: npt.NDArray[Any], axes: str, rank: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from deberta_core.arguments import row_of
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, one_of
 from deberta_core.outputs import ModelOutput
 
 # What both model packages hand on to their users.
@@ -202,11 +202,9 @@ def task_spec(task: str | None) -> TaskSpec:
     Raises:
         InputError: no such task; the message lists them.
     """
-    if task is None or task == BACKBONE.name:
+    if task is None or (isinstance(task, str) and task == BACKBONE.name):
         return BACKBONE
-    if task not in TASKS:
-        raise InputError(one_of("task", task, sorted(TASKS)))
-    return TASKS[task]
+    return row_of(TASKS, "task", task)
 
 
 def sequence_problem(config: BaseConfig, label_shape: Sequence[int | None]) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 
 from deberta_core.checkpoint.lazy import LazyWeights, array_bytes, damaged, describe
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, WeightError, name_list
-from deberta_core.files import is_plain_name, read_json, write_text
+from deberta_core.errors import InputError, MissingName, WeightError, name_list, shown
+from deberta_core.files import write_text
 from deberta_core.parameters import Array
+from deberta_core.shard_names import shard_names
 
 INDEX_SUFFIX = ".index.json"
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -31,7 +32,7 @@ def shard_size(size: int | str) -> int:
     match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
     count = int(float(match[1]) * _UNITS[match[2].upper()]) if match else size
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise InputError(f"max_shard_size={size!r} is no size. Give a number of bytes, or a text such as 5GB or 200MB.")
+        raise InputError(f"max_shard_size={shown(size)} is no size. Give a number of bytes, or a text such as 200MB.")
     return count
 
 
@@ -83,12 +84,8 @@ def shard_files(index: Path) -> list[Path]:
     Raises:
         WeightError: the index is damaged, names a place outside its folder, or a file that is not there.
     """
-    content = read_json(index, WeightError, "An index has a weight_map of parameters to files.")
-    mapping = content.get("weight_map")
-    if not isinstance(mapping, dict) or not mapping or not all(isinstance(value, str) for value in mapping.values()):
-        raise WeightError(f"{index} has no weight_map of parameters to files. Copy or download it again.")
-    names = sorted(set(mapping.values()))
-    outside = [name for name in names if not is_plain_name(name) or leads_outside(index.parent, name)]
+    names = shard_names(index, WeightError)
+    outside = [name for name in names if leads_outside(index.parent, name)]
     if outside:
         raise WeightError(f"{index} names files outside its folder: {name_list(outside)}. Do not use this checkpoint.")
     absent = [name for name in names if not (index.parent / name).is_file()]
@@ -124,7 +121,7 @@ class Part(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._names:
-            raise KeyError(name)
+            raise MissingName(f"{shown(name)} is not in this part.")
         return self._weights[name]
 
     def __iter__(self) -> Iterator[str]:

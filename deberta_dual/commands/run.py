@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deberta_core.errors import DebertaError, InputError
+from deberta_core.files import open_input
 from deberta_core.transaction import replace_file
 from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of, show_warning
 from deberta_dual.data.lines import INPUT_FORMATS, Lines
@@ -132,7 +133,7 @@ def _opened(file: Path | None) -> Iterator[BinaryIO]:
     if file is None:
         yield sys.stdin.buffer
         return
-    with file.open("rb") as stream:
+    with open_input(file, InputError, "Give a file of examples.") as stream:
         yield stream
 
 

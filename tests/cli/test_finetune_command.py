@@ -85,7 +85,7 @@ WRONG = {
     "clip": ({"clip": "short"}, 2, "argument --clip: 'short' is neither a number nor 'none'"),
     "dtype": ({"dtype": "float16"}, 2, "argument --dtype: invalid choice"),
     "problem type": ({"problem_type": "ranking"}, 2, "argument --problem-type: invalid choice"),
-    "file": ({"data": "nowhere.csv"}, 1, "No such file or directory: 'nowhere.csv'"),
+    "file": ({"data": "nowhere.csv"}, 1, "nowhere.csv does not exist. Give a file of examples."),
     "epochs": ({"epochs": 0}, 1, "epochs=0 is not allowed. Give an int of 1 or more"),
     "no start": ({"preset": None}, 1, "neither of model and preset were given"),
     "two starts": ({"model": "model"}, 1, "both of model and preset were given"),

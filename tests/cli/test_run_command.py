@@ -195,6 +195,7 @@ def test_bad_usage(run, arguments, message):
         (["--task", "fill-mask"], "cannot do fill-mask: it has no cls.predictions"),
         (["--task", "text-classification", "--batch-size", "0"], "batch_size=0 is not allowed"),
         (["--task", "text-classification", "--dtype", "float7"], "float7"),
+        (["--task", "text-classification", "--input", "nowhere.txt"], "error: nowhere.txt does not exist. Give a file"),
     ],
 )
 def test_errors_are_one_line(run, classifier, arguments, message):

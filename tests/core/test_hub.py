@@ -74,10 +74,12 @@ def test_shards_come_with_their_index(hub):
 @pytest.mark.parametrize(
     ("index", "message"),
     [
-        (b'{"weight_map": {"a": "../../other"}}', r"lists '\.\./\.\./other': shards must lie beside the index"),
-        (b'{"weight_map": {"a": "/etc/passwd"}}', "lists '/etc/passwd': shards must lie beside the index"),
-        (b'{"weight_map": ["a"]}', "is damaged: it has no weight_map"),
-        (b"nonsense", "is damaged: it has no weight_map"),
+        (b'{"weight_map": {"a": "../../other"}}', r"names files outside its folder: \.\./\.\./other"),
+        (b'{"weight_map": {"a": "/etc/passwd"}}', "names files outside its folder: /etc/passwd"),
+        (b'{"weight_map": {"a": ".."}}', r"names files outside its folder: \.\."),
+        (b'{"weight_map": {"a": ""}}', "names files outside its folder"),
+        (b'{"weight_map": ["a"]}', r"weight_map=\['a'\] in .* is not an object"),
+        (b"nonsense", "cannot be read as JSON"),
     ],
 )
 def test_an_index_that_is_refused(hub, index, message):

@@ -174,13 +174,13 @@ def both_vocabularies(folder):
     ("change", "message"),
     [
         (word_piece, r"tokenizer\.json holds a WordPiece model, but Deberta\w+ needs (BPE|Unigram)\. Choose the class"),
-        (no_model, r"tokenizer\.json holds no model"),
+        (no_model, r"tokenizer\.json has no model\.|model=None in \S+tokenizer\.json is not an object"),
         (
             other_vocabulary,
             r"tokenizer\.json and (vocab\.json|spm\.model) beside it are of two tokenizers: id \d+ differs",
         ),
         (other_id, r"id 0 is '\[PAD\]!' in tokenizer\.json, but '\[PAD\]' in the files beside it"),
-        (no_added_token, r"tokenizer\.json holds '\[MASK\]' as an added token"),
+        (no_added_token, r"added_tokens\[\d+\]='\[MASK\]' in \S+tokenizer\.json is not an object"),
         (
             both_vocabularies,
             r"holds (vocab\.json|spm\.model), of another tokenizer than Deberta\w+, beside .*Choose the",
