@@ -59,7 +59,7 @@ def replace_files(folder: str | Path, error: type[DebertaError], stale: Names = 
         return
     with _staged(target, folder, error) as staging:
         yield staging.new
-        staging.commit({*stale(target)}, may_exist=True)
+        staging.commit({*stale(target)} if target.exists() else set(), may_exist=True)
 
 
 @contextmanager
