@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from deberta_core.errors import DebertaError, name_list
-from deberta_core.transaction import STAGING
+from deberta_core.staging import STAGING
 
 TOKENIZER_FILES = (
     "spm.model",

@@ -11,7 +11,8 @@ import pytest
 
 from deberta_core import ConfigError, WeightError, file_system
 from deberta_core.layout import refuse_foreign
-from deberta_core.transaction import JOURNAL, STAGING, replace_file, replace_files, replace_folder, settle
+from deberta_core.staging import JOURNAL, STAGING
+from deberta_core.transaction import replace_file, replace_files, replace_folder, settle
 
 
 def listing(folder):
