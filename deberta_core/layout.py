@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from deberta_core.errors import DebertaError, name_list
-from deberta_core.transaction import STAGING
+from deberta_core.staging import STAGING
 
 TOKENIZER_FILES = (
     "spm.model",
@@ -36,8 +36,8 @@ COMPANIONS = (
     "NOTICE.txt",
     ".gitattributes",
 )
-METRICS, STATE, PROGRESS = "metrics.jsonl", "training", "progress.json"  # of a run of fine-tuning
-_RUN_FILES = (METRICS, f"{STATE}/{PROGRESS}", f"{STATE}/state.pt", f"{STATE}/state.npz")
+METRICS, PROGRESS, STATE = "metrics.jsonl", "training.json", "training"  # of a run of fine-tuning
+_RUN_FILES = (METRICS, PROGRESS, f"{STATE}/state.pt", f"{STATE}/state.npz")
 _WEIGHTS = re.compile(
     r"(pytorch_model|tf_model|model)(-\d{5}-of-\d{5})?\.(safetensors|bin|h5)(\.index\.json)?"
     r"|model\.weights\.h5|model\.keras|config\.json"

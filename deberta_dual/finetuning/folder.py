@@ -19,7 +19,7 @@ _RUNNING, _FINISHED = "running", "finished"
 class RunFolder:
     """A folder into which a model is trained.
 
-    `training/progress.json` says whether the run is at its end. Model, scores and state are written as one, so that
+    `training.json` says whether the run is at its end. Model, scores and state are written as one, so that
     they are always of the same step.
 
     Args:
@@ -38,7 +38,7 @@ class RunFolder:
         if is_main:
             clear_leftovers(self.path, InputError)
             self._check(path, resume, force)
-        progress = self._progress() if resume and (self.state_folder / PROGRESS).exists() else {"step": 0}
+        progress = self._progress() if resume and (self.path / PROGRESS).exists() else {"step": 0}
         self._is_finished = progress.get("status") == _FINISHED
         self._resumes = not self._is_finished and progress.get("step") != 0
 
@@ -109,24 +109,27 @@ class RunFolder:
         write_state: Callable[[Path], None] | None = None,
         write_model: Callable[[Path], None] | None = None,
     ) -> None:
-        with replace_files(self.path, InputError, stale=_model_files if write_model else _none) as staging:
+        def stale(folder: Path) -> list[str]:
+            return [STATE, *(path.name for path in folder.iterdir() if write_model and is_model_file(path.name))]
+
+        with replace_files(self.path, InputError, stale=stale) as staging:
             if write_model:
                 write_model(staging)
             if rows is not None:
                 write_text(staging / METRICS, "".join(f"{json.dumps(row)}\n" for row in rows))
-            (staging / STATE).mkdir()
             if write_state:
+                (staging / STATE).mkdir()
                 write_state(staging / STATE)
-            write_text(staging / STATE / PROGRESS, json.dumps(progress))
+            write_text(staging / PROGRESS, json.dumps(progress))
 
     def _progress(self) -> dict[str, Any]:
-        return read_json(self.state_folder / PROGRESS, InputError, hint="Begin anew with --force.")
+        return read_json(self.path / PROGRESS, InputError, hint="Begin anew with --force.")
 
     def _check(self, path: str | Path, resume: bool, force: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"output={str(path)!r} is a file. Give a folder.")
         is_used = self.path.exists() and any(self.path.iterdir())
-        has_run = (self.state_folder / PROGRESS).exists()
+        has_run = (self.path / PROGRESS).exists()
         if is_used and not resume and not force:
             mend = "--resume to go on with it, " if has_run else ""
             raise InputError(f"output={str(path)!r} is not empty. Pass {mend}--force to replace it, or another name.")
@@ -134,14 +137,6 @@ class RunFolder:
             raise InputError(f"output={str(path)!r} holds something, but no run to resume. Give another name.")
         if force:
             refuse_foreign(self.path, InputError)
-
-
-def _model_files(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if is_model_file(path.name)]
-
-
-def _none(folder: Path) -> list[str]:
-    return []
 
 
 def _difference(name: str, there: Any, here: Any) -> str:

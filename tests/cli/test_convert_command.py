@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from conformance.convert import verify
 from deberta_core import DebertaConfig
 from deberta_core.checkpoint import save_weights
 from deberta_core.parameters import expand
@@ -181,3 +182,18 @@ from deberta_dual.cli import main
 sys.exit(main(["convert", {str(source)!r}, {str(tmp_path / "target")!r}, "--to", "h5"]))
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_verify_without_a_framework_writes_nothing(tmp_path, source, capsys, monkeypatch):
+    monkeypatch.setattr(verify, "RUNNERS", {"torch": verify._torch})
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--verify"]) == 1
+    assert "torch is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "target").exists()
+
+
+def test_verify_does_not_go_with_another_config(tmp_path, source, capsys):
+    flags = ["--to", "h5", "--verify", "--config", str(source / "config.json")]
+    assert main(["convert", str(source), str(tmp_path / "target"), *flags]) == 2
+    assert "it does not go with --config" in capsys.readouterr().err
+    assert not (tmp_path / "target").exists()

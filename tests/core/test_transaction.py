@@ -11,7 +11,8 @@ import pytest
 
 from deberta_core import ConfigError, WeightError, file_system
 from deberta_core.layout import refuse_foreign
-from deberta_core.transaction import JOURNAL, STAGING, replace_file, replace_files, replace_folder, settle
+from deberta_core.staging import JOURNAL, STAGING
+from deberta_core.transaction import replace_file, replace_files, replace_folder, settle
 
 
 def listing(folder):
@@ -334,9 +335,9 @@ def test_a_device_is_written(tmp_path):
         [],
         ["config.json", "model.safetensors", "README.md", "spm.model", "1_Pooling/config.json"],
         ["config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "LICENSE"],
-        ["training/progress.json"],
+        ["training.json"],
         ["config.json", f"{STAGING}/plan.json"],
-        ["config.json", "pytorch_model.bin", "metrics.jsonl", "training/progress.json", "training/state.pt"],
+        ["config.json", "pytorch_model.bin", "metrics.jsonl", "training.json", "training/state.pt"],
     ],
 )
 def test_checkpoints_may_be_replaced(tmp_path, names):

@@ -56,7 +56,7 @@ def numbers(rows):
 
 def check_state(output, old):
     """What a folder says of itself is true: its model, scores and state are of one moment."""
-    state = json.loads((output / STATE / PROGRESS).read_text())
+    state = json.loads((output / PROGRESS).read_text())
     there = {name: (output / name).read_text() for name in (MODEL, VOCABULARY) if (output / name).exists()}
     if state["step"] == 0:
         assert there == old  # the model that was there is not touched before there is a new one
@@ -108,9 +108,9 @@ def test_killed(tmp_path, old, exchange, every):
         with stopping(point, exchange=exchange) as calls, pytest.raises(Killed):
             train(output, force=force)
         RunFolder(output, resume=True, force=True)  # completes what was stopped, as every reader does
-        if output.exists() and (output / STATE / PROGRESS).exists():
+        if output.exists() and (output / PROGRESS).exists():
             seen.add(status := check_state(output, before))
-            begun = (output / STATE / PROGRESS).read_text() != _OLD.get(old, "")
+            begun = (output / PROGRESS).read_text() != _OLD.get(old, "")
         else:
             assert old != "run"
             assert {name: (output / name).read_text() for name in before} == before
@@ -121,7 +121,7 @@ def test_killed(tmp_path, old, exchange, every):
         there = content(output)
         assert {*there} == {*after}, point
         assert [there[name] for name in (MODEL, VOCABULARY)] == [after[name] for name in (MODEL, VOCABULARY)]
-        assert json.loads(there[f"{STATE}/{PROGRESS}"]) == {"status": "finished", "step": 6}
+        assert json.loads(there[PROGRESS]) == {"status": "finished", "step": 6}
         assert [path.name for path in folder.iterdir()] == ["one"], point
     assert seen == {"running", "finished"}
     print(f"fine-tuning over {old}: {total} points, one in {every} tried")

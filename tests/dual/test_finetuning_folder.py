@@ -99,8 +99,8 @@ def test_a_run(train, output):
     assert [row["loss"] for row in rows] == [(0 * 4 + 1 * 4 + 2 * 2) / 10, (3 * 4 + 4 * 4 + 5 * 2) / 10]
     assert all(row["tokens_per_second"] > 0 for row in rows)
     assert rows[0]["learning_rate"] > rows[1]["learning_rate"] > 0
-    assert sorted(path.name for path in output.iterdir()) == [METRICS, WEIGHTS, STATE]
-    assert json.loads((output / STATE / PROGRESS).read_text()) == {"status": "finished", "step": 6}
+    assert sorted(path.name for path in output.iterdir()) == [METRICS, WEIGHTS, PROGRESS]
+    assert json.loads((output / PROGRESS).read_text()) == {"status": "finished", "step": 6}
     assert RunFolder(output, resume=True, force=False).is_finished()
     assert RunFolder(output, resume=True, force=False).read_metrics() == rows
 
@@ -199,7 +199,7 @@ def test_killed_while_writing(train, output, monkeypatch, moment, number):
 
 def test_a_state_is_whole_or_as_it_was(train, output):
     train(kill_at=3)
-    folder, before = RunFolder(output, resume=True, force=False), (output / STATE / PROGRESS).read_text()
+    folder, before = RunFolder(output, resume=True, force=False), (output / PROGRESS).read_text()
 
     def fail(path):
         (path / "state.pt").write_text("half")
@@ -207,7 +207,7 @@ def test_a_state_is_whole_or_as_it_was(train, output):
 
     with pytest.raises(Killed):
         folder.save({"step": 99}, [], fail, None)
-    assert (output / STATE / PROGRESS).read_text() == before
+    assert (output / PROGRESS).read_text() == before
     assert (output / STATE / "state.pt").read_text() == "3"
     assert not list(output.rglob(".*"))
 
@@ -234,14 +234,14 @@ def test_a_run_with_other_settings_does_not_go_on(train, output, name):
 @pytest.mark.parametrize("content", ["", "{", "[]"])
 def test_a_broken_state_is_named(train, output, content):
     train(kill_at=4)
-    (output / STATE / PROGRESS).write_text(content)
+    (output / PROGRESS).write_text(content)
     with pytest.raises(InputError, match=rf"{PROGRESS} .*Begin anew with --force"):
         train(resume=True)
 
 
 def test_a_state_without_its_settings(train, output):
     train(kill_at=4)
-    (output / STATE / PROGRESS).write_text("{}")
+    (output / PROGRESS).write_text("{}")
     with pytest.raises(InputError, match="has task=None, this one 'text-classification'"):
         train(resume=True)
 
