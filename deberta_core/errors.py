@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Self
 
@@ -60,10 +61,15 @@ def reason(problem: Exception) -> str:
     return getattr(problem, "strerror", None) or str(problem)
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 10
+_SHORT.maxstring = _SHORT.maxother = 1000
+
+
 def shown(value: object, width: int = 80) -> str:
-    """Formats any value for an error message: a nested one, or a number of thousands of digits, has no `repr`."""
+    """Formats any value for an error message: one that is deep, large or a number of thousands of digits, too."""
     try:
-        text = repr(value)
+        text = _SHORT.repr(value)
     except Exception:
         return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= width else f"{text[: width - 4]} ..."

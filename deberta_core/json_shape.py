@@ -34,6 +34,11 @@ class Problem(NamedTuple):
 Shape = Callable[[Any], Problem | None]
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; an int may have too many digits for a float."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
 def kind(what: str, fits: Callable[[Any], bool]) -> Shape:
     """A value for which `fits` is true; `what` says so in words."""
     return lambda value: None if fits(value) else Problem("", f"={shown(value)}", f"is not {what}")
@@ -47,7 +52,7 @@ def integer(least: int, most: int, what: str = "an integer") -> Shape:
 ANY: Shape = kind("", lambda value: True)
 TEXT = kind("a string", lambda value: isinstance(value, str))
 FLAG = kind("true or false", lambda value: isinstance(value, bool))
-NUMBER = kind("a finite number", lambda value: type(value) in (int, float) and abs(value) <= sys.float_info.max)
+NUMBER = kind("a finite number", is_number)
 
 
 def optional(shape: Shape) -> Shape:
@@ -56,8 +61,17 @@ def optional(shape: Shape) -> Shape:
 
 
 def either(what: str, *shapes: Shape) -> Shape:
-    """One of several shapes."""
-    return kind(what, lambda value: any(shape(value) is None for shape in shapes))
+    """One of several shapes; of a value of none, the problem that lies deepest is told."""
+    none_fits = kind(what, lambda value: False)
+
+    def problem(value: Any) -> Problem | None:
+        found = [shape(value) for shape in shapes]
+        if None in found:
+            return None
+        deepest = max((one for one in found if one), key=lambda one: len(one.path))
+        return deepest if deepest.path else none_fits(value)
+
+    return problem
 
 
 def list_of(shape: Shape) -> Shape:
@@ -73,18 +87,6 @@ def list_of(shape: Shape) -> Shape:
         return None
 
     return problem
-
-
-def row(what: str, *shapes: Shape) -> Shape:
-    """A list of as many values as shapes."""
-    return kind(
-        what,
-        lambda value: (
-            isinstance(value, list)
-            and len(value) == len(shapes)
-            and not any(shape(part) for shape, part in zip(shapes, value, strict=True))
-        ),
-    )
 
 
 def map_of(shape: Shape, key: Shape = TEXT) -> Shape:
@@ -156,14 +158,14 @@ def flat_json(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = 
     except RecursionError:
         content = None
         check("json_depth", bound("json_depth") + 1, "it has", ValueError)
-    level, depth = [content], 0
+    level, depth = [[content]], 0
     while level:
         check("json_depth", depth, "it has", ValueError)
         level = [
             part
             for whole in level
-            for part in (whole.values() if isinstance(whole, dict) else whole if isinstance(whole, list) else ())
-            if isinstance(part, dict | list)
+            for part in (whole.values() if type(whole) is dict else whole)
+            if type(part) is list or type(part) is dict
         ]
         depth += 1
     return content

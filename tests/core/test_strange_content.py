@@ -10,7 +10,7 @@ import pytest
 from deberta_core import AutoConfig, AutoTokenizer, DebertaV2Config, DebertaV2Tokenizer
 from deberta_core.checkpoint import open_weights, save_weights
 from deberta_core.errors import ConfigError, DebertaError, InputError, TokenizationError, WeightError
-from deberta_core.json_shape import FLAG, NUMBER, TEXT, integer, list_of, map_of, record, row
+from deberta_core.json_shape import FLAG, NUMBER, TEXT, integer, list_of, map_of, record
 from deberta_core.tokenization import AddedToken, DebertaTokenizer
 
 MANY_DIGITS = "1" + "0" * 400
@@ -32,7 +32,7 @@ DEEP = "[" * 90 + "]" * 90
         (map_of(NUMBER), {"x y": float("nan")}, "x y=nan in FILE is not a finite number"),
         (map_of(NUMBER), {"x": True}, "x=True in FILE is not a finite number"),
         (map_of(NUMBER), {"x": int(MANY_DIGITS)}, "is not a finite number"),
-        (list_of(row("a pair", TEXT, NUMBER)), [["a", 1], ["a"]], "[1]=['a'] in FILE is not a pair"),
+        (list_of(TEXT), ["a", ["a"]], "[1]=['a'] in FILE is not a string"),
         (map_of(TEXT), [], "FILE is not an object"),
     ],
 )
@@ -154,12 +154,12 @@ def charsmap(content):
 
 
 TOKENIZER_JSON = [
-    (("model", "vocab", 5), "1.5", r"vocab=.* in \S+tokenizer\.json is not"),
+    (("model", "vocab", 5), "1.5", r"vocab\[5\]=1\.5 in \S+tokenizer\.json is not"),
     (("model", "vocab"), "5", "vocab=5 in"),
-    (("model", "vocab", 7), "[]", "vocab=.* in"),
-    (("model", "vocab", 7), '{"a":"x","b":1}', "vocab=.* in"),
-    (("model", "vocab", 7), '["a", 1e999]', "vocab=.* in"),
-    (("model", "vocab"), '{"a": 4294967296}', "vocab=.* in"),
+    (("model", "vocab", 7), "[]", r"vocab\[7\]=\[\] in"),
+    (("model", "vocab", 7), '{"a":"x","b":1}', r"vocab\[7\]={'a': 'x', 'b': 1} in"),
+    (("model", "vocab", 7), '["a", 1e999]', r"vocab\[7\]=\['a', inf\] in"),
+    (("model", "vocab"), '{"a": 4294967296}', r"vocab\.a=4294967296 in"),
     (("model", "merges"), '["a"]', r"merges\[0\]='a' in"),
     (("model", "merges"), '[["a"]]', r"merges\[0\]=\['a'\] in"),
     (("model", "merges"), '["a b c"]', r"merges\[0\]='a b c' in"),
