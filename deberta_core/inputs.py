@@ -32,6 +32,7 @@ def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
     Raises:
         InputError: an input has the wrong shape, type or a value out of range; it names the first offender.
     """
+    _check_numbers(inputs)
     ids, embeds = inputs.get("input_ids"), inputs.get("inputs_embeds")
     if (ids is None) == (embeds is None):
         given = "both" if ids is not None else "neither"
@@ -73,6 +74,7 @@ def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tupl
     Raises:
         InputError: wrong shape, or a class number out of range.
     """
+    _check_numbers(arrays)
     batch, length = sizes[0] // choices, sizes[1]
     # How many classes there are; any position will do: those beyond the text are ignored.
     counts = {"labels": config.num_labels, "vocabulary": config.vocab_size, "choices": choices, "positions": None}
@@ -203,6 +205,12 @@ def _check_positions(config: BaseConfig, positions: npt.NDArray[Any] | None, bat
             f"the text has {length} tokens, but max_position_embeddings={limit} and position_biased_input is on. "
             f"Truncate the text, or give position_ids below {limit}."
         )
+
+
+def _check_numbers(arrays: Arrays) -> None:
+    for name, value in arrays.items():
+        if value is not None and value.dtype.kind not in "biufV":  # V: the types of ml_dtypes
+            raise InputError(f"{name} has dtype {value.dtype}: it must hold real numbers. Convert it.")
 
 
 def _check_rank(name: str, value: npt.NDArray[Any], axes: str, rank: int) -> None:

@@ -6,9 +6,9 @@ activation and residual in the same pass. On AMD processors with AVX-512 they ru
 when it is first needed, and where it is missing, or gives other numbers, `available` says no and plain torch does the
 same work.
 
-The operators take any layout of their tensors, but not well: a weight whose rows and columns both lie apart is multiplied
-by reference code, hundreds of times slower; a bias with a stride, and an 8-bit weight that is a transpose, are misread.
-So every wrapper here puts weights and biases together first. Values and residuals are read right, and fast, as they are.
+The operators take tensors of any layout, but not well: a weight whose rows and columns both lie apart is multiplied by
+reference code, hundreds of times slower; a bias with a stride, and an 8-bit weight that is a transpose, are misread. So
+every wrapper here puts weights and biases together first. Values and residuals are read right, and fast, as they are.
 """
 
 from __future__ import annotations
