@@ -149,6 +149,4 @@ def _known_device(name: str, device: Any) -> torch.device:
         return place
     except (RuntimeError, TypeError, AssertionError, ImportError) as problem:  # NotImplementedError is a RuntimeError
         reason = str(problem).splitlines()[0][:200].rstrip(".")
-        raise InputError(
-            f'{name}={device!r} is no device that torch has here: {reason}. Give one such as "cpu".'
-        ) from None
+        raise InputError(f'{name}={device!r} is no device of torch here: {reason}. Give one such as "cpu".') from None

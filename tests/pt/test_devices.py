@@ -23,10 +23,10 @@ ABSENT = [
 
 @pytest.mark.parametrize("name", ABSENT)
 def test_a_device_that_is_not_here_is_refused(name, folder):
-    with pytest.raises(InputError, match=rf"^device='{name}' is no device that torch has here: .*\. Give one such as"):
+    with pytest.raises(InputError, match=rf"^device='{name}' is no device of torch here: .*\. Give one such as"):
         Model.from_pretrained(folder, device=name)
     for device_map in (name, {"": name}):
-        with pytest.raises(InputError, match=r"^device_map.* is no device that torch has here"):
+        with pytest.raises(InputError, match=r"^device_map.* is no device of torch here"):
             Model.from_pretrained(folder, device_map=device_map)
 
 
