@@ -10,7 +10,10 @@ ORACLE := .venv-oracle
 
 PEERS := .venv-peers
 
-.PHONY: meta oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure dist
+# Of each target of the fuzzer.
+SECONDS ?= 60
+
+.PHONY: fuzz meta oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure dist
 
 setup: $(VENV)/.ready
 
@@ -67,6 +70,10 @@ dist: setup
 
 measure: setup
 	$(BIN)/python tools/measure_tolerances.py
+
+# Damaged files for everything that reads files, for SECONDS a target; failures go to fuzz-failures/.
+fuzz: setup
+	$(BIN)/python -m tools.fuzz --seconds $(SECONDS) $(OPTIONS)
 
 # Loads what we write in transformers 4.57.1, PyTorch and TensorFlow, which need an environment of their own.
 oracle: $(ORACLE)/.ready

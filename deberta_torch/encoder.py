@@ -211,7 +211,7 @@ class Encoder(nn.Module):
 
     def reset_buffers(self, device: torch.device) -> None:
         """Makes the constant buffers again, on a device, where they were on the meta device."""
-        self.position_index = self._position_index().to(device)
+        self.position_index = self._position_index(device)
 
     def _reached(self, query_length: int, key_length: int) -> tuple[int, int]:
         """The first row of the table that these lengths reach, and the one after the last."""
@@ -224,8 +224,8 @@ class Encoder(nn.Module):
         least, most = max(1 - key_length, -reach), min(query_length - 1, reach)  # of query - key
         return self._position_rows[least + reach], self._position_rows[most + reach] + 1
 
-    def _position_index(self) -> Tensor:
-        return torch.tensor(self._position_rows, dtype=torch.long)
+    def _position_index(self, device: torch.device | None = None) -> Tensor:
+        return torch.tensor(self._position_rows, dtype=torch.long, device=device)
 
 
 def _is_plain_cpu_call(hidden: Tensor) -> bool:
