@@ -261,6 +261,29 @@ def test_another_save_is_waited_for(tmp_path):
     assert listing(tmp_path) == ["a"]
 
 
+@pytest.mark.usefixtures("_either_way")
+def test_of_many_saves_at_a_time_none_is_lost(tmp_path):
+    failed = []
+
+    def save(name):
+        try:
+            for number in range(15):
+                with replace_files(tmp_path / "a", WeightError) as staging:
+                    write(staging, **{name: str(number), f"{name}{number}": ""})
+        except WeightError as problem:
+            failed.append(problem)
+
+    threads = [threading.Thread(target=save, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert failed == []
+    assert len(listing(tmp_path / "a")) == 4 * 16
+    assert [(tmp_path / "a" / name).read_text() for name in "abcd"] == ["14"] * 4
+    assert listing(tmp_path) == ["a"]
+
+
 def test_a_link_in_the_place_of_staging_is_not_followed(tmp_path):
     write(tmp_path / "victim", thesis="1")
     (tmp_path / f".a{STAGING}").symlink_to("victim")
