@@ -9,8 +9,8 @@ from deberta_core.checkpoint import load_config, load_weights, save_weights
 from tests.crash_points import stop_everywhere
 
 CASES = [
-    pytest.param(None, {}, 31, id="killed"),
-    pytest.param(errno.ENOSPC, {}, 31, id="disk full"),
+    pytest.param(None, {}, 67, id="killed"),
+    pytest.param(errno.ENOSPC, {}, 67, id="disk full"),
     *(
         pytest.param(error, place, 1, id=f"{error}, {place}", marks=pytest.mark.slow)
         for error in (None, errno.ENOSPC, errno.EROFS, errno.EIO)
