@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from deberta_core import ConfigError, WeightError, file_system
+from deberta_core.checkpoint import save_weights
 from deberta_core.layout import refuse_foreign
 from deberta_core.staging import JOURNAL, STAGING
 from deberta_core.transaction import replace_file, replace_files, replace_folder, settle
@@ -178,6 +180,23 @@ def test_all_reaches_the_disk_before_its_name(tmp_path, monkeypatch):
         write(staging, mine="new")
     place = f".a{STAGING}"
     assert seen == ["mine", "new", "plan.json", place, "new", "renamed", tmp_path.name]
+
+
+def test_a_model_and_a_tokenizer_share_a_folder(tmp_path, small_config, random_weights, small_tokenizer):
+    """Each save replaces its own files: shards of the model's own past go, the tokenizer's stay, and the other way."""
+    folder, weights = tmp_path / "a", random_weights(small_config, None)
+    save_weights(folder, small_config, None, weights, max_shard_size=2000, with_config=True)
+    (folder / "model-00001-of-00009.safetensors").write_text("of nobody's index")
+    parts = [path.name for path in folder.glob("model-*-of-*")]
+    assert len(parts) > 3
+    tokenizer = [Path(name).name for name in small_tokenizer.save_pretrained(folder)]
+    assert {*parts, *tokenizer, "config.json"} < {*listing(folder)}
+    save_weights(folder, small_config, None, weights, with_config=True)
+    left = ["model-00001-of-00009.safetensors"]
+    assert listing(folder) == sorted(["config.json", "model.safetensors", *left, *tokenizer])
+    (folder / "vocab.json").write_text("of an older tokenizer")
+    small_tokenizer.save_pretrained(folder)
+    assert listing(folder) == sorted(["config.json", "model.safetensors", *left, *tokenizer])
 
 
 # What cannot be done
