@@ -99,6 +99,8 @@ def lock_folder(folder: Path) -> int | None:
 
 
 def unlock(lock: int) -> None:
-    """Ends a lock of `lock_folder`."""
+    """Ends a lock of `lock_folder`, also where a forked process has the handle too."""
     if lock >= 0:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)

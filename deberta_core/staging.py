@@ -30,7 +30,7 @@ class Staging:
         self.place, self._lock = _open(target)
         self.new = self.place / _NEW
         try:
-            self.new.mkdir()  # nobody else can enter its parent; itself it has the usual permissions
+            self.new.mkdir(exist_ok=True)  # nobody else can enter its parent; itself it has the usual permissions
         except BaseException:
             self.close()
             raise
@@ -103,11 +103,13 @@ def _open(target: Path) -> tuple[Path, int]:
         lock = _claim(beside, target)
         try:
             if target.is_dir():  # only moving something tells whether they are on one file system and mount
-                beside.rename(inside).rename(beside)
+                new = beside / _NEW
+                new.mkdir()
+                new.rename(inside).rename(new)
             return beside, lock
         except BaseException:
             try:
-                beside.rmdir()
+                _remove(beside)
             finally:
                 unlock(lock)
             raise

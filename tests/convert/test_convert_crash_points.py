@@ -9,8 +9,8 @@ from deberta_core.checkpoint import load_config, load_weights, save_weights
 from tests.crash_points import stop_everywhere
 
 CASES = [
-    pytest.param(None, {}, 31, id="killed"),
-    pytest.param(errno.ENOSPC, {}, 31, id="disk full"),
+    pytest.param(None, {}, 67, id="killed"),
+    pytest.param(errno.ENOSPC, {}, 67, id="disk full"),
     *(
         pytest.param(error, place, 1, id=f"{error}, {place}", marks=pytest.mark.slow)
         for error in (None, errno.ENOSPC, errno.EROFS, errno.EIO)
@@ -23,6 +23,8 @@ CASES = [
 @pytest.mark.parametrize("exists", [True, False])
 @pytest.mark.parametrize("size", [None, 3000], ids=["one file", "shards"])
 def test_convert(tmp_path, small_config, random_weights, error, place, every, exists, size, request):
+    if "inside" in place and not exists:
+        pytest.skip("there is no target to be inside of")
     weights = random_weights(small_config, None)
     save_weights(tmp_path / "source", small_config, None, weights, with_config=True)
     for name in ("README.md", "tokenizer_config.json", "1_Pooling/config.json"):

@@ -1,18 +1,16 @@
 """What a save replaces, what it leaves alone, and what it does where others are at the same place."""
 
 import errno
-import json
 import os
 import stat
-import threading
-import time
+from pathlib import Path
 
 import pytest
 
 from deberta_core import ConfigError, WeightError, file_system
-from deberta_core.layout import refuse_foreign
-from deberta_core.staging import JOURNAL, STAGING
-from deberta_core.transaction import replace_file, replace_files, replace_folder, settle
+from deberta_core.checkpoint import save_weights
+from deberta_core.staging import STAGING
+from deberta_core.transaction import replace_file, replace_files, replace_folder
 
 
 def listing(folder):
@@ -178,6 +176,23 @@ def test_all_reaches_the_disk_before_its_name(tmp_path, monkeypatch):
     assert seen == ["mine", "new", "plan.json", place, "new", "renamed", tmp_path.name]
 
 
+def test_a_model_and_a_tokenizer_share_a_folder(tmp_path, small_config, random_weights, small_tokenizer):
+    """Each save replaces its own files: shards of the model's own past go, the tokenizer's stay, and the other way."""
+    folder, weights = tmp_path / "a", random_weights(small_config, None)
+    save_weights(folder, small_config, None, weights, max_shard_size=2000, with_config=True)
+    (folder / "model-00001-of-00009.safetensors").write_text("of nobody's index")
+    parts = [path.name for path in folder.glob("model-*-of-*")]
+    assert len(parts) > 3
+    tokenizer = [Path(name).name for name in small_tokenizer.save_pretrained(folder)]
+    assert {*parts, *tokenizer, "config.json"} < {*listing(folder)}
+    save_weights(folder, small_config, None, weights, with_config=True)
+    left = ["model-00001-of-00009.safetensors"]
+    assert listing(folder) == sorted(["config.json", "model.safetensors", *left, *tokenizer])
+    (folder / "vocab.json").write_text("of an older tokenizer")
+    small_tokenizer.save_pretrained(folder)
+    assert listing(folder) == sorted(["config.json", "model.safetensors", *left, *tokenizer])
+
+
 # What cannot be done
 
 
@@ -237,72 +252,6 @@ def test_a_file_is_no_folder(tmp_path, name):
     assert listing(tmp_path) == ["file"]
 
 
-# What others left
-
-
-def test_another_save_is_waited_for(tmp_path):
-    """Two saves into one folder at a time come one after the other; neither is lost."""
-    order = []
-
-    def save(name):
-        with replace_files(tmp_path / "a", WeightError) as staging:
-            order.append(name)
-            write(staging, **{name: name})
-            time.sleep(0.05)
-            order.append(name)
-
-    threads = [threading.Thread(target=save, args=(name,)) for name in "abcd"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=20)
-    assert order[::2] == order[1::2]
-    assert listing(tmp_path / "a") == ["a", "b", "c", "d"]
-    assert listing(tmp_path) == ["a"]
-
-
-def test_a_link_in_the_place_of_staging_is_not_followed(tmp_path):
-    write(tmp_path / "victim", thesis="1")
-    (tmp_path / f".a{STAGING}").symlink_to("victim")
-    with (
-        pytest.raises(WeightError, match=r"cannot be made: .*not a folder of yours"),
-        replace_files(tmp_path / "a", WeightError),
-    ):
-        pytest.fail("the body must not run")
-    assert texts(tmp_path / "victim") == {"thesis": "1"}
-
-
-@pytest.mark.parametrize(
-    "plan",
-    [
-        {"number": 1, "put": [], "stale": ["../thesis"]},
-        {"number": 1, "put": ["../thesis"], "stale": []},
-        {"number": 1, "put": [], "stale": [".."]},
-        {"number": 1, "put": 5, "stale": []},
-        [],
-    ],
-)
-def test_a_journal_that_leads_outside_is_refused(tmp_path, plan):
-    write(tmp_path, thesis="1")
-    journal = tmp_path / "a" / JOURNAL
-    (journal / "new").mkdir(parents=True)
-    (journal / "plan.json").write_text(json.dumps(plan))
-    with pytest.raises(ConfigError, match="holds a save that was stopped, and it cannot be completed"):
-        settle(tmp_path / "a", ConfigError)
-    assert (tmp_path / "thesis").read_text() == "1"
-
-
-def test_a_journal_that_is_a_link_is_refused(tmp_path):
-    write(tmp_path / "victim", thesis="1")
-    journal = tmp_path / "a" / JOURNAL
-    journal.mkdir(parents=True)
-    (journal / "new").symlink_to(tmp_path / "victim")
-    (journal / "plan.json").write_text(json.dumps({"number": 1, "put": ["thesis"], "stale": []}))
-    with pytest.raises(ConfigError, match="cannot be completed"):
-        settle(tmp_path / "a", ConfigError)
-    assert texts(tmp_path / "victim") == {"thesis": "1"}
-
-
 # Single files
 
 
@@ -324,45 +273,3 @@ def test_a_device_is_written(tmp_path):
     with replace_file(tmp_path / "pipe", WeightError) as file:
         assert file == tmp_path / "pipe"
     assert (tmp_path / "pipe").is_fifo()
-
-
-# What may be replaced
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        [],
-        ["config.json", "model.safetensors", "README.md", "spm.model", "1_Pooling/config.json"],
-        ["config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "LICENSE"],
-        ["training.json"],
-        ["config.json", f"{STAGING}/plan.json"],
-        ["config.json", "pytorch_model.bin", "metrics.jsonl", "training.json", "training/state.pt"],
-    ],
-)
-def test_checkpoints_may_be_replaced(tmp_path, names):
-    for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    refuse_foreign(tmp_path, WeightError)
-    refuse_foreign(tmp_path / "absent", WeightError)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["thesis.txt", "sub/thesis.txt", "training/thesis.txt", "1_Pooling/thesis.txt", ".git/HEAD", "README.md", "empty/"],
-)
-@pytest.mark.parametrize("beside", ["config.json", None])
-def test_other_folders_may_not(tmp_path, name, beside):
-    if beside:
-        (tmp_path / beside).touch()
-    if beside and name == "README.md":
-        (tmp_path / "Readme.txt").touch()
-        name = "Readme.txt"
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    if name.endswith("/"):
-        (tmp_path / name).mkdir()
-    else:
-        (tmp_path / name).touch()
-    with pytest.raises(WeightError, match=f"so --force does not replace it: it holds {name.rstrip('/')}"):
-        refuse_foreign(tmp_path, WeightError)
