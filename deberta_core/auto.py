@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from deberta_core.arguments import row_of
 from deberta_core.config import CONFIG_FILE, BaseConfig, DebertaConfig, DebertaV2Config, config_file
 from deberta_core.errors import ConfigError, TokenizationError, one_of
 from deberta_core.files import read_json
@@ -41,10 +42,8 @@ class AutoConfig:
         hub, overrides = split_hub_options(overrides)
         file = config_file(path, **hub)
         values = read_json(file, ConfigError, hint="A checkpoint folder holds a config.json.")
-        model_type = values.get("model_type")
-        if not isinstance(model_type, str) or model_type not in CONFIG_CLASSES:
-            raise ConfigError(f"{file}: {one_of('model_type', model_type, sorted(CONFIG_CLASSES))}")
-        return CONFIG_CLASSES[model_type].from_pretrained(file, **overrides)
+        cls = row_of(CONFIG_CLASSES, f"{file}: model_type", values.get("model_type"), ConfigError)
+        return cls.from_pretrained(file, **overrides)
 
     @staticmethod
     def for_model(model_type: str, **fields: Any) -> BaseConfig:
@@ -53,9 +52,7 @@ class AutoConfig:
         Raises:
             ConfigError: no such model type, or a field that is not allowed.
         """
-        if model_type not in CONFIG_CLASSES:
-            raise ConfigError(one_of("model_type", model_type, sorted(CONFIG_CLASSES)))
-        return CONFIG_CLASSES[model_type](**fields)
+        return row_of(CONFIG_CLASSES, "model_type", model_type, ConfigError)(**fields)
 
 
 class AutoTokenizer:

@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from deberta_core import limits
 from deberta_core.config_rules import NOT_SET, head_numbers, label_fields, violations
-from deberta_core.errors import ConfigError, DebertaWarning, name_list
+from deberta_core.errors import ConfigError, DebertaWarning, name_list, shown
 from deberta_core.files import read_json, write_text
 from deberta_core.hub import Wanted, local_folder, split_hub_options
+from deberta_core.json_shape import ANY, map_of
 from deberta_core.presets import preset_fields
+from deberta_core.transaction import replace_files
 
 CONFIG_FILE = "config.json"
 
+_FIELDS = map_of(ANY)
 _LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 _NOT_WRITTEN = frozenset({"extra", "num_labels"})  # num_labels follows from id2label, as in published files
 
@@ -85,6 +89,8 @@ class BaseConfig:
     extra: dict[str, Any] = field(default_factory=dict, hash=False)  # other keys of config.json, kept for writing back
 
     def __post_init__(self) -> None:
+        if found := _FIELDS({} if self.extra is None else self.extra):
+            raise ConfigError(f"{found.inside('.extra').describe(type(self).__name__)}. Keys are names of fields.")
         self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra or {}))
         self._set(pruned_heads=head_numbers(self.pruned_heads))
         for name in ("max_relative_positions", *(n for n in ("position_buckets",) if hasattr(self, n))):
@@ -92,7 +98,7 @@ class BaseConfig:
             if isinstance(value, int) and value < 1:
                 self._set(**{name: NOT_SET})
         for name in ("embedding_size", "attention_head_size"):
-            if getattr(self, name) == NOT_SET:
+            if isinstance(value := getattr(self, name), int) and value == NOT_SET:
                 self._set(**{name: None})
         self._set(**label_fields(self.num_labels, self.id2label, self.label2id))
         broken = violations(self)
@@ -196,7 +202,7 @@ class BaseConfig:
 
     def heads_in(self, layer: int) -> int:
         """H, the number of heads a layer has."""
-        return len(self.kept_heads(layer))
+        return self.num_attention_heads - len(self.pruned_heads.get(layer, ()))
 
     def all_heads_size(self, layer: int) -> int:
         """H * D, the width of all heads of a layer together."""
@@ -228,11 +234,14 @@ class BaseConfig:
         Raises:
             ConfigError: a value is not allowed, or `model_type` is another model's.
         """
+        if found := _FIELDS(values):
+            raise ConfigError(f"{found.describe('The configuration')}. Give an object of fields.")
+        limits.check("config_fields", len(values), "The configuration has", ConfigError)
         values = dict(values)
         model_type = values.pop("model_type", cls.model_type)
         if model_type != cls.model_type:
             raise ConfigError(
-                f"model_type={model_type!r} is not {cls.model_type!r}, which {cls.__name__} reads. "
+                f"model_type={shown(model_type)} is not {cls.model_type!r}, which {cls.__name__} reads. "
                 f"Use the classes of that model."
             )
         values.pop("pooler_hidden_size", None)  # always hidden_size (NUMERICS, decision 6)
@@ -282,11 +291,15 @@ class BaseConfig:
         return config.replace(**overrides) if overrides else config
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Writes `config.json` into `folder`, which is made if need be, and returns the file's path."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Writes `config.json` into `folder`, which is made if need be, and returns the file's path.
+
+        Raises:
+            ConfigError: the file cannot be written; an older one is as it was.
+        """
         text = json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False)
-        return write_text(folder / CONFIG_FILE, text + "\n")
+        with replace_files(folder, ConfigError) as staging:
+            write_text(staging / CONFIG_FILE, text + "\n")
+        return Path(folder) / CONFIG_FILE
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; a new number of labels drops the old label names.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+from deberta_core.errors import shown
+from deberta_core.limits import LIMITS, bound
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "relu", "silu", "swish", "tanh", "sigmoid", "mish", "linear")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 POSITION_TERMS = ("c2p", "p2c")
 NOT_SET = -1
-MOST_LABELS = 1_000_000  # names for more are not made
 
 Check = Callable[[Any], bool]
 
@@ -22,48 +24,69 @@ def _integer(least: int) -> Check:
 
 
 def _number(allowed: Check) -> Check:
+    # Of an int with hundreds of digits there is no float.
     return lambda value: (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and allowed(value)
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+        and allowed(value)
     )
+
+
+def _size(limit: str, least: int = 1) -> tuple[Check, str]:
+    """The rule of a count with a bound."""
+    return (
+        lambda value: _integer(least)(value) and value <= bound(limit),
+        f"an integer from {least} to {LIMITS[limit].most}, the bound of {limit} in deberta_core.limits",
+    )
+
+
+def _size_or_null(limit: str, null: str) -> tuple[Check, str]:
+    check, allowed = _size(limit)
+    return _optional(check), f"{allowed}, or null for {null}"
+
+
+def _name(allowed: tuple[str, ...]) -> Check:
+    return lambda value: isinstance(value, str) and value in allowed
 
 
 def _heads(value: Any) -> bool:
     return isinstance(value, tuple) and all(map(_integer(0), value))
 
 
+def _are(of: type, values: Iterable[Any]) -> bool:
+    return all(isinstance(value, of) for value in values)
+
+
 def _optional(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
-_COUNT = (_integer(1), "an integer of at least 1")
 _PROBABILITY = (_number(lambda value: 0 <= value < 1), "a probability in [0, 1)")
 _FLAG = (lambda value: isinstance(value, bool), "true or false")
-_ACTIVATION = (lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
-_POSITION = (lambda value: value == NOT_SET or _integer(1)(value), "an integer of at least 1, or -1 for not set")
+_ACTIVATION = (_name(ACTIVATIONS), f"one of {', '.join(ACTIVATIONS)}")
+_POSITION = (
+    lambda value: _size("distance", NOT_SET)[0](value) and value != 0,
+    f"{_size('distance')[1]}, or -1 for not set",
+)
 
 # field: (check of its value alone, what is allowed). A field a config class does not have is passed over.
 FIELD_RULES: dict[str, tuple[Check, str]] = {
-    "vocab_size": _COUNT,
-    "hidden_size": _COUNT,
-    "num_hidden_layers": _COUNT,
-    "num_attention_heads": _COUNT,
-    "intermediate_size": _COUNT,
-    "max_position_embeddings": _COUNT,
-    "conv_groups": _COUNT,
-    "num_labels": (
-        _optional(lambda value: _integer(1)(value) and value <= MOST_LABELS),
-        f"an integer from 1 to {MOST_LABELS}, or null for as many as id2label names",
-    ),
-    "embedding_size": (_optional(_integer(1)), "an integer of at least 1, or null for hidden_size"),
-    "attention_head_size": (
-        _optional(_integer(1)),
-        "an integer of at least 1, or null for hidden_size / num_attention_heads",
-    ),
-    "type_vocab_size": (_integer(0), "an integer of at least 0"),
+    "vocab_size": _size("vocabulary"),
+    "hidden_size": _size("width"),
+    "num_hidden_layers": _size("layers"),
+    "num_attention_heads": _size("heads"),
+    "intermediate_size": _size("width"),
+    "max_position_embeddings": _size("distance"),
+    "conv_groups": _size("width"),
+    "num_labels": _size_or_null("labels", "as many as id2label names"),
+    "embedding_size": _size_or_null("width", "hidden_size"),
+    "attention_head_size": _size_or_null("width", "hidden_size / num_attention_heads"),
+    "type_vocab_size": _size("token_types", least=0),
     "pad_token_id": (_integer(0), "an integer of at least 0"),
     "conv_kernel_size": (
-        lambda value: _integer(0)(value) and (value == 0 or value % 2 == 1),
-        "an odd integer, or 0 for no convolution",
+        lambda value: _size("width", 0)[0](value) and (value == 0 or value % 2 == 1),
+        "an odd integer (of at most the bound of width in deberta_core.limits), or 0 for no convolution",
     ),
     "max_relative_positions": _POSITION,
     "position_buckets": _POSITION,
@@ -93,13 +116,13 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
         lambda value: isinstance(value, str) and set(value.split("|")) <= {"none", "layer_norm"},
         '"none" or "layer_norm"',
     ),
-    "problem_type": (_optional(lambda value: value in PROBLEM_TYPES), f"null or one of {', '.join(PROBLEM_TYPES)}"),
+    "problem_type": (_optional(_name(PROBLEM_TYPES)), f"null or one of {', '.join(PROBLEM_TYPES)}"),
     "id2label": (
-        _optional(lambda value: isinstance(value, dict) and all(isinstance(key, int) for key in value)),
+        _optional(lambda value: isinstance(value, dict) and _are(int, value) and _are(str, value.values())),
         "a mapping of label numbers to names",
     ),
     "label2id": (
-        _optional(lambda value: isinstance(value, dict) and all(isinstance(number, int) for number in value.values())),
+        _optional(lambda value: isinstance(value, dict) and _are(str, value) and _are(int, value.values())),
         "a mapping of label names to numbers",
     ),
 }
@@ -174,7 +197,7 @@ def label_fields(num_labels: Any, id2label: Any, label2id: Any) -> dict[str, Any
         id2label = _inverted(label2id)
     elif id2label is None:
         count = 2 if num_labels is None else num_labels
-        if isinstance(count, int) and 0 < count <= MOST_LABELS:
+        if isinstance(count, int) and 0 < count <= bound("labels"):
             id2label = {index: f"LABEL_{index}" for index in range(count)}
     if id2label is not None:
         label2id = _inverted(id2label) if label2id is None else label2id
@@ -211,13 +234,13 @@ def violations(config: Any) -> list[str]:
 def _converted(labels: Mapping[Any, Any], key: Callable[[Any], Any], value: Callable[[Any], Any]) -> dict[Any, Any]:
     try:
         return {key(left): value(right) for left, right in labels.items()}
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return dict(labels)
 
 
 def _inverted(labels: Any) -> dict[Any, Any] | None:
     """The mapping the other way round; None where a rule is broken."""
-    if not isinstance(labels, dict) or not all(type(left) is not type(right) for left, right in labels.items()):
+    if not isinstance(labels, dict) or not all({type(name) for name in pair} == {int, str} for pair in labels.items()):
         return None
     return {right: left for left, right in labels.items()}
 
@@ -225,11 +248,11 @@ def _inverted(labels: Any) -> dict[Any, Any] | None:
 def _broken_fields(config: Any, names: set[str]) -> Iterator[str]:
     for name, (check, allowed) in FIELD_RULES.items():
         if name in names and not check(getattr(config, name)):
-            yield f"{name}={getattr(config, name)!r} is not allowed: it must be {allowed}."
+            yield f"{name}={shown(getattr(config, name))} is not allowed: it must be {allowed}."
 
 
 def _broken_joints(config: Any, names: set[str]) -> Iterator[str]:
     for fields, check, mend in JOINT_RULES:
         if names.issuperset(fields) and not check(config):
-            values = ", ".join(f"{name}={getattr(config, name)!r}" for name in fields)
+            values = ", ".join(f"{name}={shown(getattr(config, name))}" for name in fields)
             yield f"{values}: {mend}"

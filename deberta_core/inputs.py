@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError
+from deberta_core.errors import InputError, name_list, shown
 from deberta_core.tasks import BY_PROBLEM, TaskSpec, sequence_problem
 
 # The documented order: a list or tuple as the first argument of a Keras model is read in it.
@@ -17,6 +17,25 @@ INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids", "position_ids", 
 IGNORED_LABEL = -100
 
 Arrays = Mapping[str, npt.NDArray[Any] | None]
+
+
+def named_arrays(inputs: Any, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """The inputs of a call as arrays; what is None is left out.
+
+    Raises:
+        InputError: they are no mapping, one has another name than `names`, or makes no array.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"inputs={shown(inputs)} is no mapping. Give arrays by name.")
+    if unknown := [str(name) for name in inputs if name not in names]:
+        raise InputError(f"inputs hold {name_list(unknown)}, which is not one of {', '.join(names)}.")
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, value in inputs.items():
+        try:
+            arrays |= {} if value is None else {name: np.asarray(value)}
+        except ValueError:
+            raise InputError(f"{name} has rows of different shapes, which make no array. Pad them.") from None
+    return arrays
 
 
 def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
@@ -82,6 +101,8 @@ def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tupl
         values = arrays.get(name)
         if values is None:
             continue
+        if not values.ndim:
+            raise InputError(f"{name} is {shown(values)}: it must have an axis of {batch} texts. Give a list.")
         if kind is BY_PROBLEM:
             _check_sequence_labels(config, values, batch)
             continue

@@ -11,8 +11,10 @@ from itertools import combinations
 from operator import itemgetter
 from typing import Any, ClassVar, Self
 
+from deberta_core.errors import MissingName
 
-class ModelOutput(tuple[Any, ...]):
+
+class ModelOutput(tuple[Any, ...]):  # D10
     """Base of all outputs; the outputs of the tasks are in `deberta_core.tasks`.
 
     An absent field is None as an attribute and missing as a key; indices and unpacking go over the present fields.
@@ -56,13 +58,13 @@ class ModelOutput(tuple[Any, ...]):
     def __getattr__(self, name: str) -> None:
         if name in type(self).all_fields:
             return
-        raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(self._fields)}.")
+        raise MissingName(f"{type(self).__name__} has no field {name!r}; it has {', '.join(self._fields)}.")
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):
             return super().__getitem__(key)
         if key not in self._fields:
-            raise KeyError(f"{key!r} is not in this {type(self).__name__}; it has {', '.join(self._fields)}.")
+            raise MissingName(f"{key!r} is not in this {type(self).__name__}; it has {', '.join(self._fields)}.")
         return super().__getitem__(self._fields.index(key))
 
     def __contains__(self, key: object) -> bool:

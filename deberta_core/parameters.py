@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import ConfigError
 from deberta_core.tasks import BACKBONE_PREFIX, task_spec
 
 Array = npt.NDArray[Any]
@@ -137,7 +136,7 @@ _LAYER = "deberta.encoder.layer.{i}"
 _SELF = f"{_LAYER}.attention.self"
 _MASKED_LM = ("masked_lm",)
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[Row, ...] = (  # D3, D4
     # Hugging Face's TensorFlow classes made the word table by add_weight(name="weight"), the other two as "embeddings".
     Row(
         f"{_EMBEDDINGS}.word_embeddings.weight",
@@ -211,8 +210,6 @@ UNUSED_NAMES = frozenset({f"{_EMBEDDINGS}.position_ids", *(row.name for row in R
 # Older beginnings of names -> what they are now, replaced in this order: of torch's DataParallel, and of Microsoft's
 # first checkpoints.
 OLD_PREFIXES = {"module.": "", "bert.": BACKBONE_PREFIX}
-# More layers than any model has; a table for an absurd number would fill the memory.
-MAX_LAYERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +256,8 @@ def expand(config: BaseConfig, task: str | None) -> dict[str, Parameter]:
 
     Raises:
         InputError: no such task.
-        ConfigError: there are more than `MAX_LAYERS` layers.
     """
     spec = task_spec(task)
-    if config.num_hidden_layers > MAX_LAYERS:
-        raise ConfigError(
-            f"num_hidden_layers={config.num_hidden_layers} is more than any model has. Give at most {MAX_LAYERS}."
-        )
     chosen = [row for row in ROWS if CONDITIONS[row.when](config) and (not row.tasks or spec.name in row.tasks)]
     parameters: dict[str, Parameter] = {}
     for layer, rows in _by_layer(chosen, config.num_hidden_layers):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deberta_core.errors import ConfigError, one_of
+from deberta_core.arguments import row_of
+from deberta_core.errors import ConfigError
 
 # What all published v1 checkpoints share.
 _V1_SHARED: dict[str, Any] = {
@@ -58,7 +59,4 @@ def preset_fields(model_type: str, name: str) -> dict[str, Any]:
     Raises:
         ConfigError: no such preset for this model type; the message lists them.
     """
-    presets = PRESETS[model_type]
-    if name not in presets:
-        raise ConfigError(one_of(f"{model_type} preset", name, sorted(presets)))
-    return presets[name]
+    return row_of(PRESETS[model_type], f"{model_type} preset", name, ConfigError)

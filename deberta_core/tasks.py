@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from deberta_core.arguments import row_of
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, one_of
 from deberta_core.outputs import ModelOutput
 
 # What both model packages hand on to their users.
@@ -127,7 +127,7 @@ BACKBONE = TaskSpec(
     per_token=True,
 )
 
-TASKS: dict[str, TaskSpec] = {
+TASKS: dict[str, TaskSpec] = {  # D17
     spec.name: spec
     for spec in (
         TaskSpec(
@@ -188,7 +188,7 @@ TASKS: dict[str, TaskSpec] = {
 PRETRAINING_MODULES = ("cls", "lm_predictions", "mask_predictions")
 
 # Head modules a checkpoint may lack: fine-tuning starts with fresh ones. A model without any other head is an error.
-FRESH_MODULES = ("pooler", "classifier")
+FRESH_MODULES = ("pooler", "classifier")  # D9
 
 
 def head_modules() -> frozenset[str]:
@@ -202,11 +202,9 @@ def task_spec(task: str | None) -> TaskSpec:
     Raises:
         InputError: no such task; the message lists them.
     """
-    if task is None or task == BACKBONE.name:
+    if task is None or (isinstance(task, str) and task == BACKBONE.name):
         return BACKBONE
-    if task not in TASKS:
-        raise InputError(one_of("task", task, sorted(TASKS)))
-    return TASKS[task]
+    return row_of(TASKS, "task", task)
 
 
 def sequence_problem(config: BaseConfig, label_shape: Sequence[int | None]) -> str:

@@ -23,7 +23,7 @@ def to_tensor(array: NDArray[Any], kind: str) -> Any:
     Raises:
         InputError: the kind is unknown, or its framework is not installed.
     """
-    if kind not in _TENSORS:
+    if not isinstance(kind, str) or kind not in _TENSORS:
         raise InputError(one_of("return_tensors", kind, tuple(_TENSORS)))
     return _TENSORS[kind](array)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from deberta_core.errors import DebertaError, one_of
+from deberta_core.errors import DebertaError, one_of, reason
 from deberta_dual.backends.table import installed_versions, set_environment
 from deberta_dual.commands.parser import FAILED, INTERRUPTED, USAGE, fail
 
@@ -52,8 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except SystemExit as end:  # argparse: --help, or bad usage
         return end.code if isinstance(end.code, int) else 0
-    except (DebertaError, OSError) as problem:
+    except DebertaError as problem:
         return fail(str(problem), FAILED)
+    except OSError as problem:
+        return fail(": ".join(str(part) for part in (problem.filename, reason(problem)) if part), FAILED)
     except KeyboardInterrupt:
         return fail("interrupted, nothing half-written was left", INTERRUPTED)
 

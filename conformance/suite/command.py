@@ -26,7 +26,7 @@ from conformance.suite.subjects import (
     deep_subject,
     subject,
 )
-from deberta_core.errors import DebertaError
+from deberta_core.errors import DebertaError, reason
 
 FAILED, USAGE = 1, 2  # exit statuses
 _CHOICES = {"torch": ("torch",), "tf": ("keras",), "both": tuple(FRAMEWORKS)}
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # --help, or bad usage
         return end.code if isinstance(end.code, int) else 0
     except (DebertaError, OSError) as problem:
-        print("conformance: error:", " ".join(str(problem).split()), file=sys.stderr)
+        print("conformance: error:", " ".join(reason(problem).split()), file=sys.stderr)
         return FAILED
     print("\n".join(table(measured)))
     for file, text in ((arguments.json, to_json), (arguments.html, page)):

@@ -6,22 +6,23 @@ import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from deberta_core.checkpoint.bin_pickle import PickleProblem, Storage, TensorView, read_pickle, write_pickle
-from deberta_core.checkpoint.lazy import ZIP_PROBLEMS, Entry, LazyWeights, array_bytes, blocks, damaged, describe
+from deberta_core.checkpoint.lazy import Entry, LazyWeights, array_bytes, blocks, check_shape, damaged, describe
 from deberta_core.checkpoint.raw_file import RawFile
 from deberta_core.checkpoint.safetensors_file import little_endian, write_all
+from deberta_core.checkpoint.zip_archive import BoundedFile, data_offset, open_zip
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
+from deberta_core.limits import check
 from deberta_core.parameters import Array
 
 _ROOT = "archive"  # the folder in the archive; readers take any
 _ALIGNMENT = 64  # of every array, so that a reader can map it
 _PADDING_FIELD = b"FB"  # the zip extra field torch fills up to it with
-_PICKLE_LIMIT = 1 << 26  # bytes; names, shapes and places of all tensors are far smaller
 _LOCAL_HEADER, _ZIP64_FIELD = 30, 20  # bytes before the name in a zip archive, and of the field for large sizes
 _LEGACY_MAGIC, _LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _LEGACY_START = b"\x80\x02"  # of a pickle of protocol 2
@@ -94,58 +95,28 @@ def _add(archive: zipfile.ZipFile, name: str, size: int, pieces: Any) -> None:
             write_all(out, piece)
 
 
-class _Limited:
-    """A file of pickles, of which one piece must not take more memory than a whole pickle may."""
-
-    def __init__(self, handle: BinaryIO) -> None:
-        self.handle = handle
-
-    def read(self, count: int) -> bytes:
-        if count > _PICKLE_LIMIT:
-            raise PickleProblem(f"its pickle has a piece of {count} bytes")
-        return self.handle.read(count)
-
-    def readline(self) -> bytes:
-        return self.handle.readline(_PICKLE_LIMIT)
-
-
 def _read_zip(raw: RawFile) -> tuple[Any, dict[str, tuple[int, int]]]:
     """The pickle's value, and the place and size of each storage in the file."""
-    try:
-        with zipfile.ZipFile(raw.file) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            pickles = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
-            if len(pickles) != 1 or len(members) != len(archive.infolist()):
-                raise damaged(raw.file, "it is a zip archive, but not one of torch.save")
-            root = pickles[0].removesuffix("data.pkl")
-            if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in members.values()):
-                raise damaged(raw.file, "it holds compressed or encrypted parts, which torch.save does not write")
-            if members[pickles[0]].file_size > _PICKLE_LIMIT:
-                raise damaged(raw.file, f"its pickle has {members[pickles[0]].file_size} bytes")
-            order = members.get(f"{root}byteorder")
-            if order is not None and (order.file_size > 6 or archive.read(order) != b"little"):
-                raise WeightError(f"{raw.file} was saved by a big-endian machine. Save it again on another.")
-            content = read_pickle(archive.read(pickles[0]))
-            start = f"{root}data/"
-            stored = {name.removeprefix(start): info for name, info in members.items() if name.startswith(start)}
-            return content, {key: (_data_offset(raw, info), info.file_size) for key, info in stored.items()}
-    except ZIP_PROBLEMS as problem:
-        raise damaged(raw.file, problem) from problem
-
-
-def _data_offset(raw: RawFile, info: zipfile.ZipInfo) -> int:
-    """Where the data of a stored member begin: its local header may be longer than the directory says."""
-    header = raw.read_bytes(info.header_offset, _LOCAL_HEADER)
-    if header[:4] != b"PK\x03\x04":
-        raise damaged(raw.file, f"{info.filename[:100]} is not where its directory says")
-    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    return info.header_offset + _LOCAL_HEADER + lengths
+    with open_zip(raw) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        pickles = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(pickles) != 1 or len(members) != len(archive.infolist()):
+            raise damaged(raw.file, "it is a zip archive, but not one of torch.save")
+        root = pickles[0].removesuffix("data.pkl")
+        places = {name: (data_offset(raw, info), info.file_size) for name, info in members.items()}
+        check("pickle_bytes", places[pickles[0]][1], "its pickle has", PickleProblem)
+        order = members.get(f"{root}byteorder")
+        if order is not None and (order.file_size > 6 or archive.read(order) != b"little"):
+            raise WeightError(f"{raw.file} was saved by a big-endian machine. Save it again on another.")
+        content = read_pickle(archive.read(pickles[0]))
+    start = f"{root}data/"
+    return content, {name.removeprefix(start): place for name, place in places.items() if name.startswith(start)}
 
 
 def _read_legacy(raw: RawFile) -> tuple[Any, dict[str, tuple[int, int]]]:
     """The same of a file of torch before 1.6: five pickles, then a count and the numbers of each storage."""
     with raw.file.open("rb") as buffered:
-        handle = _Limited(buffered)
+        handle = BoundedFile(buffered, "pickle_bytes", "its pickle", PickleProblem)
         if raw.read_bytes(0, min(raw.size, 2)) != _LEGACY_START or read_pickle(handle) != _LEGACY_MAGIC:
             raise damaged(raw.file, "it is no file of torch.save")
         if read_pickle(handle) != _LEGACY_PROTOCOL:
@@ -178,6 +149,7 @@ def _entry(raw: RawFile, name: str, view: TensorView, offsets: Mapping[str, tupl
     reach = view.offset + 1 + sum((n - 1) * step for n, step in zip(view.shape, view.strides, strict=True))
     if count and (reach * dtype.itemsize > size or count * dtype.itemsize > size or begin + size > raw.size):
         raise damaged(raw.file, f"{name[:100]} is larger than its numbers")
+    check_shape(view.shape, dtype, name)
     begin += view.offset * dtype.itemsize
     if not count or _is_contiguous(view):
         return Entry(name, view.shape, dtype, partial(raw.read_rows, begin, view.shape, dtype))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from deberta_core.limits import check
+
 # torch's storage classes -> the types of their numbers.
 STORAGES = {
     "DoubleStorage": "float64",
@@ -29,7 +31,8 @@ _ORDERED_DICT = "collections OrderedDict"
 _TENSOR = "torch._utils _rebuild_tensor_v2"
 _PARAMETER = "torch._utils _rebuild_parameter"
 _GLOBALS = {_ORDERED_DICT, _TENSOR, _PARAMETER, *(f"torch {storage}" for storage in STORAGES)}
-_INT_LIMIT = 1 << 63
+_SIZE_LIMIT = 1 << 63
+_KEY_LIMIT = 1 << 31  # of numbers as keys; larger ones could be chosen to have one hash
 
 
 class PickleProblem(ValueError):
@@ -102,11 +105,18 @@ class _Machine:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.steps = 0
+
+    def count(self, steps: int) -> None:
+        """Counts operations, and what they copy from the memo, which costs a pickle no bytes."""
+        self.steps += steps
+        check("pickle_steps", self.steps, "its pickle has", PickleProblem)
 
     def pop(self) -> Any:
         return self.stack.pop()
 
     def step(self, name: str, argument: Any) -> None:
+        self.count(1)
         if name in _CONSTANTS:
             self.stack.append(_CONSTANTS[name]())
         elif name in _PUSHES:
@@ -139,6 +149,7 @@ class _Machine:
             raise PickleProblem("its pickle calls what is no function")
         if function.name == _ORDERED_DICT:
             pairs = arguments[0] if arguments else []
+            self.count(len(pairs))
             self.stack.append({_key(key): value for key, value in pairs})
         elif function.name == _TENSOR:
             self.stack.append(_view(*arguments[:4]))
@@ -215,15 +226,15 @@ def _pairs(items: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
 
 def _key(key: Any) -> Any:
     """A dictionary's key; nested tuples could be made that take for ever to hash."""
-    if isinstance(key, str | int):
+    if isinstance(key, str) or (isinstance(key, int) and -_KEY_LIMIT < key < _KEY_LIMIT):
         return key
-    raise PickleProblem("its pickle has a dictionary whose keys are no names")
+    raise PickleProblem("its pickle has a dictionary whose keys are no names or numbers of things")
 
 
 def _storage(identity: Any) -> Storage:
     """What torch's persistent id `("storage", class, key, device, count, ...)` stands for."""
-    kind, storage, key, _, count, *views = identity
-    if any(views):  # of torch before 0.4, a part of another storage
+    kind, storage, key, _, count = identity[:5]
+    if any(identity[5:6]):  # of torch before 0.4, a part of another storage
         raise PickleProblem("its pickle refers to parts of storages, which torch no longer writes")
     if kind != "storage" or not isinstance(storage, _Global) or not isinstance(key, str) or not _is_size(count):
         raise PickleProblem("its pickle refers to data in an unknown way")
@@ -233,13 +244,14 @@ def _storage(identity: Any) -> Storage:
 def _view(storage: Any, offset: Any, shape: Any, strides: Any) -> TensorView:
     if not isinstance(storage, Storage) or not _is_size(offset) or len(shape) != len(strides):
         raise PickleProblem("its pickle holds a tensor that is none")
+    check("dimensions", len(shape), "a tensor of its pickle has", PickleProblem)
     if not all(_is_size(value) for value in (*shape, *strides)):
         raise PickleProblem("its pickle holds a tensor with impossible sizes")
     return TensorView(storage, offset, tuple(shape), tuple(strides))
 
 
 def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _INT_LIMIT
+    return type(value) is int and 0 <= value < _SIZE_LIMIT
 
 
 def write_pickle(tensors: Iterable[tuple[str, tuple[int, ...], str]]) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deberta_core.arguments import row_of, to_path
 from deberta_core.checkpoint.bin_file import read_bin, write_bin
 from deberta_core.checkpoint.h5_file import read_h5, stored_h5, stored_h5_part, write_h5, write_h5_part
 from deberta_core.checkpoint.keras_archive import write_keras_archive
@@ -14,8 +15,9 @@ from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.checkpoint.safetensors_file import read_safetensors, write_safetensors
 from deberta_core.checkpoint.shards import INDEX_SUFFIX, read_shards
 from deberta_core.config import BaseConfig
-from deberta_core.errors import WeightError, one_of
+from deberta_core.errors import WeightError
 from deberta_core.parameters import OLD_PREFIXES, Array, expand
+from deberta_core.transaction import settle
 
 Reader = Callable[[Path, BaseConfig], LazyWeights]
 Writer = Callable[[Path, BaseConfig, str | None, Mapping[str, Array]], None]
@@ -130,9 +132,7 @@ def format_named(name: str) -> Format:
     Raises:
         WeightError: no such format; the message lists them.
     """
-    if name not in FORMATS:
-        raise WeightError(one_of("format", name, list(FORMATS)))
-    return FORMATS[name]
+    return row_of(FORMATS, "format", name, WeightError)
 
 
 def find_weight_file(path: str | Path) -> tuple[Path, Format]:
@@ -144,8 +144,9 @@ def find_weight_file(path: str | Path) -> tuple[Path, Format]:
     Raises:
         WeightError: there is none; the message says what was looked for.
     """
-    path = Path(path)
+    path = to_path("path", path, WeightError)
     names = ", ".join(row.file_name for row in FORMATS.values())
+    settle(path if path.is_dir() else path.parent, WeightError)
     if path.is_dir():
         for row in FORMATS.values():
             for name in (row.file_name, row.index_name):

@@ -19,6 +19,7 @@ from deberta_core.checkpoint.lazy import (
     damaged,
 )
 from deberta_core.errors import WeightError
+from deberta_core.limits import bound, check
 from deberta_core.parameters import Array, Kind
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ _H5_PROBLEMS = (
     *(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError),
     SystemError,
 )
-# Of chunks in filters: gzip makes at most 1032 times as much; below this size it does not matter.
-_MOST_EXPANSION, _SMALL = 1100, 1 << 20
+# Filters that h5py has itself, by number: for any other HDF5 looks for a library to load. Of those that pack, one
+# after the other would multiply.
+_PACKING, _OTHER_FILTERS = {1, 32000}, {2, 3}  # gzip, LZF; shuffle, Fletcher's checksum
+_SMALL = 1 << 20  # bytes: of a chunk, and what may come of nothing stored
 
 Namer = Callable[[str], tuple[str, Kind] | None]
 
@@ -60,8 +63,11 @@ def read_h5_file(file: Path, source: Any, canonical: Namer) -> LazyWeights:
     with ExitStack() as stack:  # closes the file if it is refused
         try:
             handle = stack.enter_context(h5py.File(source, "r"))
-            handle.visititems_links(links.__setitem__)  # an error in a callback would be lost
-            handle.visititems(items.__setitem__)
+            handle.visititems_links(_collect(links))
+            handle.visititems(_collect(items))
+            for found in (links, items):
+                check("h5_objects", len(found), f"{file} has", WeightError)
+                check("name_length", max(map(len, found), default=0), f"a name in {file} has", WeightError)
             for path, link in links.items():
                 if not isinstance(link, h5py.HardLink):
                     raise WeightError(
@@ -77,7 +83,19 @@ def read_h5_file(file: Path, source: Any, canonical: Namer) -> LazyWeights:
         except _H5_PROBLEMS as problem:
             raise damaged(file, problem) from problem
         stack.pop_all()
+    for name, stored in copies.items():
+        check("h5_copies", len(stored), f"{name[:100]} in {file} has", WeightError)
     return LazyWeights(file, {name: compared(file, *_split(found)) for name, found in copies.items()}, handle.close)
+
+
+def _collect(found: dict[str, object]) -> Callable[[str, object], bool | None]:
+    """A callback that collects, and ends at the first that is over a bound: an error in it would be lost."""
+
+    def collect(name: str, what: object) -> bool | None:
+        found[name] = what
+        return len(found) > bound("h5_objects") or len(name) > bound("name_length") or None
+
+    return collect
 
 
 def _split(entries: Sequence[Entry]) -> tuple[Entry, list[Entry]]:
@@ -90,8 +108,19 @@ def _check(file: Path, path: str, item: h5py.Dataset) -> None:
     if item.shape is None or item.dtype.kind not in "biufV" or item.dtype.subdtype or item.dtype.fields:
         raise WeightError(f"{file} holds {path} as {item.dtype}, which is no array of numbers. Delete it there.")
     size, stored = array_bytes(item.shape, item.dtype), item.id.get_storage_size()
-    enough = stored >= size if item.chunks is None else stored * _MOST_EXPANSION >= size or size <= _SMALL
-    if not enough:
+    if item.chunks is None:
+        most = stored
+    else:
+        plist = item.id.get_create_plist()
+        filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+        packing = [code for code in filters if code in _PACKING]
+        if len(packing) > 1 or {*filters} - _PACKING - _OTHER_FILTERS:
+            raise damaged(file, f"{path} is stored with the filters {filters}, of which only one may pack")
+        chunk = array_bytes(item.chunks, item.dtype)
+        if chunk > max(size, _SMALL):
+            raise damaged(file, f"{path} has {size} bytes, in chunks of {chunk}")
+        most = max(_SMALL, stored * (bound("h5_expansion") if packing else 1))
+    if size > most:
         raise damaged(file, f"{path} has {size} bytes by its shape {item.shape}, but {stored} in the file")
 
 

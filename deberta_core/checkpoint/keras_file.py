@@ -15,8 +15,9 @@ from pathlib import Path
 
 from deberta_core.checkpoint.h5_output import new_h5_file
 from deberta_core.checkpoint.h5_safety import read_h5_file
-from deberta_core.checkpoint.lazy import ZIP_PROBLEMS, LazyWeights, damaged
+from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.checkpoint.raw_file import RawFile
+from deberta_core.checkpoint.zip_archive import data_offset, open_zip
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
 from deberta_core.parameters import BIAS, Array, Kind, Parameter, expand
@@ -68,11 +69,12 @@ def read_keras(file: Path, config: BaseConfig) -> LazyWeights:
 
     if not zipfile.is_zipfile(file):
         return read_h5_file(file, file, canonical)
-    part = _Part(RawFile(file))
+    raw = RawFile(file)
     try:
+        part = _Part(raw)
         return read_h5_file(file, part, canonical)
     except BaseException:
-        part.close()
+        raw.close()
         raise
 
 
@@ -129,20 +131,12 @@ class _Part(io.RawIOBase):
     def __init__(self, raw: RawFile) -> None:
         super().__init__()
         self._raw = raw
-        try:
-            with zipfile.ZipFile(raw.file) as archive:
-                info = archive.getinfo(IN_ARCHIVE)
-                header = raw.read_bytes(info.header_offset, 30)
-        except KeyError:
-            raise WeightError(f"{raw.file} is an archive without {IN_ARCHIVE}. Save the model again.") from None
-        except ZIP_PROBLEMS as problem:
-            raise damaged(raw.file, problem) from problem
-        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        self._begin = info.header_offset + 30 + lengths
-        self._size = info.file_size
         self._position = 0
-        if info.compress_type != zipfile.ZIP_STORED or self._begin + self._size > raw.size:
-            raise damaged(raw.file, f"its {IN_ARCHIVE} is compressed or cut off")
+        with open_zip(raw) as archive:
+            if IN_ARCHIVE not in archive.NameToInfo:
+                raise WeightError(f"{raw.file} is an archive without {IN_ARCHIVE}. Save the model again.")
+            info = archive.getinfo(IN_ARCHIVE)
+        self._begin, self._size = data_offset(raw, info), info.file_size
 
     def readable(self) -> bool:
         return True

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,14 +13,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from deberta_core.errors import WeightError
+from deberta_core.errors import MissingName, WeightError, shown
+from deberta_core.limits import check
 from deberta_core.parameters import Array
 
 WHOLE = slice(None)
 # Bytes moved at a time: small enough for memory, large enough that all but word embeddings move in one piece.
 BLOCK = 1 << 26
-# What Python's zip reader raises for damaged archives.
-ZIP_PROBLEMS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, UnicodeError, OverflowError)
 ALIGNMENT = 64  # bytes: where frameworks let their arrays begin, so that they can use what was read as it is
 _TILE = 16  # rows turned at a time: a cache line of float32
 _WORTH_THREADS = 1 << 20  # bytes
@@ -86,6 +83,8 @@ class LazyWeights(Mapping[str, Array]):
 
     def read(self, name: str, rows: slice) -> Array:
         """A slice of the first axis of an array; the others are not read."""
+        if name not in self.entries:
+            raise MissingName(f"{self.file} has no {shown(name)}.")
         entry = self.entries[name]
         if self._closed:
             raise WeightError(f"{self.file} is closed, so {name} cannot be read. Read inside the with block.")
@@ -121,6 +120,13 @@ def array_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     for length in shape:
         size *= int(length)
     return size
+
+
+def check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    """Raises WeightError unless NumPy can hold such an array, as far as memory goes; sizes are ints of 0 or more."""
+    check("dimensions", len(shape), f"{name[:100]} has", WeightError)
+    size = array_bytes(tuple(max(1, length) for length in shape), dtype)  # beside a 0, no length may be absurd either
+    check("array_bytes", size, f"{name[:100]} has", WeightError)
 
 
 def row_slices(shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[slice]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deberta_core.checkpoint.lazy import ALIGNMENT, array_bytes, damaged
-from deberta_core.errors import WeightError
+from deberta_core.errors import WeightError, reason
 from deberta_core.parameters import Array
 
 _LITTLE = np.dtype("<f4")
@@ -34,7 +34,7 @@ class RawFile:
         try:
             self.handle = file.open("rb", buffering=0)
         except OSError as problem:
-            raise WeightError(f"{file} cannot be opened: {problem}.") from problem
+            raise WeightError(f"{file} cannot be opened: {reason(problem)}.").caused_by(problem) from problem
         self.size = os.fstat(self.handle.fileno()).st_size
 
     def __del__(self) -> None:

@@ -10,10 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from deberta_core.checkpoint.lazy import Entry, LazyWeights, array_bytes, blocks, contiguous, damaged, describe
+from deberta_core.checkpoint.lazy import (
+    Entry,
+    LazyWeights,
+    array_bytes,
+    blocks,
+    check_shape,
+    contiguous,
+    damaged,
+    describe,
+)
 from deberta_core.checkpoint.raw_file import RawFile
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError
+from deberta_core.json_shape import parse_json
+from deberta_core.limits import check
 from deberta_core.parameters import Array
 
 # The format's names of the types NumPy (with ml_dtypes for BF16) can hold.
@@ -34,7 +45,6 @@ DTYPES = {
 }
 _CODES = {name: code for code, name in DTYPES.items()}
 _ALIGNMENT = 8  # the header is padded to it, so that the data after it can be mapped
-_HEADER_LIMIT = 100_000_000  # bytes; the format's own rule
 _METADATA = {"format": "pt"}  # transformers refuses a file that does not name the framework of its layout
 
 
@@ -114,27 +124,30 @@ def _entries(raw: RawFile) -> dict[str, Entry]:
     import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16
 
     length = int.from_bytes(raw.read_bytes(0, 8), "little")
-    if length > _HEADER_LIMIT:
-        raise damaged(raw.file, f"its header has {length} bytes")
-    begin, text = 8 + length, raw.read_bytes(8, length)
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_no_name_twice)
+        check("header_bytes", length, "its header has", ValueError)
+        begin, text = 8 + length, raw.read_bytes(8, length)
+        header = parse_json(text, pairs=_no_name_twice)
         if not isinstance(header, dict):
             raise ValueError("its header is no object")
         header.pop("__metadata__", None)
         places = {name: _place(name, row) for name, row in header.items()}
         _fill(places, raw.size - begin)
-    except (ValueError, RecursionError) as problem:
+    except WeightError:
+        raise
+    except ValueError as problem:
         raise damaged(raw.file, problem) from problem
     entries = {}
     for name, (code, shape, start, _) in places.items():
         if code not in DTYPES:
             raise WeightError(
-                f"{raw.file} holds {name} as {code}, which cannot be read. Store it as one of: {', '.join(DTYPES)}."
+                f"{raw.file} holds {name[:100]} as {code[:100]}, which cannot be read. Store it as one of: "
+                f"{', '.join(DTYPES)}."
             )
         dtype = np.dtype(DTYPES[code])
         if array_bytes(shape, dtype) != places[name][3] - start:
             raise damaged(raw.file, f"the shape {shape} of {name} does not fit its bytes")
+        check_shape(shape, dtype, name)
         entries[name] = Entry(name, shape, dtype, partial(raw.read_rows, begin + start, shape, dtype))
     return entries
 
@@ -142,8 +155,9 @@ def _entries(raw: RawFile) -> dict[str, Entry]:
 def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"its header has {next(name for name in names if names.count(name) > 1)} twice")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"its header has {twice[:100]} twice")
     return content
 
 
@@ -154,6 +168,7 @@ def _place(name: str, row: Any) -> tuple[str, tuple[int, ...], int, int]:
     shape, offsets = row["shape"], row["data_offsets"]
     if not isinstance(row["dtype"], str) or not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         raise ValueError(f"dtype, shape or data_offsets of {name} are not of their types")
+    check("dimensions", len(shape), f"{name[:100]} has", ValueError)
     return row["dtype"], tuple(shape), offsets[0], offsets[1]
 
 

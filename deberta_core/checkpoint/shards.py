@@ -6,14 +6,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from deberta_core.checkpoint.lazy import LazyWeights, array_bytes, damaged, describe
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, WeightError, name_list
-from deberta_core.files import read_json, write_text
+from deberta_core.errors import InputError, MissingName, WeightError, name_list, shown
+from deberta_core.files import write_text
 from deberta_core.parameters import Array
+from deberta_core.shard_names import shard_names
 
 INDEX_SUFFIX = ".index.json"
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -31,7 +32,7 @@ def shard_size(size: int | str) -> int:
     match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
     count = int(float(match[1]) * _UNITS[match[2].upper()]) if match else size
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise InputError(f"max_shard_size={size!r} is no size. Give a number of bytes, or a text such as 5GB or 200MB.")
+        raise InputError(f"max_shard_size={shown(size)} is no size. Give a number of bytes, or a text such as 200MB.")
     return count
 
 
@@ -67,18 +68,24 @@ def write_index(file: Path, stored: Mapping[str, str], size: int) -> None:
     write_text(file, json.dumps(content, indent=2) + "\n")
 
 
+def listed_shards(index: Path, file_name: str) -> set[str]:
+    """The names in an index that `shard_name` gives; none where it cannot be read."""
+    stem, _, suffix = file_name.rpartition(".")
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return {name for name in names if re.fullmatch(rf"{stem}-\d{{5}}-of-\d{{5}}\.{suffix}", name)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()
+
+
 def shard_files(index: Path) -> list[Path]:
     """The files an index names, which lie beside it.
 
     Raises:
         WeightError: the index is damaged, names a place outside its folder, or a file that is not there.
     """
-    content = read_json(index, WeightError, "An index has a weight_map of parameters to files.")
-    mapping = content.get("weight_map")
-    if not isinstance(mapping, dict) or not mapping or not all(isinstance(value, str) for value in mapping.values()):
-        raise WeightError(f"{index} has no weight_map of parameters to files. Copy or download it again.")
-    names = sorted(set(mapping.values()))
-    outside = [name for name in names if not _is_plain(name) or _leads_outside(index.parent / name)]
+    names = shard_names(index, WeightError)
+    outside = [name for name in names if leads_outside(index.parent, name)]
     if outside:
         raise WeightError(f"{index} names files outside its folder: {name_list(outside)}. Do not use this checkpoint.")
     absent = [name for name in names if not (index.parent / name).is_file()]
@@ -114,7 +121,7 @@ class Part(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._names:
-            raise KeyError(name)
+            raise MissingName(f"{shown(name)} is not in this part.")
         return self._weights[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -129,16 +136,9 @@ def part(weights: Mapping[str, Array], names: list[str]) -> Mapping[str, Array]:
     return weights.select({name: name for name in names}) if isinstance(weights, LazyWeights) else Part(weights, names)
 
 
-def _is_plain(name: str) -> bool:
-    return PurePath(name).name == name and "\\" not in name and "\0" not in name and name not in ("", ".", "..")
-
-
-def _leads_outside(file: Path) -> bool:
-    """Whether a link leads out of the folder; the links of a download cache stay inside its own folder."""
-    return file.is_symlink() and not file.resolve().is_relative_to(_cache_root(file.parent))
-
-
-def _cache_root(folder: Path) -> Path:
-    """The folder itself, or the one of the repository where it is a snapshot in Hugging Face's cache."""
-    resolved = folder.resolve()
-    return resolved.parents[1] if resolved.parent.name == "snapshots" else resolved
+def leads_outside(folder: Path, name: str) -> bool:
+    """Whether a link leads out of a folder; those of a snapshot in Hugging Face's cache may lead to its `blobs`."""
+    root = folder.resolve()
+    allowed = [root, root.parents[1] / "blobs"] if root.parent.name == "snapshots" else [root]
+    place = (folder / name).resolve()
+    return not any(place.is_relative_to(one) for one in allowed)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deberta_core.errors import InputError, name_list
-from deberta_core.tensors import to_list
+from deberta_core.arguments import columns_of
+from deberta_core.errors import InputError, name_list, shown
 
 Columns = dict[str, list[Any]]
 # Names that data sets give to what the models call `labels`.
@@ -22,21 +22,16 @@ def collect_columns(features: Sequence[Mapping[str, Any]]) -> Columns:
     Raises:
         InputError: there are no examples, they hold different entries, labels twice, or no `input_ids`.
     """
-    if not features:
+    given = columns_of(features, "features")
+    columns = {LABEL_NAMES.get(name, name): column for name, column in given.items()}
+    if not columns:
         raise InputError("features is empty. Give a list of at least one example.")
-    first = set(features[0])
-    for place, feature in enumerate(features):
-        if different := first ^ set(feature):
-            raise InputError(
-                f"features[{place}] and features[0] do not hold the same entries: only one of them has "
-                f"{name_list(different)}. Tokenize all examples with the same options."
-            )
-    columns = {LABEL_NAMES.get(name, name): [to_list(feature[name]) for feature in features] for name in features[0]}
-    if len(columns) < len(features[0]):
-        given = name_list(name for name in features[0] if LABEL_NAMES.get(name, name) == "labels")
-        raise InputError(f"The examples have labels under several names: {given}. Keep one of them.")
+    if len(columns) < len(given):
+        labels = name_list(name for name in given if LABEL_NAMES.get(name, name) == "labels")
+        raise InputError(f"The examples have labels under several names: {labels}. Keep one of them.")
     if "input_ids" not in columns:
-        raise InputError(f"The examples have no input_ids, but: {name_list(columns)}. Give tokenized examples.")
+        others = name_list(map(str, columns))
+        raise InputError(f"The examples have no input_ids, but: {others}. Give tokenized examples.")
     return columns
 
 
@@ -48,7 +43,7 @@ def check_rows(name: str, rows: Sequence[Any], ids: Sequence[Sequence[int]], men
     """
     for place, (row, tokens) in enumerate(zip(rows, ids, strict=True)):
         if not isinstance(row, list) or len(row) != len(tokens):
-            found = f"{len(row)} entries" if isinstance(row, list) else repr(row)
+            found = f"{len(row)} entries" if isinstance(row, list) else shown(row, 60)
             raise InputError(f"{name} of example {place} has {found} for {len(tokens)} tokens. {mend}")
 
 
@@ -63,5 +58,5 @@ def to_array(name: str, rows: Sequence[Any], mend: str) -> NDArray[Any]:
     except ValueError:
         raise InputError(f"{name} has rows of different shapes, which make no array. {mend}") from None
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{name} holds {rows[0]!r:.60}, which is no number. {mend}")
+        raise InputError(f"{name} holds {shown(rows[0], 60)}, which is no number. {mend}")
     return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from deberta_core.arguments import ids_of
 from deberta_core.collation.columns import Columns, check_rows, collect_columns, to_array
 from deberta_core.errors import InputError
 from deberta_core.inputs import IGNORED_LABEL
@@ -67,7 +68,7 @@ class DataCollatorWithPadding:
             columns: one row, or one number, per example.
             fill: what other columns with an entry per token, such as labels, have at padding.
         """
-        lengths = [len(row) for row in columns["input_ids"]]
+        lengths = [len(ids_of(row, f"input_ids[{place}]")) for place, row in enumerate(columns["input_ids"])]
         limit = self.max_length or self.tokenizer.model_max_length
         if self.padding == "max_length" and max(lengths) > limit:
             raise InputError(

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deberta_core.errors import MissingName
+
 Array = npt.NDArray[Any]
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -25,6 +27,8 @@ class Scope:
         return Scope(self._params, f"{self._prefix}{name}.")
 
     def __getitem__(self, name: str) -> Array:
+        if name not in self:
+            raise MissingName(f"The parameters have no {self._prefix}{name}. Give those of this configuration.")
         return self._params[self._prefix + name]
 
     def __contains__(self, name: str) -> bool:

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, name_list
-from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels, fold_choices
+from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels, fold_choices, named_arrays
 from deberta_core.reference.arrays import Array, Scope
 from deberta_core.reference.embeddings import embeddings
 from deberta_core.reference.encoder import encoder
@@ -43,15 +42,10 @@ def forward(
 
     Raises:
         InputError: an unknown task, or inputs and labels that break their rules.
-        KeyError: a parameter is missing.
+        MissingName: a parameter is missing.
     """
     spec = task_spec(task)
-    unknown = set(inputs) - {*INPUT_NAMES, *spec.labels}
-    if unknown:
-        raise InputError(
-            f"inputs hold {name_list(unknown)}, which is not one of {', '.join((*INPUT_NAMES, *spec.labels))}."
-        )
-    arrays = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
+    arrays = named_arrays(inputs, (*INPUT_NAMES, *spec.labels))
     choices = 1
     if spec.folds_choices:
         folded, choices = fold_choices([arrays.get(name) for name in INPUT_NAMES])

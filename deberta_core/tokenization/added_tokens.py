@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
-from deberta_core.errors import TokenizationError
+from deberta_core.errors import TokenizationError, shown
 
 # The named special tokens, in the order in which missing ones are appended to the vocabulary.
 SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -35,7 +35,11 @@ class AddedToken:
 
     def __post_init__(self) -> None:
         if not isinstance(self.content, str) or not self.content:
-            raise TokenizationError(f"content={self.content!r} is no token. An added token is a non-empty str.")
+            raise TokenizationError(f"content={shown(self.content)} is no token. An added token is a non-empty str.")
+        try:
+            self.content.encode()
+        except UnicodeEncodeError:
+            raise TokenizationError(f"content={shown(self.content)} is no token: it is no valid Unicode.") from None
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)
 
@@ -53,7 +57,9 @@ class AddedToken:
             return cls(value, special=True)
         fields = {name: part for name, part in value.items() if name != "__type"} if isinstance(value, Mapping) else {}
         if "content" not in fields or fields.keys() - {field.name for field in dataclass_fields(cls)}:
-            raise TokenizationError(f"{source} holds {value!r}, which is no token. Use a str, or a dict with content.")
+            raise TokenizationError(
+                f"{source} holds {shown(value)}, which is no token. Use a str, or a dict with content."
+            )
         return cls(**fields)
 
     def as_special(self) -> AddedToken:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
-from deberta_core.errors import InputError
+import numpy as np
+
+from deberta_core.errors import InputError, MissingName, shown
 from deberta_core.tokenization.lengths import Window
 from deberta_core.tokenization.subwords import Aligned, Span
 
@@ -61,10 +63,10 @@ class BatchEncoding(dict[str, Any]):
     _origin: Origin | None = None  # set by what makes the encoding
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"The encoding has no {name!r}. It holds: {', '.join(self)}.") from None
+        return self[name]
+
+    def __missing__(self, name: object) -> NoReturn:
+        raise MissingName(f"The encoding has no {shown(name)}. It holds: {', '.join(self)}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return BatchEncoding, (dict(self),)
@@ -124,6 +126,8 @@ class BatchEncoding(dict[str, Any]):
         """
         row, char = (0, row_or_char) if char is None else (row_or_char, char)
         aligned = self._aligned_texts(row)
+        if not isinstance(char, int | np.integer):
+            raise InputError(f"char={shown(char)} is no character's place. Give an int.")
         if sequence_index < len(aligned) and aligned[sequence_index].words is not None:
             raise InputError("char_to_token counts characters of a text, but the text was pre-split. Use word_ids.")
         for token, place in enumerate(self._row(row).places()):
@@ -150,8 +154,8 @@ class BatchEncoding(dict[str, Any]):
 
 
 def _item(values: list[Any], index: int, name: str) -> Any:
-    if not -len(values) <= index < len(values):
-        raise InputError(f"{name}={index} is out of range: there are {len(values)}.")
+    if not isinstance(index, int | np.integer) or not -len(values) <= index < len(values):
+        raise InputError(f"{name}={shown(index)} is out of range: there are {len(values)}. Give an int.")
     return values[index]
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import TokenizationError
-from deberta_core.files import read_json, write_text
-from deberta_core.tokenization.tokenizers_model import TokenizersModel
+from deberta_core.files import read_content, read_json, write_text
+from deberta_core.tokenization.json_shapes import VOCABULARY
+from deberta_core.tokenization.tokenizers_model import TokenizersModel, library_errors
 from deberta_core.tokenization.training import training_texts
 
 VOCABULARY_FILE = "vocab.json"
@@ -74,12 +75,10 @@ def read_byte_level(vocab_file: Path, merges_file: Path) -> Any:
     Raises:
         TokenizationError: a file is missing or broken, or one does not belong to the other.
     """
-    vocab = read_json(vocab_file, TokenizationError, _HINT)
-    if wrong := [token for token, index in vocab.items() if type(index) is not int or index < 0]:
-        raise TokenizationError(f"{vocab_file} gives {wrong[0]!r} the id {vocab[wrong[0]]!r}. Ids are 0, 1, 2, ...")
+    vocab = read_json(vocab_file, TokenizationError, _HINT, VOCABULARY)
     try:
-        lines = merges_file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as problem:
+        lines = read_content(merges_file, TokenizationError, "Copy it again.").decode().split("\n")
+    except UnicodeDecodeError as problem:
         raise TokenizationError(f"{merges_file} cannot be read: {problem}. Copy it again.") from None
     merges: list[tuple[str, str]] = []
     for number, line in enumerate(lines, 1):
@@ -138,7 +137,8 @@ def _pipeline(vocab: dict[str, int], merges: list[tuple[str, str]], add_prefix_s
     from tokenizers import Tokenizer as Pipeline
     from tokenizers import decoders, models, pre_tokenizers
 
-    pipeline = Pipeline(models.BPE(vocab, merges))
+    with library_errors("The vocabulary is refused by the tokenizers library", "Copy its files again."):
+        pipeline = Pipeline(models.BPE(vocab, merges))
     pipeline.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     pipeline.decoder = decoders.ByteLevel()
     return pipeline

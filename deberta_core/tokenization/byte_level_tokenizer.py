@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
+from deberta_core.arguments import to_path, tokens_of
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.tokenization.added_tokens import AddedToken
 from deberta_core.tokenization.byte_level_model import (
@@ -18,6 +19,7 @@ from deberta_core.tokenization.byte_level_model import (
 )
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.folder import Layout
+from deberta_core.tokenization.lengths import check_choice
 from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool
 from deberta_core.tokenization.tokenizer import Tokenizer
 from deberta_core.tokenization.tokenizer_json import TokenizerFile
@@ -72,9 +74,9 @@ class DebertaTokenizer(Tokenizer):
         **options: Unpack[TokenizerOptions],
     ) -> None:
         if vocab_file is not None and merges_file is not None:
-            pipeline = read_byte_level(Path(vocab_file), Path(merges_file))
+            pipeline = read_byte_level(to_path("vocab_file", vocab_file), to_path("merges_file", merges_file))
         elif tokenizer_file is not None:
-            pipeline = _described(Path(tokenizer_file), type(self).__name__)
+            pipeline = _described(to_path("tokenizer_file", tokenizer_file), type(self).__name__)
         else:
             raise InputError("Files are missing. Give vocab_file and merges_file, or tokenizer_file.")
         self._set_up(pipeline, errors, add_prefix_space, options)
@@ -105,7 +107,7 @@ class DebertaTokenizer(Tokenizer):
         """Joins tokens to the text they stand for; added tokens stay as they are."""
         values, added = byte_characters(), self._vocabulary.ids
         content = bytearray()
-        for token in tokens:
+        for token in tokens_of(tokens, "tokens"):
             try:
                 content += token.encode("utf-8") if token in added else bytes(map(values.__getitem__, token))
             except KeyError:  # a token of the caller's, with characters that stand for no byte
@@ -113,8 +115,7 @@ class DebertaTokenizer(Tokenizer):
         return content.decode("utf-8", errors=self.errors)
 
     def _set_up(self, pipeline: Any, errors: str, add_prefix_space: bool | None, options: Mapping[str, Any]) -> None:
-        if errors not in _ERRORS:
-            raise InputError(f"errors={errors!r} is unknown. Use one of: {', '.join(_ERRORS)}.")
+        check_choice("errors", errors, _ERRORS)
         if add_prefix_space is not None:
             check_bool("add_prefix_space", add_prefix_space)
         model = ByteLevelModel(pipeline, add_prefix_space)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deberta_core.errors import TokenizationError, name_list
+from deberta_core.errors import TokenizationError, name_list, reason
 from deberta_core.hub import Wanted, local_folder
 from deberta_core.tokenization.settings import SETTINGS_FILES, Settings, read_settings
 from deberta_core.tokenization.subwords import SubwordModel
@@ -81,7 +81,10 @@ def _find_files(folder: Path, layout: Layout, owner: str) -> dict[str, Path]:
         raise TokenizationError(
             f"{folder} is not a folder. {owner}.from_pretrained reads one that holds {', '.join(wanted)}."
         )
-    present = {file.name for file in folder.iterdir()}
+    try:
+        present = {file.name for file in folder.iterdir()}
+    except OSError as problem:
+        raise TokenizationError(f"{folder} cannot be read: {reason(problem)}.").caused_by(problem) from None
     missing = [file for file in wanted if file not in present]
     described = TOKENIZER_FILE in present
     if foreign := [file for file in layout.foreign if file in present]:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from deberta_core.errors import DebertaWarning, InputError, one_of
+from deberta_core.errors import DebertaWarning, InputError, one_of, shown
+from deberta_core.limits import check
 
 NO_LIMIT = int(1e30)  # written as model_max_length by published tokenizers that set no limit
 PADDING = {False: "do_not_pad", True: "longest"}
@@ -67,12 +68,15 @@ def length_rule(
     check_choice("padding_side", side, SIDES)
     for name, value in (("max_length", max_length), ("pad_to_multiple_of", multiple)):
         if value is not None and (not _is_int(value) or value < 1):
-            raise InputError(f"{name}={value!r} is not a positive int. Give a number of tokens, or None.")
+            raise InputError(f"{name}={shown(value)} is not a positive int. Give a number of tokens, or None.")
+    check("padded_length", multiple or 0, "pad_to_multiple_of is", InputError)
     if stride is not None and (not _is_int(stride) or stride < 0):
-        raise InputError(f"stride={stride!r} is not an int of 0 or more. Give the number of tokens windows share.")
+        raise InputError(f"stride={shown(stride)} is not an int of 0 or more. Give the number of tokens windows share.")
     if max_length is None and (pad == "max_length" or cut != "do_not_truncate"):
         if defaults.model_max_length < NO_LIMIT:
             max_length = defaults.model_max_length
+            if pad == "max_length":  # who gives a max_length knows it
+                check("padded_length", max_length, "model_max_length, which padding goes up to, is", InputError)
         else:
             warnings.warn(
                 f"padding={padding!r}, truncation={truncation!r} without a length: the tokenizer's model_max_length is "
@@ -91,7 +95,7 @@ def length_rule(
 
 def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raises InputError, listing the valid values, unless `value` is one of them."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise InputError(one_of(name, value, allowed))
 
 
@@ -146,6 +150,7 @@ def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, Any]) -> 
     longest = max(map(len, columns["input_ids"]), default=0)
     length = rule.max_length if rule.padding == "max_length" and rule.max_length else longest
     length = -(-length // rule.multiple) * rule.multiple if rule.multiple else length
+    check("padded_batch", length * len(columns["input_ids"]), "The padded batch has", InputError)
     padded = dict(columns)
     for name in columns.keys() & fill.keys():
         value = fill[name]
@@ -164,7 +169,7 @@ def _is_int(value: object) -> bool:
 def _choice(name: str, value: Any, shorthand: Mapping[Any, str], allowed: tuple[str, ...]) -> str:
     if isinstance(value, bool) or value is None:
         value = shorthand.get(value, value)
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise InputError(one_of(name, value, ("False", "True", *allowed)))
     return str(value)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from deberta_core.errors import InputError, one_of
+from deberta_core.errors import InputError, one_of, shown
 from deberta_core.tokenization.added_tokens import AddedToken
 from deberta_core.tokenization.lengths import NO_LIMIT, SIDES, check_choice
 
@@ -69,13 +70,19 @@ def checked_options(options: Mapping[str, Any], own: Sequence[str], defaults: Ma
         check_choice(side, settings[side], SIDES)
     check_bool("clean_up_tokenization_spaces", settings["clean_up_tokenization_spaces"])
     limit = settings["model_max_length"]
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1 or limit % 1:
-        raise InputError(f"model_max_length={limit!r} is not a positive int. Give a number of tokens.")
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 1 <= limit < math.inf or limit % 1:
+        raise InputError(f"model_max_length={shown(limit)} is not a positive int. Give a number of tokens.")
     settings["model_max_length"] = int(limit)
+    additional, decoder = settings["additional_special_tokens"], settings["added_tokens_decoder"]
+    if isinstance(additional, str) or not isinstance(additional, Sequence | None):
+        raise InputError(f"additional_special_tokens={shown(additional)} is no list. Give a list of tokens.")
+    is_map = isinstance(decoder, Mapping)
+    if not is_map or not all(type(key) is int and isinstance(token, AddedToken) for key, token in decoder.items()):
+        raise InputError(f"added_tokens_decoder={shown(decoder)} is not allowed. Give a mapping of int to AddedToken.")
     return settings
 
 
 def check_bool(name: str, value: object) -> None:
     """Raises InputError unless `value` is True or False."""
     if not isinstance(value, bool):
-        raise InputError(f"{name}={value!r} is not a bool. Use True or False.")
+        raise InputError(f"{name}={shown(value)} is not a bool. Use True or False.")

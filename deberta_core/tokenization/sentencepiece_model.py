@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from deberta_core.errors import InputError, TokenizationError
-from deberta_core.files import atomic_file
+from deberta_core.errors import InputError, TokenizationError, shown
+from deberta_core.files import read_content
+from deberta_core.limits import check
+from deberta_core.tokenization.charsmap import longest_replacement
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.protobuf import fields
 from deberta_core.tokenization.subwords import Aligned, Span
@@ -18,6 +21,7 @@ SPACE = "▁"
 # Field numbers of SentencePiece's `sentencepiece_model.proto`.
 _NORMALIZER_SPEC = 3  # of ModelProto
 _CHARSMAP = 2  # of NormalizerSpec
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 # In characters: below, starting threads (0.3 to 0.5 ms) takes longer than they save; measured with two cores.
 _WORTH_THREADS = 8192
 
@@ -43,17 +47,19 @@ class SentencePieceModel:
         self.processor = _make_processor(serialized, arguments, source)
         self.vocab_size = int(self.processor.vocab_size())
         self.unknown_id: int | None = int(self.processor.unk_id())
+        try:
+            _check_content(serialized, self.processor)
+        except (
+            ValueError,
+            IndexError,
+        ) as problem:  # a piece that is no UTF-8 is the first, a message that ends the second
+            raise TokenizationError(f"{source} is no SentencePiece model: {problem}. Copy it again.") from None
         self.is_random = bool(arguments.get("enable_sampling"))
 
     @classmethod
     def from_file(cls, file: Path, arguments: dict[str, Any]) -> SentencePieceModel:
         """Reads an spm.model; raises as the constructor does, and TokenizationError if there is no such file."""
-        try:
-            content = file.read_bytes()
-        except OSError as problem:
-            raise TokenizationError(
-                f"{file} cannot be read: {problem.strerror}. Give the path of an {VOCABULARY_FILE}."
-            ) from None
+        content = read_content(file, TokenizationError, f"Give the path of an {VOCABULARY_FILE}.")
         return cls(content, arguments, str(file))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -102,9 +108,7 @@ class SentencePieceModel:
         The description is approximate: the `tokenizers` library applies the map of characters to grapheme clusters,
         SentencePiece to the longest match at each character, and it knows a literal "▁" as no space.
         """
-        spec = dict(fields(self.serialized)).get(_NORMALIZER_SPEC)
-        charsmap = dict(fields(spec)).get(_CHARSMAP) if isinstance(spec, bytes) else None
-        charsmap = charsmap if isinstance(charsmap, bytes) else b""
+        charsmap = _charsmap(self.serialized)
         normalizers: list[dict[str, Any]] = [
             *([{"type": "Lowercase"}] if cut.lower else []),
             *([{"type": "Precompiled", "precompiled_charsmap": b64encode(charsmap).decode()}] if charsmap else []),
@@ -136,8 +140,7 @@ class SentencePieceModel:
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes spm.model."""
         file = folder / f"{prefix}{VOCABULARY_FILE}"
-        with atomic_file(file) as temporary:
-            temporary.write_bytes(self.serialized)
+        file.write_bytes(self.serialized)
         return (file,)
 
     @cached_property
@@ -182,6 +185,22 @@ class SentencePieceModel:
         return spans
 
 
+def _charsmap(serialized: bytes) -> bytes:
+    spec = dict(fields(serialized)).get(_NORMALIZER_SPEC)
+    charsmap = dict(fields(spec)).get(_CHARSMAP) if isinstance(spec, bytes) else None
+    return charsmap if isinstance(charsmap, bytes) else b""
+
+
+def _check_content(serialized: bytes, processor: Any) -> None:
+    """Raises ValueError or IndexError for content that SentencePiece takes, and fails on later."""
+    pieces = processor.id_to_piece(list(range(processor.vocab_size())))
+    for index, piece in enumerate(pieces):
+        if processor.is_byte(index) and not _BYTE.fullmatch(piece):
+            raise ValueError(f"piece {index} is {shown(piece)}, which is no byte")
+    if charsmap := _charsmap(serialized):
+        check("text_growth", longest_replacement(charsmap), "it makes a character up to", ValueError)
+
+
 def _shape(piece: str) -> tuple[int, int]:
     return len(piece), len(piece) - len(piece.lstrip(SPACE))
 
@@ -215,7 +234,7 @@ def _make_processor(model: bytes, arguments: dict[str, Any], source: str) -> Any
         processor = SentencePieceProcessor(model_proto=model, **arguments)
         processor.encode("")
     except (TypeError, ValueError) as problem:
-        raise InputError(f"sp_model_kwargs={arguments!r} is refused by SentencePiece: {problem}") from None
+        raise InputError(f"sp_model_kwargs={shown(arguments)} is refused by SentencePiece: {problem}") from None
     except RuntimeError:
         processor = None
     if not model or processor is None:

@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
+from deberta_core.arguments import to_path, tokens_of
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.tokenization.cutting import CutOptions, split_at_punctuation
 from deberta_core.tokenization.folder import Layout
+from deberta_core.tokenization.json_shapes import SENTENCEPIECE_OPTIONS
 from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool, checked_options
 from deberta_core.tokenization.sentencepiece_model import SPACE, VOCABULARY_FILE, SentencePieceModel
 from deberta_core.tokenization.subwords import SubwordModel
@@ -121,7 +123,7 @@ class DebertaV2Tokenizer(Tokenizer):
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Joins tokens to the text they stand for; special tokens stay as they are, after a space."""
-        special = set(self.all_special_tokens)
+        tokens, special = tokens_of(tokens, "tokens"), set(self.all_special_tokens)
         text, pieces, after_special = "", [], False
         for token in tokens:
             if token not in special:
@@ -137,17 +139,21 @@ class DebertaV2Tokenizer(Tokenizer):
     ) -> None:
         check_bool("do_lower_case", lower)
         check_bool("split_by_punct", split)
+        if found := SENTENCEPIECE_OPTIONS({} if arguments is None else arguments):
+            raise InputError(
+                f"{found.inside('.sp_model_kwargs').describe('the arguments')}. Change it or leave it out."
+            )
         self._lower, self._split, self.sp_model_kwargs = lower, split, dict(arguments or {})
         cut = CutOptions(lower, split)
         model: SubwordModel
         if isinstance(vocab_file, bytes):
             model = SentencePieceModel(vocab_file, self.sp_model_kwargs, "vocab_file")
         elif vocab_file is not None:
-            model = SentencePieceModel.from_file(Path(vocab_file), self.sp_model_kwargs)
+            model = SentencePieceModel.from_file(to_path("vocab_file", vocab_file), self.sp_model_kwargs)
         elif tokenizer_file is not None:
             if self.sp_model_kwargs:
                 raise InputError(f"sp_model_kwargs={self.sp_model_kwargs!r} needs {VOCABULARY_FILE}. Leave it out.")
-            file = TokenizerFile(Path(tokenizer_file), self.layout.model_kind, type(self).__name__)
+            file = TokenizerFile(to_path("tokenizer_file", tokenizer_file), self.layout.model_kind, type(self).__name__)
             model, cut = _described(file, cut), CutOptions()
         else:
             raise InputError("vocab_file and tokenizer_file are both None. Give the path of one of them.")

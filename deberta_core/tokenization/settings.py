@@ -10,13 +10,16 @@ from typing import Any
 
 from deberta_core.errors import TokenizationError
 from deberta_core.files import read_json, write_text
+from deberta_core.json_shape import Shape
 from deberta_core.tokenization.added_tokens import SPECIAL_NAMES, AddedToken
+from deberta_core.tokenization.json_shapes import ADDED_TOKENS, SPECIAL_TOKENS, TOKENIZER_CONFIG
 from deberta_core.tokenization.vocabulary import Vocabulary
 
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
 ADDED_FILE = "added_tokens.json"
-SETTINGS_FILES = (CONFIG_FILE, SPECIAL_FILE, ADDED_FILE)
+_SHAPES = {CONFIG_FILE: TOKENIZER_CONFIG, SPECIAL_FILE: SPECIAL_TOKENS, ADDED_FILE: ADDED_TOKENS}
+SETTINGS_FILES = tuple(_SHAPES)
 TOKEN_OPTIONS = (*SPECIAL_NAMES, "additional_special_tokens")
 # Entries that say where a tokenizer was read from, or that other files and arguments stand for.
 NOT_KEPT = {
@@ -60,7 +63,7 @@ def read_settings(
     Raises:
         TokenizationError: a file is broken, two contradict each other, or the folder is another class's.
     """
-    config, special_map, added = (_read(folder / file) for file in SETTINGS_FILES)
+    config, special_map, added = (_read(folder / file, shape) for file, shape in _SHAPES.items())
     found = config.get("tokenizer_class") or tokenizer_class
     if str(found).removesuffix("Fast") not in (tokenizer_class, *ANY_CLASS):
         raise TokenizationError(f"{folder} holds a {found}, not a {tokenizer_class}. Load it with that class.")
@@ -71,15 +74,13 @@ def read_settings(
     roles = {name: _role(config[name], name, CONFIG_FILE) for name in TOKEN_OPTIONS if name in config}
     if "added_tokens_decoder" in config:
         decoder = config["added_tokens_decoder"]
-        if not isinstance(decoder, dict):
-            raise TokenizationError(f"added_tokens_decoder={decoder!r:.60} in {CONFIG_FILE} is not an object. {_HINT}")
-        tokens = {_index(key): AddedToken.from_json(value, CONFIG_FILE) for key, value in decoder.items()}
+        tokens = {int(key): AddedToken.from_json(value, CONFIG_FILE) for key, value in decoder.items()}
     else:
         older = roles.get("additional_special_tokens") or []
         roles |= {name: _role(special_map[name], name, SPECIAL_FILE) for name in TOKEN_OPTIONS if name in special_map}
         roles["additional_special_tokens"] = [*older, *(roles.get("additional_special_tokens") or ())]
         special = {str(token) for role in roles.values() for token in (role if isinstance(role, list) else [role])}
-        tokens = {_index(index): AddedToken(text, special=text in special) for text, index in added.items()}
+        tokens = {index: AddedToken(text, special=text in special) for text, index in added.items()}
         tokens |= {index: token for index, token in described.items() if str(tokens.get(index, token)) == str(token)}
     _check_agreement(tokens, described)
     if "added_tokens_decoder" in config or described:
@@ -105,8 +106,8 @@ def write_settings(folder: Path, config: Mapping[str, Any], vocabulary: Vocabula
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
-    return read_json(file, TokenizationError, _HINT) if file.exists() else {}
+def _read(file: Path, shape: Shape) -> dict[str, Any]:
+    return read_json(file, TokenizationError, _HINT, shape) if file.exists() else {}
 
 
 def _role(value: Any, name: str, source: str) -> Any:
@@ -131,13 +132,6 @@ def _flagged(role: Any, known: Mapping[str, AddedToken]) -> Any:
     if isinstance(role, list):
         return [_flagged(part, known) for part in role]
     return known.get(str(role), role)
-
-
-def _index(key: object) -> int:
-    try:
-        return int(str(key))
-    except ValueError:
-        raise TokenizationError(f"{key!r} is not an id. Ids of added tokens are whole numbers.") from None
 
 
 def _each(role: AddedToken | list[AddedToken] | None, convert: Any) -> Any:

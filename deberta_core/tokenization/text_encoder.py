@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deberta_core.errors import InputError, TokenizationError
+from deberta_core.arguments import check_text, columns_of, items_of
+from deberta_core.errors import InputError, name_list, shown
 from deberta_core.tensors import to_list, to_tensor
 from deberta_core.tokenization.alignment import align
 from deberta_core.tokenization.batch_encoding import BatchEncoding, Origin, Row
@@ -80,13 +81,16 @@ class TextEncoder:
     ) -> BatchEncoding:
         """Brings encoded rows to one length; see `Tokenizer.pad`."""
         if not isinstance(encoded, Mapping):
-            encoded = {name: [row[name] for row in encoded] for name in (encoded[0] if encoded else ())}
-        columns = {name: [to_list(row) for row in to_list(rows)] for name, rows in encoded.items()}
-        if "input_ids" not in columns:
-            raise InputError(f"input_ids is missing; the entries are: {', '.join(columns) or 'none'}. Add it.")
+            encoded = columns_of(encoded, "encoded_inputs")
+        if "input_ids" not in encoded:
+            entries = name_list(map(str, encoded)) or "none"
+            raise InputError(f"input_ids is missing; the entries are: {entries}. Add it.")
+        columns = {name: [to_list(part) for part in items_of(rows, name, "rows")] for name, rows in encoded.items()}
         is_batch = not columns["input_ids"] or isinstance(columns["input_ids"][0], list)
         if not is_batch:
             columns = {name: [rows] for name, rows in columns.items()}
+        for name in columns.keys() & self._fill():
+            columns[name] = [items_of(row, name, "rows of numbers") for row in columns[name]]
         columns.setdefault("attention_mask", [[1] * len(row) for row in columns["input_ids"]])
         return _encoding(pad_columns(columns, rule, self._fill()), is_batch, tensors)
 
@@ -192,25 +196,6 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
     return Texts(first, [check(row, f"text_pair[{place}]") for place, row in enumerate(text_pair)], is_batch=True)
 
 
-def check_text(value: Any, name: str) -> str:
-    """Gives a text back.
-
-    Raises:
-        InputError: it is not a str.
-        TokenizationError: it is not valid Unicode.
-    """
-    if not isinstance(value, str):
-        raise InputError(f"{name} is {value!r:.60}, of type {type(value).__name__}. A text must be a str.")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as problem:
-        raise TokenizationError(
-            f"{name} holds the lone surrogate {value[problem.start]!r} at character {problem.start}, which is no "
-            f"Unicode character. Decode its bytes with errors='replace', or remove it."
-        ) from None
-    return value
-
-
 def around(first: list[Any], second: list[Any] | None, cls: Any, sep: Any) -> list[Any]:
     """Makes a row of one or two texts, with one entry before the first and one after each."""
     return [cls, *first, sep] if second is None else [cls, *first, sep, *second, sep]
@@ -230,8 +215,8 @@ def _check_words(value: Any, name: str) -> list[str]:
     value = _plain(value)
     if not isinstance(value, list | tuple):
         raise InputError(
-            f"{name} is {value!r:.60}, of type {type(value).__name__}. With is_split_into_words=True a text must be a "
-            f"list of words."
+            f"{name} is {shown(value, 60)}, of type {type(value).__name__}. With is_split_into_words=True a text must "
+            f"be a list of words."
         )
     return [check_text(word, f"{name}[{place}]") for place, word in enumerate(value)]
 

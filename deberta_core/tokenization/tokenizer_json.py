@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import TokenizationError
 from deberta_core.files import read_json, write_text
+from deberta_core.limits import check
 from deberta_core.tokenization.added_tokens import AddedToken
+from deberta_core.tokenization.charsmap import longest_replacement
+from deberta_core.tokenization.json_shapes import PARTS, TOKENIZER
+from deberta_core.tokenization.tokenizers_model import library_errors
 from deberta_core.tokenization.vocabulary import Vocabulary
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -30,30 +35,26 @@ class TokenizerFile:
 
     def __init__(self, file: Path, kind: str, owner: str) -> None:
         self.file = file
-        self._content = read_json(file, TokenizationError, _HINT)
-        model = self._content.get("model")
-        found = _kind(model) if isinstance(model, dict) else None
+        self._content = read_json(file, TokenizationError, _HINT, TOKENIZER)
+        self.model: dict[str, Any] = self._content["model"]
+        found = _kind(self.model)
         if found != kind:
             what = f"a {found} model" if found else "no model"
             raise TokenizationError(f"{file} holds {what}, but {owner} needs {kind}. Choose the class that fits.")
-        self.model: dict[str, Any] = self._content["model"]
+        growths = [_growth(self._content.get(name), file) for name in ("normalizer", "decoder")]
+        check("text_growth", max(growths), f"{file} makes a text up to", TokenizationError)
 
     def added_tokens(self) -> dict[int, AddedToken]:
         """The added tokens by id."""
-        tokens: dict[int, AddedToken] = {}
-        for entry in self._content.get("added_tokens") or ():
-            if not isinstance(entry, dict) or not isinstance(entry.get("id"), int):
-                raise TokenizationError(f"{self.file} holds {entry!r:.80} as an added token. {_HINT}")
-            flags = {name: value for name, value in entry.items() if name != "id"}
-            tokens[entry["id"]] = AddedToken.from_json(flags, self.file.name)
-        return tokens
+        return {
+            entry["id"]: AddedToken.from_json({k: v for k, v in entry.items() if k != "id"}, self.file.name)
+            for entry in self._content.get("added_tokens") or ()
+        }
 
     def pieces(self) -> list[str]:
         """The tokens of the model in the order of their ids."""
-        vocab = self.model.get("vocab")
-        if isinstance(vocab, dict):
-            return sorted(vocab, key=vocab.__getitem__)
-        return [entry[0] for entry in vocab or ()]
+        vocab = self.model["vocab"]
+        return sorted(vocab, key=vocab.__getitem__) if isinstance(vocab, dict) else [entry[0] for entry in vocab]
 
     def merges(self) -> tuple[tuple[str, str], ...]:
         """The merges of a BPE model, which newer files hold as pairs and older ones as text."""
@@ -62,20 +63,15 @@ class TokenizerFile:
 
     def part_types(self, name: str) -> set[str]:
         """The types in "normalizer", "pre_tokenizer" or "decoder", those inside a Sequence included."""
-        part = self._content.get(name)
-        if not isinstance(part, dict):
-            return set()
-        inside = [*part.get("normalizers", ()), *part.get("pretokenizers", ()), *part.get("decoders", ())]
-        return {str(each.get("type")) for each in (part, *inside)}
+        return {part["type"] for part in _flat(self._content.get(name))}
 
     def pipeline(self) -> Any:
         """The `tokenizers.Tokenizer` of the file."""
         from tokenizers import Tokenizer as Pipeline
 
-        try:
-            return Pipeline.from_str(json.dumps(self._content))
-        except Exception as problem:  # the library raises nothing narrower
-            raise TokenizationError(f"{self.file} is refused by the tokenizers library: {problem}. {_HINT}") from None
+        used = {name: self._content.get(name) for name in ("normalizer", "pre_tokenizer", "decoder", "model")}
+        with library_errors(f"{self.file} is refused by the tokenizers library", _HINT):
+            return Pipeline.from_str(json.dumps({"version": "1.0", **used, "added_tokens": []}))
 
 
 def write_tokenizer_json(folder: Path, prefix: str, pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> Path:
@@ -94,6 +90,29 @@ def write_tokenizer_json(folder: Path, prefix: str, pipeline: Mapping[str, Any],
         "model": pipeline["model"],
     }
     return write_text(folder / f"{prefix}{TOKENIZER_FILE}", json.dumps(content, ensure_ascii=False))
+
+
+def _flat(part: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A part and those inside it."""
+    inside = [] if part is None else [each for name in PARTS for each in part.get(name, ())]
+    return ([] if part is None else [part]) + [each for one in inside for each in _flat(one)]
+
+
+def _growth(part: dict[str, Any] | None, file: Path) -> int:
+    """How many times its length a text may become by a normalizer or decoder, at most."""
+    growth = 1
+    for each in _flat(part):
+        pattern = each.get("pattern")
+        if each["type"] == "Replace" and isinstance(pattern, dict):
+            added = len(each.get("content", ""))
+            is_text = bool(pattern.get("String"))
+            growth *= max(1, -(-added // len(pattern["String"]))) if is_text else added + 1  # "" matches everywhere
+        elif each.get("precompiled_charsmap"):
+            try:
+                growth *= longest_replacement(b64decode(each["precompiled_charsmap"], validate=True))
+            except ValueError as problem:
+                raise TokenizationError(f"{file}: {problem}. {_HINT}") from None
+    return growth
 
 
 def _kind(model: dict[str, Any]) -> str | None:

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import TokenizationError
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.subwords import Aligned, Span
+
+
+@contextmanager
+def library_errors(what: str, mend: str) -> Iterator[None]:
+    """Turns what the `tokenizers` library raises into our error, panics of its Rust code included.
+
+    Raises:
+        TokenizationError: the library raised; the message begins with `what` and ends with `mend`.
+    """
+    try:
+        yield
+    except BaseException as problem:  # it raises nothing narrower than Exception, and a panic is not even one
+        if isinstance(problem, Exception) or type(problem).__name__ == "PanicException":
+            raise TokenizationError(f"{what}: {problem}. {mend}") from None
+        raise
+
+
+_CUTTING = partial(library_errors, "The rules of the tokenizer fail for a text", "Mend its tokenizer.json.")
 
 
 class TokenizersModel:
@@ -54,11 +74,13 @@ class TokenizersModel:
 
     def encode(self, parts: list[str]) -> list[list[int]]:
         """The ids of parts."""
-        return [encoding.ids for encoding in self.pipeline.encode_batch_fast(parts, add_special_tokens=False)]
+        with _CUTTING():
+            return [encoding.ids for encoding in self.pipeline.encode_batch_fast(parts, add_special_tokens=False)]
 
     def pieces(self, part: str) -> list[str]:
         """The tokens of a part."""
-        return list(self.pipeline.encode(part, add_special_tokens=False).tokens)
+        with _CUTTING():
+            return list(self.pipeline.encode(part, add_special_tokens=False).tokens)
 
     def align(self, parts: list[str]) -> list[Aligned]:
         """The ids of parts, and where the tokens stand in their part.
@@ -66,7 +88,8 @@ class TokenizersModel:
         A token's leading spaces do not count. Of tokens that share a character the first one has it, and the rest cover
         nothing and stand after it.
         """
-        encodings = self.pipeline.encode_batch(parts, add_special_tokens=False)
+        with _CUTTING():
+            encodings = self.pipeline.encode_batch(parts, add_special_tokens=False)
         return [
             Aligned(encoding.ids, self._spans(part, encoding.ids, encoding.offsets))
             for part, encoding in zip(parts, encodings, strict=True)
@@ -75,7 +98,8 @@ class TokenizersModel:
     def join(self, pieces: list[str]) -> str:
         """The text that tokens stand for, as the decoder defines it."""
         decoder = self.pipeline.decoder
-        return " ".join(pieces) if decoder is None else str(decoder.decode(pieces))
+        with _CUTTING():
+            return " ".join(pieces) if decoder is None else str(decoder.decode(pieces))
 
     def describe(self, cut: CutOptions) -> dict[str, Any]:
         """The parts of the pipeline as a tokenizer.json holds them; the model cuts texts by itself."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from deberta_core.errors import InputError, TokenizationError
-from deberta_core.tokenization.text_encoder import check_text
+from deberta_core.arguments import check_text
+from deberta_core.errors import InputError, TokenizationError, shown
 
 # As the trainer_spec and normalizer_spec in v3's spm.model, where they say something about the result.
 V3_SETTINGS: dict[str, Any] = {
@@ -108,9 +108,15 @@ def training_texts(texts: Iterable[str | list[str]], vocab_size: int) -> Iterato
         InputError: `vocab_size` is no positive int, `texts` cannot be read, or a text is not a str.
     """
     if not isinstance(vocab_size, int) or isinstance(vocab_size, bool) or vocab_size < 1:
-        raise InputError(f"vocab_size={vocab_size!r} is not a positive int. Give a number of tokens.")
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise InputError(f"texts is a {type(texts).__name__}. Give an iterable of texts, or of batches of texts.")
+        raise InputError(f"vocab_size={shown(vocab_size)} is not a positive int. Give a number of tokens.")
+    try:
+        if isinstance(texts, str | bytes):
+            raise TypeError
+        texts = iter(texts)
+    except TypeError:
+        raise InputError(
+            f"texts is a {type(texts).__name__}. Give an iterable of texts, or of batches of texts."
+        ) from None
     flat = chain.from_iterable(item if isinstance(item, list | tuple) else [item] for item in texts)
     return (check_text(text, f"texts[{number}]") for number, text in enumerate(flat))
 

@@ -6,7 +6,9 @@ import struct
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from deberta_core.errors import InputError, TokenizationError
+from deberta_core.arguments import items_of
+from deberta_core.errors import InputError, TokenizationError, shown
+from deberta_core.tensors import to_list
 from deberta_core.tokenization.protobuf import fields
 
 if TYPE_CHECKING:
@@ -82,18 +84,16 @@ def trim_sentencepiece(model: bytes, keep: Collection[int]) -> tuple[bytes, list
 
 def _needed_ids(tokenizer: DebertaV2Tokenizer, keep: Iterable[Any]) -> set[int]:
     """The ids that texts use, special tokens aside; and the ids themselves, where ids are given."""
-    if isinstance(keep, str) or not isinstance(keep, Iterable):
-        raise InputError(f"keep is a {type(keep).__name__}. Give an iterable of texts, or of ids.")
     found: set[int] = set()
-    for entry in keep:
+    for entry in items_of(keep, "keep", "texts, or of ids"):
         if isinstance(entry, str | list | tuple):
             texts = [entry] if isinstance(entry, str) else list(entry)
             found.update(*tokenizer(texts, add_special_tokens=False, truncation=False)["input_ids"])
-        elif hasattr(entry, "__index__") and not isinstance(entry, bool):
-            tokenizer.convert_ids_to_tokens(int(entry))  # refuses an id that is not there
-            found.add(int(entry))
+        elif isinstance(entry := to_list(entry), int) and not isinstance(entry, bool):
+            tokenizer.convert_ids_to_tokens(entry)  # refuses an id that is not there
+            found.add(entry)
         else:
-            raise InputError(f"keep holds {entry!r:.60}, of type {type(entry).__name__}. Give texts, or ids.")
+            raise InputError(f"keep holds {shown(entry, 60)}, of type {type(entry).__name__}. Give texts, or ids.")
     return found
 
 

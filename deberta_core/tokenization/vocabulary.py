@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from deberta_core.errors import InputError, TokenizationError, one_of
+from deberta_core.arguments import check_text, items_of
+from deberta_core.errors import InputError, TokenizationError, one_of, shown
+from deberta_core.limits import bound, check
 from deberta_core.tokenization.added_tokens import SPECIAL_NAMES, AddedToken
 from deberta_core.tokenization.subwords import SubwordModel
 
@@ -32,11 +34,13 @@ class Vocabulary:
         tokens: dict[int, AddedToken] = dict(settings["added_tokens_decoder"])
         roles = {name: settings[name] for name in SPECIAL_NAMES if settings[name] is not None}
         additional = list(settings["additional_special_tokens"] or ())
+        check("added_tokens", len(tokens) + len(additional), "The tokenizer has", TokenizationError)
+        ids = _Ids(model, tokens)
         for role in [*roles.values(), *additional]:
-            index = self._id_for(str(role), tokens)
+            token = role if isinstance(role, AddedToken) else AddedToken.from_json(role, "The list of tokens")
+            index = ids.take(token.content)
             if not (index in tokens and isinstance(role, str)):
-                flags = role if isinstance(role, AddedToken) else AddedToken.from_json(role, "The list of tokens")
-                tokens[index] = flags.as_special()
+                tokens[index] = token.as_special()
         self._check(tokens)
         self.by_id = dict(sorted(tokens.items()))  # the added tokens
         self.ids = {token.content: index for index, token in self.by_id.items()}
@@ -61,8 +65,9 @@ class Vocabulary:
         """The id of a token; of [UNK], if there is no such token.
 
         Raises:
-            InputError: there is neither.
+            InputError: there is neither, or it is no str.
         """
+        check_text(token, "token")
         index = self.ids.get(token)
         if index is None:
             index = self.model.piece_to_id(token)
@@ -83,8 +88,8 @@ class Vocabulary:
             return self.by_id[index].content
         if not isinstance(index, int) or not 0 <= index < self.model.vocab_size:
             raise InputError(
-                f"id {index!r} is no id of this tokenizer. Ids are int, 0 to {self.model.vocab_size - 1}, and those of "
-                f"added tokens; replace others, such as -100 in labels, before decoding."
+                f"id {shown(index)} is no id of this tokenizer. Ids are int, 0 to {self.model.vocab_size - 1}, and "
+                f"those of added tokens; replace others, such as -100 in labels, before decoding."
             )
         return self.model.id_to_piece(index)
 
@@ -97,9 +102,10 @@ class Vocabulary:
     def with_tokens(self, new_tokens: Iterable[str | AddedToken], special: bool) -> Vocabulary:
         """Adds tokens after all others; what is a token already keeps its id."""
         tokens = dict(self.by_id)
+        ids = _Ids(self.model, tokens)
         for new in new_tokens:
             token = new if isinstance(new, AddedToken) else AddedToken(new, special=special)
-            tokens[self._id_for(token.content, tokens)] = token.as_special() if special else token
+            tokens[ids.take(token.content)] = token.as_special() if special else token
         return Vocabulary(self.model, {**self.roles(), "added_tokens_decoder": tokens})
 
     def with_roles(self, new_roles: Mapping[str, Any], replace_additional: bool) -> Vocabulary:
@@ -109,18 +115,16 @@ class Vocabulary:
             InputError: there is no such role.
         """
         roles = self.roles()
+        if not isinstance(new_roles, Mapping):
+            raise InputError(f"special_tokens_dict={shown(new_roles)} is no mapping. Give tokens by role.")
         for name, role in new_roles.items():
             if name not in roles:
                 raise InputError(one_of("role", name, tuple(roles)))
+            if name == "additional_special_tokens":
+                role = items_of(role, name, "tokens")
             keep = name == "additional_special_tokens" and not replace_additional
             roles[name] = [*roles[name], *role] if keep else role
         return Vocabulary(self.model, {**roles, "added_tokens_decoder": self.by_id})
-
-    def _id_for(self, text: str, tokens: Mapping[int, AddedToken]) -> int:
-        """The id a token has, or else gets: the next after all others."""
-        known = next((index for index, token in tokens.items() if token.content == text), None)
-        index = self.model.piece_to_id(text) if known is None else known
-        return max(self.model.vocab_size, *(1 + other for other in tokens), 0) if index is None else index
 
     def _check(self, tokens: Mapping[int, AddedToken]) -> None:
         first: dict[str, int] = {}
@@ -129,11 +133,28 @@ class Vocabulary:
             other = first.setdefault(token.content, index if own is None else own)
             if other != index:
                 raise TokenizationError(f"Token {token.content!r} has two ids, {other} and {index}. Give it one.")
-            if index < 0 or (index < self.model.vocab_size and own is None):
+            if not 0 <= index < bound("vocabulary") or (index < self.model.vocab_size and own is None):
                 raise TokenizationError(
-                    f"Token {token.content!r} cannot be added with id {index}: ids below {self.model.vocab_size} are "
-                    f"the vocabulary's. Choose a larger id, or the vocabulary that belongs to the token."
+                    f"Token {token.content!r} cannot be added with id {shown(index)}: ids below "
+                    f"{self.model.vocab_size} are the vocabulary's, and those from {bound('vocabulary')} on no "
+                    f"model has. Choose another id, or the vocabulary that belongs to the token."
                 )
+
+
+class _Ids:
+    """The ids that tokens have, or else get: the next after all others."""
+
+    def __init__(self, model: SubwordModel, tokens: Mapping[int, AddedToken]) -> None:
+        self._model = model
+        self._known = {token.content: index for index, token in reversed([*tokens.items()])}
+        self._next = max(model.vocab_size, *(1 + index for index in tokens), 0)
+
+    def take(self, text: str) -> int:
+        known = self._known.get(text)
+        index = self._model.piece_to_id(text) if known is None else known
+        index = self._next if index is None else index
+        self._known[text], self._next = index, max(self._next, 1 + index)
+        return index
 
 
 def join_apart(tokens: list[str], apart: Collection[str], join: Callable[[list[str]], str]) -> str:

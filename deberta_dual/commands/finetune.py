@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from deberta_core.json_shape import flat_json
 from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of, show_warning
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
@@ -116,7 +117,7 @@ def _print(row: Mapping[str, Any]) -> None:
 def _value(text: str) -> Any:
     """The value of a field of the configuration: JSON, or else the text itself."""
     try:
-        return json.loads(text)
+        return flat_json(text)
     except ValueError:
         return text
 
@@ -143,7 +144,7 @@ def make_parser() -> Parser:
     add = parser.add_argument_group("output").add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
     add("--resume", action="store_true", help="continue an unfinished run in the output folder")
-    add("--force", action="store_true", help="replace what is in the output folder")
+    add("--force", action="store_true", help="replace the checkpoint in the output folder")
     add = parser.add_argument_group("model").add_argument
     add("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
     add("--preset", metavar="NAME", help="instead of --model: a published size, fresh weights; default: none")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Self
 
 from deberta_core.errors import InputError
+from deberta_core.json_shape import flat_json
 
 INPUT_FORMATS = ("auto", "json", "text")
 
@@ -45,10 +45,10 @@ class Lines(Iterator[Any]):
                     return self._example(text)
             except UnicodeDecodeError as problem:
                 raise InputError(f"the line is no UTF-8: {problem.reason} at byte {problem.start}.") from None
-            except (ValueError, RecursionError) as problem:
+            except ValueError as problem:
                 raise InputError(f"the line is no JSON: {problem}. Mend it, or read it as text.") from None
         raise StopIteration
 
     def _example(self, text: str) -> Any:
         is_json = self._format == "json" or (self._format == "auto" and text.startswith("{"))
-        return json.loads(text) if is_json else text
+        return flat_json(text) if is_json else text

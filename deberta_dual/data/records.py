@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from deberta_core.errors import InputError, one_of
+from deberta_core.files import open_input
+from deberta_core.json_shape import flat_json
 
 DOCUMENT_START = "-DOCSTART-"  # a line of CoNLL 2003 that is no token
 
@@ -36,8 +37,8 @@ def read_records(files: Sequence[str | Path], columns: Mapping[str, str] | None 
             entries that make a list.
 
     Raises:
-        InputError: there is no example, a file is not what its name says, or an entry that is to be renamed is missing.
-        OSError: a file cannot be read.
+        InputError: a file cannot be read, there is no example, a file is not what its name says, or an entry that is
+            to be renamed is missing.
     """
     records = [record for file in files for record in _read(Path(file))]
     if not records:
@@ -46,7 +47,7 @@ def read_records(files: Sequence[str | Path], columns: Mapping[str, str] | None 
 
 
 def _read(file: Path) -> Iterator[Record]:
-    with file.open(encoding="utf-8-sig", newline="") as stream:
+    with open_input(file, InputError, "Give a file of examples.", "r", encoding="utf-8-sig", newline="") as stream:
         try:
             yield from READERS.get(file.suffix.lower(), _conll)(stream, str(file))
         except UnicodeDecodeError as problem:
@@ -144,8 +145,8 @@ def _conll(stream: TextIO, name: str) -> Iterator[Record]:
 
 def _loaded(text: str, place: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as problem:
+        return flat_json(text)
+    except ValueError as problem:
         raise InputError(f"{place} is no JSON: {problem}.") from None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, name_list
+from deberta_core.errors import InputError, name_list, shown
 
 OUTSIDE = "O"  # the class of words that are in no entity; it comes first
 _DEFAULT_NAME = "LABEL_{}"  # what transformers calls a class without a name
@@ -21,9 +22,10 @@ def class_numbers(labels: Iterable[Any]) -> bool:
 
 
 def check_label(label: Any) -> None:
-    """Raises InputError unless a label is a number, or a text with other characters than white space."""
-    if not isinstance(label, str | int | float) or not str(label).strip():
-        raise InputError(f"the label is {label!r:.40}. Give the name or the number of a class.")
+    """Raises InputError unless a label is a finite number, or a text with other characters than white space."""
+    is_number = isinstance(label, int | float) and -math.inf < label < math.inf
+    if not is_number and not (isinstance(label, str) and label.strip()):
+        raise InputError(f"the label is {shown(label, 40)}. Give the name or the number of a class.")
 
 
 def has_fractions(labels: Iterable[Any]) -> bool:

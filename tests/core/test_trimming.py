@@ -151,8 +151,8 @@ def test_other_types_of_vocabulary_are_refused(prose):
 @pytest.mark.parametrize(
     ("keep", "message"),
     [
-        ("one text", "keep is a str. Give an iterable"),
-        (5, "keep is a int. Give an iterable"),
+        ("one text", "keep is 'one text', of type str. Give a list of texts"),
+        (5, "keep is 5, of type int. Give a list of texts"),
         ([1.5], "keep holds 1.5, of type float"),
         ([True], "keep holds True, of type bool"),
         ([None], "keep holds None"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError
+from deberta_core.errors import InputError, shown
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
 from deberta_dual.finetuning.labels import ClassIds, check_label, find_classes, has_fractions
@@ -26,6 +26,9 @@ from deberta_dual.pipelines.examples import check_text
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 # What decides which model is the best.
 METRICS = {SINGLE: "accuracy", MULTI: "f1", REGRESSION: "pearson"}
+
+
+_MOST = float(np.finfo(np.float32).max)
 
 
 class TextClassification(FinetuneTask):
@@ -71,7 +74,7 @@ class TextClassification(FinetuneTask):
             return Head({"problem_type": problem, "num_labels": 1}, config.problem_type != problem)
         flat = [one for label in labels for one in label] if are_lists else labels
         if has_fractions(flat):
-            number = next(label for label in flat if "." in str(label))
+            number = next(label for label in flat if isinstance(label, float) or "." in str(label))
             raise InputError(
                 f"The label {number!r} is a number with a fraction, no class. For regression say problem_type="
                 f"{REGRESSION!r}; the numbers of classes have no fraction."
@@ -123,8 +126,8 @@ def _label(label: Any, ids: ClassIds, problem: str) -> Any:
         return ids[label]
     try:
         number = float(label)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"the label {label!r} is no number. Regression learns finite numbers.")
+    if not abs(number) <= _MOST:
+        raise InputError(f"the label {shown(label, 40)} is no number. Regression learns finite numbers.")
     return number
