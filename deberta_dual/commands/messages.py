@@ -1,4 +1,4 @@
-"""How a command ends: its exit statuses, its errors and warnings of one line, its closed output; imports nothing big."""
+"""How a command ends: its statuses, errors and warnings of one line, its closed output. It imports nothing big."""
 
 from __future__ import annotations
 
