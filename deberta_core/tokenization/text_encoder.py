@@ -175,7 +175,7 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
         TokenizationError: a text is not valid Unicode.
     """
     text, text_pair = _plain(text), _plain(text_pair)
-    check = _check_words if is_split_into_words else check_text
+    check = _check_words if is_split_into_words else _check
     is_batch = isinstance(text, list | tuple)
     if is_split_into_words:
         is_batch = is_batch and bool(text) and isinstance(_plain(text[0]), list | tuple)
@@ -211,6 +211,17 @@ def special_mask(first: list[int], second: list[int] | None) -> list[int]:
     return around([0] * len(first), None if second is None else [0] * len(second), 1, 1)
 
 
+def _check(text: Any, name: str) -> str:
+    """As `check_text`, which only what is wrong meets."""
+    try:
+        if isinstance(text, str):
+            text.encode()
+            return text
+    except UnicodeEncodeError:
+        pass
+    return check_text(text, name)
+
+
 def _check_words(value: Any, name: str) -> list[str]:
     value = _plain(value)
     if not isinstance(value, list | tuple):
@@ -228,8 +239,8 @@ def _plain(value: Any) -> Any:
 def _row(row: Any, name: str) -> tuple[str, str | None]:
     row = _plain(row)
     if isinstance(row, list | tuple) and len(row) == 2:
-        return check_text(row[0], f"{name}[0]"), check_text(row[1], f"{name}[1]")
-    return check_text(row, name), None
+        return _check(row[0], f"{name}[0]"), _check(row[1], f"{name}[1]")
+    return _check(row, name), None
 
 
 def _encoding(columns: Columns, is_batch: bool, tensors: str | None) -> BatchEncoding:

@@ -133,7 +133,8 @@ class Tokenizer:
         left_out = {"token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask}
         names = [name for name in self.model_input_names if left_out.get(name) is not False]
         names += [name for name, wanted in optional.items() if wanted]
-        check_bool("is_split_into_words", is_split_into_words)
+        if is_split_into_words is not False:
+            check_bool("is_split_into_words", is_split_into_words)
         texts = collect_texts(text, text_pair, is_split_into_words)
         return self._encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
 
