@@ -69,7 +69,10 @@ def _link(random: Random, file: h5py.File, name: str) -> None:
         layout = h5py.VirtualLayout((4,), "f4")
         layout[:] = h5py.VirtualSource(outside or ".", name, (4,))
         del file[name]
-        file.create_virtual_dataset(name, layout)
+        properties = layout.make_dcpl(None)
+        properties.set_obj_track_times(False)  # of which h5py's own method stores the time
+        space = h5py.h5s.create_simple((4,))
+        h5py.h5d.create(file.id, name.encode(errors="surrogateescape"), h5py.h5t.IEEE_F32LE, space, properties)
         return None
     links: tuple[Callable[[], Any], ...] = (
         lambda: h5py.SoftLink(random.choice((*others, name, "nowhere"))),
