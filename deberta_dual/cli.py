@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
-from deberta_core.errors import DebertaError, one_of, reason
-from deberta_dual.backends.table import installed_versions, set_environment
-from deberta_dual.commands.parser import FAILED, INTERRUPTED, USAGE, fail
+# Nothing that imports much: all else is imported where Ctrl-C is listened to.
+from deberta_dual.commands.messages import FAILED, INTERRUPTED, USAGE, Interrupts, fail, flush_output
 
 # Name -> "module:function" taking the remaining arguments and giving the exit status, and a line for --help.
 COMMANDS = {
@@ -34,44 +30,62 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         the exit status: 0 success, 1 a failed check or an error, 2 bad usage, 130 interrupted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    interrupts = Interrupts()
     if argv is None:
-        end_as_interrupted()
+        interrupts.catch()
     try:
-        if not arguments or arguments[0] in ("-h", "--help"):
-            print(_help(), file=sys.stdout if arguments else sys.stderr)
-            return 0 if arguments else USAGE
-        if arguments[0] == "--version":
-            print(_version())
-            return 0
-        if arguments[0] not in COMMANDS:
-            return fail(one_of("command", arguments[0], list(COMMANDS)), USAGE)
-        set_environment()
-        module, function = COMMANDS[arguments[0]][0].split(":")
-        status: int = getattr(importlib.import_module(module), function)(arguments[1:])
-        return status
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        flush_output()
     except SystemExit as end:  # argparse: --help, or bad usage
+        flush_output()
         return end.code if isinstance(end.code, int) else 0
-    except DebertaError as problem:
-        return fail(str(problem), FAILED)
-    except OSError as problem:
-        return fail(": ".join(str(part) for part in (problem.filename, reason(problem)) if part), FAILED)
+    except BrokenPipeError:
+        flush_output()
+        return 0
     except KeyboardInterrupt:
         return fail("interrupted, nothing half-written was left", INTERRUPTED)
+    except Exception as problem:
+        if interrupts.came:
+            return fail("interrupted, nothing half-written was left", INTERRUPTED)
+        return fail(_sentence(problem), FAILED)
+    return status
 
 
-def end_as_interrupted() -> None:
-    """Makes SIGTERM and SIGHUP clean up as Ctrl-C does; for a process of our own."""
+def _run(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help(), file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else USAGE
+    if arguments[0] == "--version":
+        print(_version())
+        return 0
+    if arguments[0] not in COMMANDS:
+        from deberta_core.errors import one_of
 
-    def interrupt(number: int, frame: object) -> NoReturn:
-        raise KeyboardInterrupt
+        return fail(one_of("command", arguments[0], list(COMMANDS)), USAGE)
+    from deberta_dual.backends.table import set_environment
 
-    for name in ("SIGTERM", "SIGHUP"):  # the second is not everywhere
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), interrupt)
+    set_environment()
+    module, function = COMMANDS[arguments[0]][0].split(":")
+    status: int = getattr(importlib.import_module(module), function)(arguments[1:])
+    return status
+
+
+def _sentence(problem: Exception) -> str:
+    """What an error says; ours and the system's, others are raised again."""
+    from deberta_core.errors import DebertaError, reason
+
+    if isinstance(problem, DebertaError):
+        return str(problem)
+    if isinstance(problem, OSError):
+        return ": ".join(str(part) for part in (problem.filename, reason(problem)) if part)
+    raise problem
 
 
 def _version() -> str:
+    import importlib.metadata
+
+    from deberta_dual.backends.table import installed_versions
+
     found = [f"{package} {version}" for package, version in installed_versions().items()]
     return f"deberta-dual {importlib.metadata.version('deberta-dual')} ({', '.join(found) or 'no framework found'})"
 

@@ -206,7 +206,7 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
     where = next(model.parameters()).device
     with torch.inference_mode(), _evaluating(model), ExitStack() as held:
         for lock in locks_of(model):
-            held.enter_context(lock.call())  # the two steps below are of the same weights
+            held.enter_context(lock.calling())  # the two steps below are of the same weights
         tensors = {name: torch.from_numpy(array).to(where) for name, array in inputs.items()}
         if places is None:
             outputs = {name: value for name, value in model(**tensors).items() if isinstance(value, Tensor)}

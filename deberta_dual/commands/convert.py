@@ -12,7 +12,8 @@ from conformance.convert.verify import installed_frameworks, verify
 from deberta_core.checkpoint import FORMATS
 from deberta_core.errors import name_list
 from deberta_core.tasks import TASKS
-from deberta_dual.commands.parser import FAILED, SOURCE, Parser
+from deberta_dual.commands.messages import FAILED
+from deberta_dual.commands.parser import SOURCE, Parser
 from deberta_dual.progress import ByteProgress
 
 _EXAMPLE = """examples:

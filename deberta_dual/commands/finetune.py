@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.json_shape import flat_json
-from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of, show_warning
+from deberta_dual.commands.messages import flush_output, show_warning
+from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.finetuning.run import is_main
@@ -111,7 +112,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _print(row: Mapping[str, Any]) -> None:
-    print(json.dumps(row), flush=True)
+    print(json.dumps(row))
+    flush_output()  # nobody may read it any more, but the training goes on
 
 
 def _value(text: str) -> Any:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from conformance.convert.inspection import Inspection, inspect
 from deberta_core.errors import name_list
-from deberta_dual.commands.parser import FAILED, SOURCE, Parser
+from deberta_dual.commands.messages import FAILED
+from deberta_dual.commands.parser import SOURCE, Parser
 
 _EXAMPLE = """examples:
   deberta inspect my-model --check-values

@@ -1,19 +1,17 @@
-"""What the subcommands of `deberta` share: exit statuses, errors and warnings of one line, common options."""
+"""What the parsers of the subcommands of `deberta` share."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from deberta_dual.backends import FRAMEWORKS
+from deberta_dual.commands.messages import USAGE
 
 # Help that several commands give.
 SOURCE = "checkpoint folder (config.json and weights), or a weight file"
 MAX_LENGTH = "maximum sequence length in tokens; longer texts are truncated; default: the model's"
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; the last is what shells give for Ctrl-C; SIGTERM too
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,14 +48,3 @@ def add_framework_options(add: Callable[..., object]) -> None:
 def flag_of(name: str) -> str:
     """The option on the command line of an argument in Python: `top_k` is `--top-k`."""
     return f"--{name.replace('_', '-')}"
-
-
-def fail(message: str, status: int) -> int:
-    """Prints an error on one line, and gives the status back."""
-    print("deberta: error:", " ".join(message.split()), file=sys.stderr)
-    return status
-
-
-def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """In the place of `warnings.showwarning`: one line, as errors are."""
-    print("deberta: warning:", " ".join(str(message).split()), file=sys.stderr)

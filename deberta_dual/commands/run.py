@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,8 @@ from typing import Any, BinaryIO
 from deberta_core.errors import DebertaError, InputError
 from deberta_core.files import open_input
 from deberta_core.transaction import replace_file
-from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of, show_warning
+from deberta_dual.commands.messages import show_warning
+from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of
 from deberta_dual.data.lines import INPUT_FORMATS, Lines
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.pipelines.features import POOLINGS
@@ -74,11 +74,11 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command.
 
     Returns:
-        0, also where the reader of the output left early.
+        0.
 
     Raises:
         DebertaError: see `pipeline`; or an input cannot be used, and `--on-error stop` is in force.
-        OSError: a file cannot be read or written.
+        OSError: a file cannot be read or written; a BrokenPipeError, where the reader of the output left early.
         SystemExit: bad usage (2), or `--help` (0).
     """
     parser = make_parser()
@@ -103,11 +103,7 @@ def main(argv: Sequence[str]) -> int:
             with replace_file(arguments.output, InputError) as temporary, temporary.open("wb") as target:
                 _write(results, target)
             return 0
-        try:
-            _write(results, sys.stdout.buffer)
-        except BrokenPipeError:
-            # Python flushes once more at its end, which would fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write(results, sys.stdout.buffer)
     return 0
 
 

@@ -68,7 +68,7 @@ def changing_weights(model: nn.Module) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for lock in locks_of(model):
-            stack.enter_context(lock.change())
+            stack.enter_context(lock.changing())
         yield
 
 

@@ -82,7 +82,7 @@ class WeightLock:
                 self._turn.notify_all()
 
     @contextmanager
-    def call(self) -> Iterator[None]:
+    def calling(self) -> Iterator[None]:
         """A call within."""
         self.begin_call()
         try:
@@ -91,7 +91,7 @@ class WeightLock:
             self.end_call()
 
     @contextmanager
-    def change(self) -> Iterator[None]:
+    def changing(self) -> Iterator[None]:
         """A change within."""
         self.begin_change()
         try:

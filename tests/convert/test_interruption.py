@@ -13,8 +13,8 @@ WAIT = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent that ignores it hands that down
 from conformance.convert.convert import convert
-from deberta_dual.cli import end_as_interrupted
-end_as_interrupted()
+from deberta_dual.commands.messages import Interrupts
+Interrupts().catch()
 count = 0
 def stop(size):
     global count

@@ -97,7 +97,7 @@ def test_calls_wait_for_a_change_and_a_change_for_calls():
         model.load_state_dict(model.state_dict())
         assert not finished(lambda: answer(model, ids()))
     assert finished(lambda: answer(model, ids()))
-    with lock.call():
+    with lock.calling():
         assert finished(lambda: answer(model, ids()))
         assert not finished(lambda: model.load_state_dict(model.state_dict()))
         assert not finished(lambda: answer(model, ids()))  # comes after the change that waits

@@ -189,3 +189,11 @@ def test_options(monkeypatch):
     quick = parse(["--quick"])
     assert quick.output.name != "docs"
     assert quick.layers == 1
+
+
+def test_the_ways_that_were_timed_are_listed(data):
+    assert "ways of ours" not in page(data)  # of measurements that did not note them
+    data["sections"]["inference"]["routes"] = {"packed weights": True, "8-bit weights": False, "one head": True}
+    shown = page(data)
+    assert "* ways of ours that were timed: packed weights, one head\n" in shown
+    assert "* ways not taken on this processor: 8-bit weights\n" in shown

@@ -23,6 +23,7 @@ from typing import Any
 from tools.benchmark.libraries import ENVIRONMENTS
 from tools.benchmark.page import SECTIONS, page
 from tools.benchmark.process import ROOT
+from tools.benchmark.routes import routes
 from tools.benchmark.session import Session
 from tools.benchmark.timing import features, machine
 
@@ -99,6 +100,7 @@ def section(session: Session, name: str) -> dict[str, Any]:
     return {
         "machine": machine({}),
         "features": features(),
+        "routes": routes(),
         "versions": session.versions(),
         "rounds": session.rounds,
         "facts": facts,

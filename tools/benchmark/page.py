@@ -125,6 +125,9 @@ def _where(data: dict[str, Any]) -> str:
     for name, found in data["sections"].items():
         rounds = "1 round" if found["rounds"] == 1 else f"{found['rounds']} rounds"
         lines = [f"{found['machine']}; {', '.join(found['features']) or 'features unknown'}; {rounds}."]
+        for taken, what in ((True, "ways of ours that were timed"), (False, "ways not taken on this processor")):
+            ways = [way for way, is_taken in found.get("routes", {}).items() if is_taken == taken]
+            lines += [f"* {what}: {', '.join(ways)}"] if ways else []
         for environment, versions in found["versions"].items():
             listed = ", ".join(f"{package} {version}" for package, version in versions.items())
             lines.append(f"* {ENVIRONMENTS[environment][0]}: {listed}")

@@ -66,10 +66,11 @@ def _link(random: Random, file: h5py.File, name: str) -> None:
     if kind == 3:
         return _make(file, name, shape=(4,), dtype="f4", external=[(outside or "x", 0, 16)])
     if kind == 4:
-        layout = h5py.VirtualLayout((4,), "f4")
-        layout[:] = h5py.VirtualSource(outside or ".", name, (4,))
         del file[name]
-        file.create_virtual_dataset(name, layout)
+        space, properties = h5py.h5s.create_simple((4,)), h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_virtual(space, (outside or ".").encode(), name.encode(errors="surrogateescape"), space)
+        properties.set_obj_track_times(False)  # h5py's own method would store the time
+        h5py.h5d.create(file.id, name.encode(errors="surrogateescape"), h5py.h5t.IEEE_F32LE, space, properties)
         return None
     links: tuple[Callable[[], Any], ...] = (
         lambda: h5py.SoftLink(random.choice((*others, name, "nowhere"))),

@@ -1,0 +1,21 @@
+"""Which ways through its kernels the library takes on this processor, and so which were timed."""
+
+from __future__ import annotations
+
+
+def routes() -> dict[str, bool]:
+    """The ways by name, and whether each is taken."""
+    import torch
+
+    from deberta_torch.kernels import onednn
+
+    return {
+        "oneDNN for large float32 products": onednn.beats_mkl() and onednn.available(),
+        "one head at a time in the attention of long texts": onednn.beats_mkl(),
+        "packed float32 weights": onednn.available(),
+        "packed bfloat16 weights": onednn.available(torch.bfloat16),
+        "bfloat16 instructions": onednn.has_bfloat16(),
+        "8-bit weights": onednn.available(torch.int8),
+        "8-bit dot products": onednn.has_int8_dot_products(),
+        "GELU within float32 products": onednn.fuses("gelu", torch.float32),
+    }
