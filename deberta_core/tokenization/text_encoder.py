@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deberta_core.arguments import check_text, columns_of, items_of
-from deberta_core.errors import InputError, name_list, shown
+from deberta_core.arguments import columns_of, items_of
+from deberta_core.errors import InputError, TokenizationError, name_list, shown
 from deberta_core.tensors import to_list, to_tensor
 from deberta_core.tokenization.alignment import align
 from deberta_core.tokenization.batch_encoding import BatchEncoding, Origin, Row
@@ -194,6 +194,35 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
     if text_pair is None:
         return Texts(first, [None] * len(first), is_batch=True)
     return Texts(first, [check(row, f"text_pair[{place}]") for place, row in enumerate(text_pair)], is_batch=True)
+
+
+def check_text(value: Any, name: str) -> str:
+    """Gives a text back.
+
+    Raises:
+        InputError: it is not a str.
+        TokenizationError: it is not valid Unicode.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {shown(value, 60)}, of type {type(value).__name__}. A text must be a str.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as problem:
+        raise TokenizationError(
+            f"{name} holds the lone surrogate {value[problem.start]!r} at character {problem.start}, which is no "
+            f"Unicode character. Decode its bytes with errors='replace', or remove it."
+        ) from None
+    return value
+
+
+def tokens_of(value: Any, name: str) -> list[str]:
+    """A row of tokens.
+
+    Raises:
+        InputError: it is none.
+        TokenizationError: one is not valid Unicode.
+    """
+    return [check_text(token, f"{name}[{place}]") for place, token in enumerate(items_of(value, name, "tokens"))]
 
 
 def around(first: list[Any], second: list[Any] | None, cls: Any, sep: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from deberta_core.arguments import check_text, ids_of, items_of
+from deberta_core.arguments import ids_of, items_of
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.hub import split_hub_options
 from deberta_core.tensors import to_list
@@ -27,7 +27,14 @@ from deberta_core.tokenization.lengths import length_rule
 from deberta_core.tokenization.options import SAVED_OPTIONS, check_bool, checked_options
 from deberta_core.tokenization.settings import write_settings
 from deberta_core.tokenization.subwords import SubwordModel
-from deberta_core.tokenization.text_encoder import TextEncoder, collect_texts, special_mask, token_types
+from deberta_core.tokenization.text_encoder import (
+    TextEncoder,
+    check_text,
+    collect_texts,
+    special_mask,
+    token_types,
+    tokens_of,
+)
 from deberta_core.tokenization.tokenizer_json import write_tokenizer_json
 from deberta_core.tokenization.vocabulary import Vocabulary, clean_up, join_apart
 
@@ -131,7 +138,8 @@ class Tokenizer:
         left_out = {"token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask}
         names = [name for name in self.model_input_names if left_out.get(name) is not False]
         names += [name for name, wanted in optional.items() if wanted]
-        check_bool("is_split_into_words", is_split_into_words)
+        if not isinstance(is_split_into_words, bool):
+            check_bool("is_split_into_words", is_split_into_words)
         texts = collect_texts(text, text_pair, is_split_into_words)
         return self._encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
 
@@ -263,8 +271,8 @@ class Tokenizer:
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
         """Gives the id of a token, or the list of ids of several; what is not in the vocabulary gets [UNK]'s id."""
         if isinstance(tokens, str):
-            return self._vocabulary.token_id(tokens)
-        return [self._vocabulary.token_id(token) for token in items_of(tokens, "tokens", "tokens")]
+            return self._vocabulary.token_id(check_text(tokens, "tokens"))
+        return [self._vocabulary.token_id(token) for token in tokens_of(tokens, "tokens")]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Gives the token of an id, or the list of tokens of a list or array of ids.
