@@ -29,7 +29,7 @@ def named_arrays(inputs: Any, names: Sequence[str]) -> dict[str, npt.NDArray[Any
         raise InputError(f"inputs={shown(inputs)} is no mapping. Give arrays by name.")
     if unknown := [str(name) for name in inputs if name not in names]:
         raise InputError(f"inputs hold {name_list(unknown)}, which is not one of {', '.join(names)}.")
-    arrays = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for name, value in inputs.items():
         try:
             arrays |= {} if value is None else {name: np.asarray(value)}

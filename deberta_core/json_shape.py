@@ -158,7 +158,8 @@ def flat_json(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = 
     except RecursionError:
         content = None
         check("json_depth", bound("json_depth") + 1, "it has", ValueError)
-    level, depth = [[content]], 0
+    level: list[Any] = [[content]]
+    depth = 0
     while level:
         check("json_depth", depth, "it has", ValueError)
         level = [

@@ -15,7 +15,7 @@ from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.checkpoint.safetensors_file import read_safetensors, write_safetensors
 from deberta_core.checkpoint.shards import INDEX_SUFFIX, read_shards
 from deberta_core.config import BaseConfig
-from deberta_core.errors import WeightError
+from deberta_core.errors import WeightError, one_of
 from deberta_core.parameters import OLD_PREFIXES, Array, expand
 
 Reader = Callable[[Path, BaseConfig], LazyWeights]
