@@ -10,7 +10,10 @@ ORACLE := .venv-oracle
 
 PEERS := .venv-peers
 
-.PHONY: meta oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure dist
+# Of each target of the fuzzer.
+SECONDS ?= 60
+
+.PHONY: fuzz meta oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure dist
 
 setup: $(VENV)/.ready
 
@@ -26,6 +29,12 @@ demo: setup
 # Two run side by side, one core each, the next when a core is free; each prints its own summary at its end.
 test: lint
 	$(MAKE) --jobs=2 --output-sync=target unit keras conformance meta
+
+# Of the small models' operations, threads of a core that is taken take a quarter more time and give nothing; `test-all`
+# has them, as users do.
+unit meta keras conformance: export OMP_NUM_THREADS := 1
+unit meta keras conformance: export TF_NUM_INTRAOP_THREADS := 1
+unit meta keras conformance: export TF_NUM_INTEROP_THREADS := 1
 
 unit: setup
 	$(BIN)/python -m pytest -q -m "not slow" tests --ignore=tests/tf --ignore=tests/meta
@@ -61,6 +70,10 @@ dist: setup
 
 measure: setup
 	$(BIN)/python tools/measure_tolerances.py
+
+# Damaged files for everything that reads files, for SECONDS a target; failures go to fuzz-failures/.
+fuzz: setup
+	$(BIN)/python -m tools.fuzz --seconds $(SECONDS) $(OPTIONS)
 
 # Loads what we write in transformers 4.57.1, PyTorch and TensorFlow, which need an environment of their own.
 oracle: $(ORACLE)/.ready

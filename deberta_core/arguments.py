@@ -60,6 +60,11 @@ def ids_of(value: Any, name: str) -> list[int]:
     return ids
 
 
+def id_rows(first: Any, second: Any) -> tuple[list[int], list[int] | None]:
+    """The arguments `token_ids_0` and `token_ids_1`; raises as `ids_of`."""
+    return ids_of(first, "token_ids_0"), None if second is None else ids_of(second, "token_ids_1")
+
+
 def columns_of(examples: Any, name: str) -> dict[str, list[Any]]:
     """Examples, each a mapping, as columns.
 

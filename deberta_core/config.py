@@ -18,6 +18,7 @@ from deberta_core.files import read_json, write_text
 from deberta_core.hub import Wanted, local_folder, split_hub_options
 from deberta_core.json_shape import ANY, map_of
 from deberta_core.presets import preset_fields
+from deberta_core.transaction import replace_files
 
 CONFIG_FILE = "config.json"
 
@@ -290,11 +291,15 @@ class BaseConfig:
         return config.replace(**overrides) if overrides else config
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Writes `config.json` into `folder`, which is made if need be, and returns the file's path."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Writes `config.json` into `folder`, which is made if need be, and returns the file's path.
+
+        Raises:
+            ConfigError: the file cannot be written; an older one is as it was.
+        """
         text = json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False)
-        return write_text(folder / CONFIG_FILE, text + "\n")
+        with replace_files(folder, ConfigError) as staging:
+            write_text(staging / CONFIG_FILE, text + "\n")
+        return Path(folder) / CONFIG_FILE
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; a new number of labels drops the old label names.

@@ -12,7 +12,7 @@ class DebertaError(Exception):
     """Base of all errors raised for a caller's mistake or a bad file.
 
     Attributes:
-        errno: of the operating system's error that caused it; None for others.
+        errno: the number of the operating system's error that caused it; None for others.
     """
 
     errno: int | None = None

@@ -1,12 +1,8 @@
-"""Reading and writing small files and whole folders so that nothing half-written is left behind."""
+"""Small files, and the names of files."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,73 +75,11 @@ def open_input(file: Path, error: type[DebertaError], hint: str, mode: str = "rb
 
 
 def write_text(file: Path, text: str) -> Path:
-    """Writes `text` as UTF-8 to a temporary file beside `file` and renames it, so that `file` is whole or untouched."""
-    with atomic_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Writes `text` as UTF-8, with the line ends it has."""
+    file.write_text(text, encoding="utf-8", newline="")
     return file
 
 
-@contextmanager
-def atomic_file(file: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `file`, renamed to it at the end, removed on any error."""
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    os.close(handle)
-    temporary = Path(name)
-    temporary.unlink()  # ext4 waits for the disk when a file that was emptied is closed, not with a new one
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(folder: Path, *, force: bool, error: type[DebertaError]) -> Iterator[Path]:
-    """Gives a temporary folder beside `folder`, renamed to it at the end, removed on any error.
-
-    Args:
-        folder: the folder to make.
-        force: whether an existing one is replaced.
-        error: the type raised.
-
-    Raises:
-        error: `folder` exists and `force` is false, or its parent cannot be written.
-    """
-    if folder.exists() and not force:
-        raise error(f"{folder} exists already. Choose another name, or pass --force to replace it.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as problem:
-        raise error(f"{folder} cannot be made: {problem}. Choose a place that can be written.") from problem
-    try:
-        temporary.chmod(0o777 & ~_umask())
-        yield temporary
-        if folder.exists():
-            _swap(folder, temporary)
-        else:
-            temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _swap(folder: Path, new: Path) -> None:
-    """Puts `new` in the place of `folder`, which is back there if that fails."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    old = aside / folder.name
-    try:
-        folder.replace(old)
-        new.replace(folder)
-    except BaseException:
-        if old.exists():
-            old.replace(folder)  # if even this fails, the old folder stays where it is and nothing is lost
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def is_plain_name(name: object) -> bool:
+    """Whether a text names a file in a folder, and no place elsewhere."""
+    return isinstance(name, str) and name not in ("", ".", "..") and not {"/", "\\", "\0"} & {*name}

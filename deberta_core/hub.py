@@ -11,9 +11,15 @@ from typing import Any
 
 from deberta_core.errors import DebertaError, reason, shown
 from deberta_core.shard_names import shard_names
+from deberta_core.transaction import settle
 
 HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token", "force_download")
 
+_OPTION_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "revision": ((str, type(None)), "the name of a branch or tag, a commit, or None"),
+    "cache_dir": ((str, Path, type(None)), "a folder, or None"),
+    "token": ((str, bool, type(None)), "the token as a line of text, True, False or None"),
+}
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 
@@ -61,7 +67,8 @@ def local_folder(
         the path itself, which need not be there; or the folder of the cache that holds the files of one revision.
 
     Raises:
-        error: the hub has no such repository, revision or file, or it cannot be reached.
+        error: the hub has no such repository, revision or file, or it cannot be reached; or an option is no such
+            thing. A token is never part of a message.
     """
     try:
         path = Path(name)
@@ -69,7 +76,9 @@ def local_folder(
     except (TypeError, OSError) as problem:
         raise error(f"{shown(name)} is no path: {reason(problem)}. Give a folder, a file or a hub id.") from problem
     if is_here or isinstance(name, Path) or not _HUB_ID.fullmatch(name):
+        settle(path if path.is_dir() else path.parent, error)
         return path  # whoever reads it says what is missing there
+    _check_options(error, revision=revision, cache_dir=cache_dir, token=token)
     from huggingface_hub import hf_hub_download, is_offline_mode
 
     hint = "Choose a repository that has one."
@@ -96,6 +105,16 @@ def split_hub_options(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[st
     """Parts keywords into those of `HUB_OPTIONS` and the others."""
     hub = {name: value for name, value in keywords.items() if name in HUB_OPTIONS}
     return hub, {name: value for name, value in keywords.items() if name not in HUB_OPTIONS}
+
+
+def _check_options(error: type[DebertaError], **options: Any) -> None:
+    for name, value in options.items():
+        types, what = _OPTION_TYPES[name]
+        if not isinstance(value, types) or (isinstance(value, str) and not (value and value.isprintable())):
+            shown = f" (a {type(value).__name__})" if name == "token" else f"={value!r:.80}"
+            raise error(f"{name}{shown} is not allowed. Give {what}.")
+    if isinstance(token := options["token"], str) and not re.fullmatch("[!-~]+", token):
+        raise error("token (a str) holds spaces, line ends or signs that no token has. Copy it again.")
 
 
 def _first_of(

@@ -51,6 +51,7 @@ def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
     Raises:
         InputError: an input has the wrong shape, type or a value out of range; it names the first offender.
     """
+    _check_numbers(inputs)
     ids, embeds = inputs.get("input_ids"), inputs.get("inputs_embeds")
     if (ids is None) == (embeds is None):
         given = "both" if ids is not None else "neither"
@@ -62,7 +63,6 @@ def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
     else:
         assert embeds is not None
         _check_rank("inputs_embeds", embeds, "[B, L, E]", 3)
-        _check_numbers("inputs_embeds", embeds)
         batch, length = embeds.shape[:2]
         if embeds.shape[2] != config.embedding_width:
             raise InputError(
@@ -93,6 +93,7 @@ def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tupl
     Raises:
         InputError: wrong shape, or a class number out of range.
     """
+    _check_numbers(arrays)
     batch, length = sizes[0] // choices, sizes[1]
     # How many classes there are; any position will do: those beyond the text are ignored.
     counts = {"labels": config.num_labels, "vocabulary": config.vocab_size, "choices": choices, "positions": None}
@@ -159,7 +160,6 @@ def _check_sequence_labels(config: BaseConfig, values: npt.NDArray[Any], batch: 
 
 
 def _check_label_shape(name: str, values: npt.NDArray[Any], allowed: Sequence[tuple[int, ...]], what: str) -> None:
-    _check_numbers(name, values)
     if values.shape not in allowed:
         raise InputError(
             f"{name} has shape {tuple(values.shape)}, but {what} takes {' or '.join(map(str, allowed))}. "
@@ -204,7 +204,6 @@ def _check_mask(mask: npt.NDArray[Any] | None, batch: int, length: int) -> None:
             f"attention_mask has shape {tuple(mask.shape)}: it must be {' or '.join(map(str, allowed))} for "
             f"{batch} texts of {length} tokens."
         )
-    _check_numbers("attention_mask", mask)
     if mask.dtype != np.bool_:
         wrong = mask[(mask != 0) & (mask != 1)]
         if wrong.size:
@@ -229,9 +228,11 @@ def _check_positions(config: BaseConfig, positions: npt.NDArray[Any] | None, bat
         )
 
 
-def _check_numbers(name: str, value: npt.NDArray[Any]) -> None:
-    if value.dtype.kind in "OSUVMmc":  # other libraries have kinds of their own for floats of 16 bits
-        raise InputError(f"{name} has dtype {value.dtype}: it must hold numbers. Convert it, for example to float32.")
+def _check_numbers(arrays: Arrays) -> None:
+    for name, value in arrays.items():
+        # V without fields: the types of ml_dtypes
+        if value is not None and (value.dtype.kind not in "biufV" or value.dtype.fields):
+            raise InputError(f"{name} has dtype {value.dtype}: it must hold real numbers. Convert it.")
 
 
 def _check_rank(name: str, value: npt.NDArray[Any], axes: str, rank: int) -> None:

@@ -158,15 +158,15 @@ def flat_json(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = 
     except RecursionError:
         content = None
         check("json_depth", bound("json_depth") + 1, "it has", ValueError)
-    level: list[Any] = [[content]]
     depth = 0
+    level: list[Any] = [[content]]  # lists and dicts
     while level:
         check("json_depth", depth, "it has", ValueError)
         level = [
             part
             for whole in level
-            for part in (whole.values() if type(whole) is dict else whole)
-            if type(part) is list or type(part) is dict
+            for part in (whole.values() if isinstance(whole, dict) else whole)
+            if isinstance(part, list | dict)
         ]
         depth += 1
     return content

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 from deberta_core.errors import MissingName
 
 
-class ModelOutput(tuple[Any, ...]):
+class ModelOutput(tuple[Any, ...]):  # D10
     """Base of all outputs; the outputs of the tasks are in `deberta_core.tasks`.
 
     An absent field is None as an attribute and missing as a key; indices and unpacking go over the present fields.

@@ -136,7 +136,7 @@ _LAYER = "deberta.encoder.layer.{i}"
 _SELF = f"{_LAYER}.attention.self"
 _MASKED_LM = ("masked_lm",)
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[Row, ...] = (  # D3, D4
     # Hugging Face's TensorFlow classes made the word table by add_weight(name="weight"), the other two as "embeddings".
     Row(
         f"{_EMBEDDINGS}.word_embeddings.weight",

@@ -70,7 +70,7 @@ def position_index(distance: npt.ArrayLike, buckets: int, max_distance: int) -> 
     return np.clip(bucket + span, 0, 2 * span - 1).astype(np.int32)
 
 
-def position_index_table(config: BaseConfig) -> IntArray:
+def position_index_table(config: BaseConfig) -> IntArray:  # D1, D13
     """The row of the relative table for every distance from -reach to reach.
 
     `reach` is the smallest distance beyond which the row stays the same on both sides, so the row of any distance d

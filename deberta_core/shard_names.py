@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from deberta_core.errors import DebertaError, name_list, shown
-from deberta_core.files import read_json
+from deberta_core.files import is_plain_name, read_json
 from deberta_core.json_shape import TEXT, map_of, record
 from deberta_core.limits import check
 
@@ -24,11 +24,7 @@ def shard_names(index: Path, error: type[DebertaError]) -> list[str]:
         raise error(f"{index} has an empty weight_map. {hint}")
     for name in names:
         check("file_name_bytes", len(name.encode()), f"{index} names {shown(name)}, which has", error)
-    outside = [name for name in names if not _is_plain(name)]
+    outside = [name for name in names if not is_plain_name(name)]
     if outside:
         raise error(f"{index} names files outside its folder: {name_list(outside)}. Do not use this checkpoint.")
     return names
-
-
-def _is_plain(name: str) -> bool:
-    return PurePath(name).name == name and not set(name) & {"\\", "\0"} and name not in ("", ".", "..")

@@ -127,7 +127,7 @@ BACKBONE = TaskSpec(
     per_token=True,
 )
 
-TASKS: dict[str, TaskSpec] = {
+TASKS: dict[str, TaskSpec] = {  # D17
     spec.name: spec
     for spec in (
         TaskSpec(
@@ -188,7 +188,7 @@ TASKS: dict[str, TaskSpec] = {
 PRETRAINING_MODULES = ("cls", "lm_predictions", "mask_predictions")
 
 # Head modules a checkpoint may lack: fine-tuning starts with fresh ones. A model without any other head is an error.
-FRESH_MODULES = ("pooler", "classifier")
+FRESH_MODULES = ("pooler", "classifier")  # D9
 
 
 def head_modules() -> frozenset[str]:

@@ -45,4 +45,4 @@ def _to_numpy(name: str, value: Any) -> np.ndarray:
     if name == "inputs_embeds":  # its shape alone is looked at
         return np.broadcast_to(np.float32(0), tuple(value.shape))
     array = np.asarray(value)
-    return array if array.dtype.kind in "biuf" else array.astype(np.float32)  # NumPy's own types know all functions
+    return array.astype(np.float32) if array.dtype.kind == "V" else array  # NumPy's own types know all functions

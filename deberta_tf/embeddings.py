@@ -61,21 +61,33 @@ class Embeddings(keras.layers.Layer):
             token_mask: `[B, L]` bool; input_ids, token_type_ids: `[B, L]` integers; position_ids: `[B, L]` or
             `[1, L]`; inputs_embeds: `[B, L, E]`, instead of input_ids; returns `[B, L, C]`.
         """
+        scale = 1.0
         if inputs_embeds is None:
             hidden = self.word_embeddings(input_ids)  # [B, L, E]
             # The padding row gets no gradient from the lookup.
-            is_padding = ops.equal(input_ids, ops.cast(self.config.pad_token_id, input_ids.dtype))[:, :, None]
+            is_padding = ops.equal(ops.cast(input_ids, "int32"), self.config.pad_token_id)[:, :, None]
             hidden = ops.where(is_padding, ops.stop_gradient(hidden), hidden)
         else:
             hidden = ops.cast(inputs_embeds, self.compute_dtype)
+            scale = _scale(hidden)
+            hidden = hidden * scale
         if self.position_embeddings is not None:
             if position_ids is None:
                 position_ids = ops.arange(ops.shape(hidden)[1])[None]
-            hidden = hidden + self.position_embeddings(position_ids)
+            hidden = hidden + self.position_embeddings(position_ids) * scale
         if self.token_type_embeddings is not None:
             if token_type_ids is None:
                 token_type_ids = ops.zeros(ops.shape(hidden)[:2], dtype="int32")
-            hidden = hidden + self.token_type_embeddings(token_type_ids)
+            hidden = hidden + self.token_type_embeddings(token_type_ids) * scale
         if self.embed_proj is not None:
             hidden = self.embed_proj(hidden)  # [B, L, C]
         return self.dropout(keep_where(token_mask, self.LayerNorm(hidden)))
+
+
+def _scale(values: Any) -> Any:
+    """What to multiply embeddings with, so that their squares, in LayerNorm, are finite: 1 but for huge ones.
+
+    LayerNorm takes the factor out again. `[B, L, E]` to `[B, L, 1]`.
+    """
+    largest = ops.cast(ops.stop_gradient(ops.max(ops.abs(values), axis=-1, keepdims=True)), "float32")
+    return ops.cast(ops.where(largest > 2.0**60, 2.0**20 / largest, 1.0), values.dtype)

@@ -12,7 +12,7 @@ from deberta_tf.activations import ACTIVATION_FUNCTIONS
 from deberta_tf.layers import dense, dropout, layer_norm
 
 
-class ContextPooler(keras.layers.Layer):
+class ContextPooler(keras.layers.Layer):  # D7
     """Dropout, dense and activation over the context token, the first real one (NUMERICS decision 2)."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:

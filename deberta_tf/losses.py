@@ -111,7 +111,7 @@ LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any], list[LossesAndCounts
 }
 
 
-def mean_loss(parts: list[LossesAndCounts]) -> Any:
+def mean_loss(parts: list[LossesAndCounts]) -> Any:  # D8
     """The mean over what counts, 0 if nothing does, and the mean of that over the parts; a scalar.
 
     Under a distribution strategy it is the mean of the global batch, on every replica.

@@ -154,7 +154,7 @@ class PreTrainedModel(Resizable):
     def save_pretrained(
         self, folder: str | Path, max_shard_size: int | str | None = "5GB", format: str = "safetensors"
     ) -> None:
-        """Writes config.json and the weights into `folder`, which is made if need be.
+        """Writes config.json and the weights into `folder`, which is made if need be; a model there is replaced as one.
 
         Args:
             folder: where to.
@@ -163,7 +163,8 @@ class PreTrainedModel(Resizable):
             format: a name of `deberta_core.checkpoint.FORMATS`.
 
         Raises:
-            WeightError: an unknown format, or one that cannot hold the parameters' dtype, or several files.
+            WeightError: an unknown format, or one that cannot hold the parameters' dtype, or several files; or the
+                folder cannot be written, and is as it was.
             InputError: `max_shard_size` is no size.
         """
         weights.save(self, Path(folder), max_shard_size, format)

@@ -47,8 +47,7 @@ def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None,
     """Writes config.json and the weights; arguments as in `save_pretrained`."""
     published_name = type(model).__name__.removeprefix("TF")  # of the PyTorch class, as transformers writes it
     config = model.config.replace(extra=model.config.extra | {"architectures": [published_name]})
-    save_weights(folder, config, model.task, _Arrays(model), format, max_shard_size)
-    config.save_pretrained(folder)
+    save_weights(folder, config, model.task, _Arrays(model), format, max_shard_size, with_config=True)
 
 
 def parameter_variables(model: PreTrainedModel) -> dict[str, keras.Variable]:

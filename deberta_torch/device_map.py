@@ -21,10 +21,10 @@ _UNDIVIDED = (Embeddings, Layer, Convolution)
 
 
 def choose_device(device: torch.device | str | None, device_map: Any = None) -> torch.device | None:
-    """The one device that `device` or `device_map` of `from_pretrained` asks for; None is the CPU.
+    """The one device that `device` or `device_map` of `from_pretrained` asks for; None is torch's default.
 
     Raises:
-        InputError: both are given, or torch knows no such device.
+        InputError: both are given, or torch has no such device.
     """
     if device_map is None:
         return None if device is None else _known_device("device", device)
@@ -39,12 +39,12 @@ def find_places(model: PreTrainedModel, device: torch.device | str | None, devic
     """The device of every part of a model, the embeddings first, or {"": device}; arguments as in `from_pretrained`.
 
     Raises:
-        InputError: both are given, torch knows no such device, or the map does not fit the model.
+        InputError: both are given, torch has no such device, or the map does not fit the model.
     """
     if isinstance(device_map, Mapping) and device is None:
         known = {name: _known_device(f"device_map[{name!r}]", place) for name, place in device_map.items()}
         return known if set(known) == {""} else _fit(model, known)
-    best = choose_device(device, device_map) or torch.device("cpu")
+    best = choose_device(device, device_map) or torch.get_default_device()
     if device_map == "auto" and torch.accelerator.device_count() > 1 and importlib.util.find_spec("accelerate"):
         return spread(model, [torch.device(best.type, number) for number in range(torch.accelerator.device_count())])
     return {"": best}
@@ -144,7 +144,9 @@ def _parts(model: nn.Module, prefix: str = "") -> dict[str, nn.Module]:
 
 def _known_device(name: str, device: Any) -> torch.device:
     try:
-        return torch.device(device)
-    except (RuntimeError, TypeError) as problem:
-        reason = str(problem).splitlines()[0]
-        raise InputError(f'{name}={device!r} is no device of torch: {reason} Give one such as "cpu".') from None
+        place = torch.device(device)
+        torch.empty(0, device=place)  # torch knows the names of devices that it has not
+        return place
+    except (RuntimeError, TypeError, AssertionError, ImportError) as problem:  # NotImplementedError is a RuntimeError
+        reason = str(problem).splitlines()[0][:200].rstrip(".")
+        raise InputError(f'{name}={device!r} is no device of torch here: {reason}. Give one such as "cpu".') from None

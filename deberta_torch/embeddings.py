@@ -39,19 +39,37 @@ class Embeddings(nn.Module):
             token_mask: `[B, L]` bool; input_ids, token_type_ids: `[B, L]` integers; position_ids: `[B, L]` or
             `[1, L]`; inputs_embeds: `[B, L, E]`, instead of input_ids; returns `[B, L, C]`.
         """
+        scale: Tensor | float = 1.0
         if inputs_embeds is None:
-            hidden = self.word_embeddings(input_ids)  # [B, L, E]
+            assert input_ids is not None
+            hidden = _look_up(self.word_embeddings, input_ids)  # [B, L, E]
         else:
             hidden = inputs_embeds.to(self.word_embeddings.weight.dtype)
+            scale = _scale(hidden)
+            hidden = hidden * scale
         if self.position_embeddings is not None:
             if position_ids is None:
                 position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]
-            hidden = hidden + self.position_embeddings(position_ids)
+            hidden = hidden + _look_up(self.position_embeddings, position_ids) * scale
         if self.token_type_embeddings is not None:
             if token_type_ids is None:
                 token_type_ids = torch.zeros(hidden.shape[:2], dtype=torch.long, device=hidden.device)
-            hidden = hidden + self.token_type_embeddings(token_type_ids)
+            hidden = hidden + _look_up(self.token_type_embeddings, token_type_ids) * scale
         if self.embed_proj is not None:
             hidden = self.embed_proj(hidden)  # [B, L, C]
         hidden = self.LayerNorm(hidden).masked_fill(~token_mask[:, :, None], 0.0)
         return self.dropout(hidden)
+
+
+def _look_up(table: nn.Embedding, rows: Tensor) -> Tensor:
+    """The rows of a table, by numbers of any integer type; torch takes two of them."""
+    return table(rows if rows.dtype in (torch.int32, torch.int64) else rows.long())
+
+
+def _scale(values: Tensor) -> Tensor:
+    """What to multiply embeddings with, so that their squares, in LayerNorm, are finite: 1 but for huge ones.
+
+    LayerNorm takes the factor out again. `[B, L, E]` to `[B, L, 1]`.
+    """
+    largest = values.detach().abs().amax(dim=-1, keepdim=True)
+    return torch.where(largest > 2.0**60, 2.0**20 / largest, 1.0).to(values.dtype)

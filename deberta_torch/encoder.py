@@ -211,19 +211,21 @@ class Encoder(nn.Module):
 
     def reset_buffers(self, device: torch.device) -> None:
         """Makes the constant buffers again, on a device, where they were on the meta device."""
-        self.position_index = self._position_index().to(device)
+        self.position_index = self._position_index(device)
 
     def _reached(self, query_length: int, key_length: int) -> tuple[int, int]:
         """The first row of the table that these lengths reach, and the one after the last."""
         span = self.config.table_rows // 2
         if torch.compiler.is_compiling():  # a length may be a symbol, which no table can be asked about
-            return span - torch.sym_min(key_length, span), span + torch.sym_min(query_length, span)
+            # Dynamo makes the same of `min`, and before torch 2.12 nothing of `sym_min`; export guards against `min`.
+            least_of = min if torch.compiler.is_dynamo_compiling() else torch.sym_min
+            return span - least_of(key_length, span), span + least_of(query_length, span)
         reach = len(self._position_rows) // 2
         least, most = max(1 - key_length, -reach), min(query_length - 1, reach)  # of query - key
         return self._position_rows[least + reach], self._position_rows[most + reach] + 1
 
-    def _position_index(self) -> Tensor:
-        return torch.tensor(self._position_rows, dtype=torch.long)
+    def _position_index(self, device: torch.device | None = None) -> Tensor:
+        return torch.tensor(self._position_rows, dtype=torch.long, device=device)
 
 
 def _is_plain_cpu_call(hidden: Tensor) -> bool:

@@ -11,7 +11,7 @@ from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.linear import Linear, linear
 
 
-class ContextPooler(nn.Module):
+class ContextPooler(nn.Module):  # D7
     """Dropout, dense and activation over the context token, the first real one (NUMERICS decision 2)."""
 
     def __init__(self, config: BaseConfig) -> None:

@@ -103,7 +103,7 @@ LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Tensor], list[LossesAndCou
 }
 
 
-def mean_loss(parts: list[LossesAndCounts]) -> Tensor:
+def mean_loss(parts: list[LossesAndCounts]) -> Tensor:  # D8
     """The mean over what counts, 0 if nothing does, and the mean of that over the parts; a scalar.
 
     Shape:

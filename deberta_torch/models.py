@@ -154,8 +154,8 @@ class PreTrainedModel(Resizable):
             config: used as it is instead of the folder's config.json. That may lack `legacy`; then the weights' names
                 say which masked-LM head it is.
             dtype: of the parameters, a torch dtype or its name; None is float32, "auto" keeps the file's.
-            device: where the parameters go; None is the CPU. On "meta" they have shapes and dtypes and take no memory;
-                no numbers are read.
+            device: where the parameters go; None is torch's default device, the CPU unless `torch.device` is used as a
+                context. On "meta" they have shapes and dtypes and take no memory; no numbers are read.
             device_map: instead of `device`, in transformers' spelling: one device; "auto"; or a dict of devices by
                 names of modules, "" for all others. "auto" is the best device there is, or all accelerators of its kind
                 where there are several and `accelerate` is installed: the layers are spread over them. In a dict the
@@ -176,8 +176,9 @@ class PreTrainedModel(Resizable):
 
         Raises:
             ConfigError: config.json is missing, wrong or another model's.
-            InputError: `dtype`, `device`, `device_map` or `attn_implementation` is none that is known, or both `device`
-                and `device_map` are given; or `device_map` does not fit the model, or needs `accelerate`.
+            InputError: `dtype`, `device`, `device_map` or `attn_implementation` is none that is known, or that torch
+                has here, as "cuda" without CUDA; both `device` and `device_map` are given; or `device_map` does not
+                fit the model, or needs `accelerate`.
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
@@ -213,7 +214,7 @@ class PreTrainedModel(Resizable):
     def save_pretrained(
         self, folder: str | Path, max_shard_size: int | str | None = "5GB", format: str = "safetensors"
     ) -> None:
-        """Writes config.json and the weights into `folder`, which is made if need be.
+        """Writes config.json and the weights into `folder`, which is made if need be; a model there is replaced as one.
 
         Args:
             folder: where to.
@@ -222,7 +223,8 @@ class PreTrainedModel(Resizable):
             format: a name of `deberta_core.checkpoint.FORMATS`.
 
         Raises:
-            WeightError: an unknown format, or one that cannot hold the parameters' dtype, or several files.
+            WeightError: an unknown format, or one that cannot hold the parameters' dtype, or several files; or the
+                folder cannot be written, and is as it was.
             InputError: `max_shard_size` is no size.
         """
         weights.save(self, Path(folder), max_shard_size, format)

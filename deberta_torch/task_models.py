@@ -50,8 +50,8 @@ class TaskModel(PreTrainedModel):
     ) -> Any:
         """Runs backbone and head, and computes the loss where labels are given.
 
-        Arguments are those of `Backbone.forward`, and the task's labels, see the class. For multiple choice each input
-        has an axis N of choices behind B.
+        Arguments are those of `Backbone.forward`, `[B, L]` and for multiple choice `[B, N, L]`, and the task's labels,
+        see the class.
 
         Returns:
             the task's output, see the class: `loss` (a scalar, where labels were given), `logits`, and on request

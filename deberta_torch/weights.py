@@ -110,8 +110,9 @@ def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None,
             f"another."
         )
     config = model.config.replace(extra=model.config.extra | {"architectures": [type(model).__name__]})
-    save_weights(folder, config, model.task, _Arrays(dict(model.named_parameters())), format, max_shard_size)
-    config.save_pretrained(folder)
+    save_weights(
+        folder, config, model.task, _Arrays(dict(model.named_parameters())), format, max_shard_size, with_config=True
+    )
 
 
 def _stored_dtype(weights: LazyWeights, name: str) -> torch.dtype:

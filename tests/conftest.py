@@ -35,6 +35,14 @@ Children are told that a giant sleeps under the weir, and that he'll wake when t
 RandomWeights = Callable[..., dict[str, Array]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """What tests write need not outlive a loss of power."""
+    real, os.fsync = os.fsync, lambda handle: None
+    yield
+    os.fsync = real
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared material beside the repository, or $DEBERTA_SHARED."""

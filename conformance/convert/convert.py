@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,21 +21,22 @@ from deberta_core.checkpoint import (
     config_beside,
     find_weight_file,
     format_named,
+    leads_outside,
     load_config,
     match_weights,
     open_weights,
     refuse_problems,
     save_weights,
+    shard_files,
     shard_names,
 )
 from deberta_core.config import CONFIG_FILE, BaseConfig
-from deberta_core.errors import ConfigError, WeightError, one_of
-from deberta_core.files import atomic_folder, read_json, write_text
+from deberta_core.errors import WeightError, name_list, one_of
+from deberta_core.layout import COMPANIONS, TOKENIZER_FILES, refuse_foreign
 from deberta_core.tasks import task_spec
+from deberta_core.transaction import replace_folder, settle
 
-# The files of a checkpoint folder that are not weights: configuration, tokenizer, description.
-CARRIED = ("*.json", "spm.model", "*.txt", "README.md")
-_WEIGHT_INDEX = "*.index.json"  # lists the parts of weights in several files
+CARRIED = (*TOKENIZER_FILES, *COMPANIONS)  # the files of a checkpoint folder that are neither weights nor config.json
 KEEP = "keep"  # the source's own task
 
 
@@ -111,7 +113,7 @@ def convert(
         ConfigError: config.json is missing, wrong or another model's.
         WeightError: an unknown format; weights that are missing, damaged, of a task that is not supported or that do
             not fit config.json; new parameters without a seed; numbers that the format or the dtype cannot hold; a
-            target that exists, or cannot be made.
+            target that exists, or cannot be made; a carried file that leads outside the source; a source that changes.
         InputError: an unknown task, or a size that is none.
     """
     target, row, options = Path(target_folder), format_named(to), options or Options()
@@ -119,11 +121,13 @@ def convert(
         _check_target(checkpoint.folder, target, force)
         not_numbers: set[str] = set()
         weights = watched(checkpoint.weights, not_numbers, count)
-        with atomic_folder(target, force=force, error=WeightError) as temporary:
+        with replace_folder(target, WeightError, force=force) as staging:
             for name in checkpoint.carried:
-                shutil.copyfile(checkpoint.folder / name, temporary / name)
-            _write_config(checkpoint, temporary)
-            save_weights(temporary, checkpoint.config, checkpoint.task, weights, row.name, options.max_shard_size)
+                (staging / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(checkpoint.folder / name, staging / name)
+            (staging / CONFIG_FILE).write_bytes(_config_content(checkpoint))
+            save_weights(staging, checkpoint.config, checkpoint.task, weights, row.name, options.max_shard_size)
+            checkpoint.refuse_changes()
         return replace(checkpoint.conversion(row, options), not_numbers=tuple(sorted(not_numbers)))
 
 
@@ -139,7 +143,7 @@ class _Checkpoint:
     """An open source."""
 
     folder: Path
-    config_file: Path
+    config_content: bytes
     config: BaseConfig
     source_task: str | None
     task: str | None
@@ -147,6 +151,12 @@ class _Checkpoint:
     loaded: LoadedWeights
     weights: LazyWeights
     carried: tuple[str, ...]
+    state: dict[Path, tuple[int, ...]]
+
+    def refuse_changes(self) -> None:
+        changed = [path.name for path, before in self.state.items() if _state(path) != before]
+        if changed:
+            raise WeightError(f"{name_list(changed)} changed while {self.folder} was converted. Convert it again.")
 
     def conversion(self, target: Format, options: Options) -> Conversion:
         stored = {name: entry.stored for name, entry in self.weights.entries.items()}
@@ -171,9 +181,16 @@ def _opened(source: Path, target: Format, options: Options) -> Iterator[_Checkpo
     _check_dtype(target, options.dtype)
     config_file = options.config or config_beside(source)
     config_file = config_file / CONFIG_FILE if config_file.is_dir() else config_file
+    folder = source if source.is_dir() else source.parent
+    settle(folder, WeightError)
+    state = {config_file: _state(config_file)}
+    config_content = config_file.read_bytes() if config_file.is_file() else b""
     # Settles which masked-LM head that would be; other tasks do not mind.
     config = load_config(None, source, "masked_lm", config_file=config_file)
-    _, row = find_weight_file(source)
+    file, row = find_weight_file(source)
+    shards = shard_files(file) if file.name == row.index_name else []
+    carried = _carried(folder, () if options.config else (CONFIG_FILE,))
+    state |= {path: _state(path) for path in (file, *shards, *(folder / name for name in carried))}
     with open_weights(source, config) as weights:
         source_task = find_task(config, weights)
         task = source_task if options.task == KEEP else options.task
@@ -183,8 +200,9 @@ def _opened(source: Path, target: Format, options: Options) -> Iterator[_Checkpo
         added = new_parameters(config, task, loaded.report.missing, options.initialize)
         chosen = loaded.weights.replaced(loaded.weights.entries | added)
         chosen = cast(chosen, options.dtype) if options.dtype else chosen
-        folder = source if source.is_dir() else source.parent
-        yield _Checkpoint(folder, config_file, config, source_task, task, row, loaded, chosen, _carried(folder))
+        found = _Checkpoint(folder, config_content, config, source_task, task, row, loaded, chosen, carried, state)
+        found.refuse_changes()
+        yield found
 
 
 def _check_dtype(target: Format, dtype: str | None) -> None:
@@ -197,26 +215,36 @@ def _check_dtype(target: Format, dtype: str | None) -> None:
         )
 
 
-def _carried(folder: Path) -> tuple[str, ...]:
-    files = {file for pattern in CARRIED for file in folder.glob(pattern) if file.is_file()}
-    return tuple(sorted(file.name for file in files if not file.match(_WEIGHT_INDEX) and file.name != CONFIG_FILE))
+def _carried(folder: Path, also: tuple[str, ...]) -> tuple[str, ...]:
+    names = [name for name in CARRIED if (folder / name).is_file()]
+    if outside := [name for name in (*names, *also) if leads_outside(folder, name)]:
+        raise WeightError(
+            f"{name_list(outside)} in {folder} leads outside by a link, and would be copied. Remove it, or put "
+            f"the file there."
+        )
+    return tuple(sorted(names))
 
 
-def _write_config(checkpoint: _Checkpoint, folder: Path) -> None:
-    """The source's config.json byte for byte; for another task, with the name of its class."""
+def _state(path: Path) -> tuple[int, ...]:
+    """What differs when a file is written again; nothing for one that is not there."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return ()
+
+
+def _config_content(checkpoint: _Checkpoint) -> bytes:
+    """The config.json that was read, byte for byte; for another task, with the name of its class."""
     if checkpoint.task == checkpoint.source_task:
-        shutil.copyfile(checkpoint.config_file, folder / CONFIG_FILE)
-        return
-    values = read_json(checkpoint.config_file, ConfigError, hint="")
+        return checkpoint.config_content
+    values = json.loads(checkpoint.config_content)
     values["architectures"] = [class_name(checkpoint.config, task_spec(checkpoint.task))]
-    write_text(folder / CONFIG_FILE, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _check_target(source: Path, target: Path, force: bool) -> None:
-    """Refuses what replacing the target would destroy; `atomic_folder` refuses an existing one without `force`."""
+    """Refuses what replacing the target would destroy; `replace_folder` refuses an existing one without `force`."""
     if target.resolve() in (source.resolve(), *source.resolve().parents):
         raise WeightError(f"{target} is or contains the source {source}. Choose another target.")
-    if not force or not target.exists():
-        return
-    if not target.is_dir() or (any(target.iterdir()) and not (target / CONFIG_FILE).is_file()):
-        raise WeightError(f"{target} is no checkpoint folder, so --force does not replace it. Choose another target.")
+    if force:
+        refuse_foreign(target, WeightError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +65,14 @@ def verify(source: str | Path, target: str | Path, show: Callable[[str], object]
         show: takes the table.
 
     Returns:
-        whether every difference is within its bound.
+        whether every difference is within its bound; a framework that is not installed is named and left out.
 
     Raises:
-        WeightError: a framework is not installed, or a folder cannot be loaded.
+        WeightError: no framework is installed, or a folder cannot be loaded.
     """
     lines = compare(Path(source), Path(target))
+    for framework in sorted(RUNNERS.keys() - set(installed_frameworks())):
+        show(f"{framework} is not installed, so nothing is said about it")
     show(f"{'framework':<12}{'what':<44}{'max |difference|':>18}{'bound':>12}")
     for line in lines:
         mark = "" if line.passed else "  FAILED"
@@ -77,8 +80,24 @@ def verify(source: str | Path, target: str | Path, show: Callable[[str], object]
     return all(line.passed for line in lines)
 
 
+def installed_frameworks() -> list[str]:
+    """The names in `RUNNERS` that can compute here.
+
+    Raises:
+        WeightError: none can.
+    """
+    found = [name for name in RUNNERS if all(map(_is_installed, _PACKAGES.get(name, ())))]
+    if not found:
+        raise WeightError(
+            f"--verify computes with a framework, but {' or '.join(RUNNERS)} is not installed. Install one with: "
+            f'pip install "deberta-dual[torch]", or "deberta-dual[tf]"'
+        )
+    return found
+
+
 def compare(source: Path, target: Path) -> list[Line]:
     """The comparisons of `verify`: stored numbers, then what each framework computes from each folder."""
+    frameworks = installed_frameworks()
     config = load_config(None, source, "masked_lm")  # as `convert` does
     with open_weights(source, config) as stored:
         task = find_task(config, stored)
@@ -88,7 +107,8 @@ def compare(source: Path, target: Path) -> list[Line]:
     inputs = make_inputs(source, config, task)
     expected = forward(config, weights, inputs, task)
     kept = _kept(inputs["attention_mask"], task)
-    for framework, run in RUNNERS.items():
+    for framework in frameworks:
+        run = RUNNERS[framework]
         for role, folder in (("source", source), ("target", target)):
             actual = run(folder, config, task, inputs)
             for field in output_fields(task):
@@ -130,7 +150,7 @@ def _texts(folder: Path, config: BaseConfig) -> dict[str, Array]:
 
 
 def _torch(folder: Path, config: BaseConfig, task: str | None, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    torch, models = _import("torch", "torch"), _import("deberta_torch", "torch")
+    torch, models = importlib.import_module("torch"), importlib.import_module("deberta_torch")
     model = _model_class(models, "", config, task).from_pretrained(folder).eval()
     with torch.no_grad():
         # Ids are int64 in torch by custom.
@@ -139,23 +159,18 @@ def _torch(folder: Path, config: BaseConfig, task: str | None, inputs: Mapping[s
 
 
 def _tensorflow(folder: Path, config: BaseConfig, task: str | None, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    models = _import("deberta_tf", "tf")
+    models = importlib.import_module("deberta_tf")
     model = _model_class(models, "TF", config, task).from_pretrained(folder)
     outputs = model(**inputs, training=False)
     return {field: np.asarray(getattr(outputs, field)) for field in output_fields(task)}
 
 
 RUNNERS: dict[str, Run] = {"torch": _torch, "tensorflow": _tensorflow}
+_PACKAGES = {"torch": ("torch",), "tensorflow": ("tensorflow", "keras")}
 
 
-def _import(name: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as problem:
-        raise WeightError(
-            f"--verify computes with both frameworks, but {problem.name} is not installed. "
-            f'Install it with: pip install "deberta-dual[{extra}]"'
-        ) from problem
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _model_class(models: Any, prefix: str, config: BaseConfig, task: str | None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class Subject:
         return (self.quantities or {}).get(kind, kind)
 
 
-@lru_cache(maxsize=64)
+@cache
 def subject(
     case: str, task: str | None = None, setting: str | None = None, side: str = "right", holes: bool = False
 ) -> Subject:
@@ -93,7 +93,7 @@ def subject(
     return Subject(name, config, task, random_params(config, task), inputs, models=_models(case, task, setting))
 
 
-@lru_cache(maxsize=64)
+@cache
 def _models(case: str, task: str | None, setting: str | None) -> dict[str, Any]:
     """One place for the models of all subjects that differ in their inputs only."""
     return {}

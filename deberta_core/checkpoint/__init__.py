@@ -6,7 +6,7 @@ from deberta_core.checkpoint.lazy import Entry, LazyWeights, blocks
 from deberta_core.checkpoint.load import LoadedWeights, LoadReport, load_weights, match_weights, refuse_problems
 from deberta_core.checkpoint.model_config import config_beside, load_config
 from deberta_core.checkpoint.save import save_weights, shard_names
-from deberta_core.checkpoint.shards import shard_files
+from deberta_core.checkpoint.shards import leads_outside, shard_files
 
 __all__ = [
     "FORMATS",
@@ -20,6 +20,7 @@ __all__ = [
     "config_beside",
     "find_weight_file",
     "format_named",
+    "leads_outside",
     "load_config",
     "load_weights",
     "match_weights",

@@ -17,6 +17,7 @@ from deberta_core.checkpoint.shards import INDEX_SUFFIX, read_shards
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError, one_of
 from deberta_core.parameters import OLD_PREFIXES, Array, expand
+from deberta_core.transaction import settle
 
 Reader = Callable[[Path, BaseConfig], LazyWeights]
 Writer = Callable[[Path, BaseConfig, str | None, Mapping[str, Array]], None]
@@ -147,6 +148,7 @@ def find_weight_file(path: str | Path) -> tuple[Path, Format]:
     """
     path = to_path("path", path, WeightError)
     names = ", ".join(row.file_name for row in FORMATS.values())
+    settle(path if path.is_dir() else path.parent, WeightError)
     if path.is_dir():
         for row in FORMATS.values():
             for name in (row.file_name, row.index_name):

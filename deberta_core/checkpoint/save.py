@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from deberta_core.checkpoint.formats import Format, Writer, find_weight_file, format_named
+from deberta_core.checkpoint.formats import Format, find_weight_file, format_named
 from deberta_core.checkpoint.lazy import array_bytes, describe
-from deberta_core.checkpoint.shards import part, shard_name, shard_size, split, write_index
+from deberta_core.checkpoint.shards import listed_shards, part, shard_name, shard_size, split, write_index
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, WeightError, name_list
-from deberta_core.files import atomic_file
 from deberta_core.parameters import Array, expand
+from deberta_core.transaction import replace_files
 
 
 def save_weights(
@@ -22,8 +23,10 @@ def save_weights(
     weights: Mapping[str, Array],
     format: str = "safetensors",
     max_shard_size: int | str | None = None,
+    *,
+    with_config: bool = False,
 ) -> Path:
-    """Writes the weights of a model; each file is whole, or not there.
+    """Writes the weights of a model; an older save in this format is replaced as one.
 
     Args:
         folder: the checkpoint folder, made if need be.
@@ -33,6 +36,7 @@ def save_weights(
         format: a name of `FORMATS`.
         max_shard_size: bytes, or a text such as "5GB", above which the weights go into several files and an index,
             each with as much as fits; None for one file.
+        with_config: whether config.json is written too, as one with the weights.
 
     Returns:
         the file, or the index.
@@ -46,17 +50,16 @@ def save_weights(
     folder = Path(folder)
     _check(folder / row.file_name, row, config, task, weights)
     groups = shard_names(row, weights, max_shard_size)
-    file = folder / (row.file_name if len(groups) == 1 else row.index_name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    name = row.file_name if len(groups) == 1 else row.index_name
+    with replace_files(folder, WeightError, stale=partial(_older_files, row)) as staging:
         if len(groups) == 1:
-            _write(file, row.write, config, task, weights)
+            row.write(staging / name, config, task, weights)
         else:
-            _write_shards(file, row, config, task, weights, groups)
-    except OSError as problem:
-        raise WeightError(f"{file} cannot be written: {problem}.") from problem
-    _warn_of_stale(folder, file)
-    return file
+            _write_shards(staging / name, row, config, task, weights, groups)
+        if with_config:
+            config.save_pretrained(staging)
+    _warn_of_stale(folder, folder / name)
+    return folder / name
 
 
 def shard_names(row: Format, weights: Mapping[str, Array], max_shard_size: int | str | None) -> list[list[str]]:
@@ -77,9 +80,9 @@ def shard_names(row: Format, weights: Mapping[str, Array], max_shard_size: int |
     return groups
 
 
-def _write(file: Path, write: Writer, config: BaseConfig, task: str | None, weights: Mapping[str, Array]) -> None:
-    with atomic_file(file) as temporary:
-        write(temporary, config, task, weights)
+def _older_files(row: Format, folder: Path) -> set[str]:
+    """What a save in this format leaves: one file, or an index and the parts it lists."""
+    return {row.file_name, row.index_name, *listed_shards(folder / row.index_name, row.file_name)}
 
 
 def _write_shards(
@@ -90,13 +93,12 @@ def _write_shards(
     weights: Mapping[str, Array],
     groups: list[list[str]],
 ) -> None:
-    """Writes the parts, and last the index: without it none of them is read."""
     assert row.write_part is not None
     stored = (row.indexed_names or row.stored_names)(config, task)
     places: dict[str, str] = {}
     for number, names in enumerate(groups, start=1):
         name = shard_name(row.file_name, number, len(groups))
-        _write(index.parent / name, row.write_part, config, task, part(weights, names))
+        row.write_part(index.parent / name, config, task, part(weights, names))
         places |= {stored[parameter]: name for parameter in names}
     write_index(index, places, sum(array_bytes(*describe(weights, name)) for name in weights))
 

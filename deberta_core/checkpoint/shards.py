@@ -68,6 +68,16 @@ def write_index(file: Path, stored: Mapping[str, str], size: int) -> None:
     write_text(file, json.dumps(content, indent=2) + "\n")
 
 
+def listed_shards(index: Path, file_name: str) -> set[str]:
+    """The names in an index that `shard_name` gives; none where it cannot be read."""
+    stem, _, suffix = file_name.rpartition(".")
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return {name for name in names if re.fullmatch(rf"{stem}-\d{{5}}-of-\d{{5}}\.{suffix}", name)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()
+
+
 def shard_files(index: Path) -> list[Path]:
     """The files an index names, which lie beside it.
 
@@ -75,7 +85,7 @@ def shard_files(index: Path) -> list[Path]:
         WeightError: the index is damaged, names a place outside its folder, or a file that is not there.
     """
     names = shard_names(index, WeightError)
-    outside = [name for name in names if _leads_outside(index.parent / name)]
+    outside = [name for name in names if leads_outside(index.parent, name)]
     if outside:
         raise WeightError(f"{index} names files outside its folder: {name_list(outside)}. Do not use this checkpoint.")
     absent = [name for name in names if not (index.parent / name).is_file()]
@@ -126,12 +136,9 @@ def part(weights: Mapping[str, Array], names: list[str]) -> Mapping[str, Array]:
     return weights.select({name: name for name in names}) if isinstance(weights, LazyWeights) else Part(weights, names)
 
 
-def _leads_outside(file: Path) -> bool:
-    """Whether a link leads out of the folder; the links of a download cache stay inside its own folder."""
-    return file.is_symlink() and not file.resolve().is_relative_to(_cache_root(file.parent))
-
-
-def _cache_root(folder: Path) -> Path:
-    """The folder itself, or the one of the repository where it is a snapshot in Hugging Face's cache."""
-    resolved = folder.resolve()
-    return resolved.parents[1] if resolved.parent.name == "snapshots" else resolved
+def leads_outside(folder: Path, name: str) -> bool:
+    """Whether a link leads out of a folder; those of a snapshot in Hugging Face's cache may lead to its `blobs`."""
+    root = folder.resolve()
+    allowed = [root, root.parents[1] / "blobs"] if root.parent.name == "snapshots" else [root]
+    place = (folder / name).resolve()
+    return not any(place.is_relative_to(one) for one in allowed)

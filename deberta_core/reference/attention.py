@@ -139,7 +139,7 @@ def _position_projections(config: BaseConfig) -> tuple[str, str]:
 
 def _split_heads(values: Array, config: BaseConfig) -> Array:
     """`[..., L, H * D] -> [..., H, L, D]`."""
-    heads = values.reshape(*values.shape[:-1], -1, config.head_size)
+    heads = values.reshape(*values.shape[:-1], values.shape[-1] // config.head_size, config.head_size)
     return heads.swapaxes(-2, -3)
 
 

@@ -45,17 +45,21 @@ def span_cross_entropy(logits: Array, positions: Array, mask: Array) -> Array:
 
 def soft_cross_entropy(logits: Array, labels: Array) -> Array:
     """Mean cross-entropy against a distribution per row; both `[B, N]`."""
-    return np.asarray(-np.mean(np.sum(log_softmax(logits) * labels, axis=-1)))
+    return _mean(-np.sum(log_softmax(logits) * labels, axis=-1))
 
 
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:
     """Mean over all elements of the binary cross-entropy with logits; both `[B, N]`."""
-    return np.asarray(np.mean(np.maximum(logits, 0) - logits * labels + np.log1p(np.exp(-np.abs(logits)))))
+    return _mean(np.maximum(logits, 0) - logits * labels + np.log1p(np.exp(-np.abs(logits))))
 
 
 def mean_squared_error(logits: Array, labels: Array) -> Array:
     """Mean over all elements of the squared difference; `[B, N]` against as many labels."""
-    return np.asarray(np.mean((logits - labels.reshape(logits.shape)) ** 2))
+    return _mean((logits - labels.reshape(logits.shape)) ** 2)
+
+
+def _mean(values: Array) -> Array:
+    return np.asarray(values.sum() / max(values.size, 1))
 
 
 Outputs = Mapping[str, Array]

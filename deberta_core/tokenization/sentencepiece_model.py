@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import InputError, TokenizationError, shown
-from deberta_core.files import atomic_file, read_content
+from deberta_core.files import read_content
 from deberta_core.limits import check
 from deberta_core.tokenization.charsmap import longest_replacement
 from deberta_core.tokenization.cutting import CutOptions
@@ -140,8 +140,7 @@ class SentencePieceModel:
     def save(self, folder: Path, prefix: str) -> tuple[Path, ...]:
         """Writes spm.model."""
         file = folder / f"{prefix}{VOCABULARY_FILE}"
-        with atomic_file(file) as temporary:
-            temporary.write_bytes(self.serialized)
+        file.write_bytes(self.serialized)
         return (file,)
 
     @cached_property

@@ -174,6 +174,8 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
         InputError: a text is not a str, or `text` and `text_pair` do not match.
         TokenizationError: a text is not valid Unicode.
     """
+    if not isinstance(is_split_into_words, bool):
+        raise InputError(f"is_split_into_words={shown(is_split_into_words)} is not a bool. Use True or False.")
     text, text_pair = _plain(text), _plain(text_pair)
     check = _check_words if is_split_into_words else check_text
     is_batch = isinstance(text, list | tuple)

@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from deberta_core.arguments import ids_of, items_of
+from deberta_core.arguments import id_rows, ids_of, items_of
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.hub import split_hub_options
+from deberta_core.layout import TOKENIZER_FILES
 from deberta_core.tensors import to_list
 from deberta_core.tokenization.added_tokens import AddedToken, SpecialToken, SpecialTokenId
 from deberta_core.tokenization.batch_encoding import BatchEncoding
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.folder import Layout, read_folder
 from deberta_core.tokenization.lengths import length_rule
-from deberta_core.tokenization.options import SAVED_OPTIONS, check_bool, checked_options
+from deberta_core.tokenization.options import SAVED_OPTIONS, checked_options
 from deberta_core.tokenization.settings import write_settings
 from deberta_core.tokenization.subwords import SubwordModel
 from deberta_core.tokenization.text_encoder import (
@@ -37,6 +38,7 @@ from deberta_core.tokenization.text_encoder import (
 )
 from deberta_core.tokenization.tokenizer_json import write_tokenizer_json
 from deberta_core.tokenization.vocabulary import Vocabulary, clean_up, join_apart
+from deberta_core.transaction import replace_files
 
 Ids = list[int]
 
@@ -138,8 +140,6 @@ class Tokenizer:
         left_out = {"token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask}
         names = [name for name in self.model_input_names if left_out.get(name) is not False]
         names += [name for name, wanted in optional.items() if wanted]
-        if not isinstance(is_split_into_words, bool):
-            check_bool("is_split_into_words", is_split_into_words)
         texts = collect_texts(text, text_pair, is_split_into_words)
         return self._encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
 
@@ -182,18 +182,18 @@ class Tokenizer:
 
     def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """Puts [CLS] before and [SEP] after the ids of one or two texts."""
-        return self._encoder.with_special(*_ids(token_ids_0, token_ids_1))
+        return self._encoder.with_special(*id_rows(token_ids_0, token_ids_1))
 
     def create_token_type_ids_from_sequences(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """Gives 0 for [CLS], the first text and its [SEP], 1 for the second text and its [SEP]."""
-        return token_types(*_ids(token_ids_0, token_ids_1))
+        return token_types(*id_rows(token_ids_0, token_ids_1))
 
     def get_special_tokens_mask(
         self, token_ids_0: Ids, token_ids_1: Ids | None = None, already_has_special_tokens: bool = False
     ) -> Ids:
         """Gives 1 for special tokens, 0 for others, in the row built of the ids, or in a row that is built already."""
         if not already_has_special_tokens:
-            return special_mask(*_ids(token_ids_0, token_ids_1))
+            return special_mask(*id_rows(token_ids_0, token_ids_1))
         special = set(self.all_special_ids)
         return [int(index in special) for index in ids_of(token_ids_0, "token_ids_0")]
 
@@ -301,8 +301,8 @@ class Tokenizer:
         Raises:
             TokenizationError: one of them is no token.
         """
-        single = isinstance(new_tokens, str | AddedToken)
-        before, new = len(self), [new_tokens] if single else items_of(new_tokens, "new_tokens", "tokens")
+        before, one = len(self), isinstance(new_tokens, str | AddedToken)
+        new = [new_tokens] if one else items_of(new_tokens, "new_tokens", "tokens")
         self._set_vocabulary(self._vocabulary.with_tokens(new, special_tokens))
         return len(self) - before
 
@@ -360,30 +360,36 @@ class Tokenizer:
     def save_pretrained(self, save_directory: str | Path) -> tuple[str, ...]:
         """Writes the vocabulary and the JSON files, makes the folder if need be, and returns the paths.
 
+        A tokenizer that is there is replaced as one; other files stay.
+
         Raises:
-            TokenizationError: the folder cannot be made.
+            TokenizationError: the folder cannot be made or written; it is as it was.
         """
-        folder = Path(save_directory)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise TokenizationError(f"{folder} cannot be made: {problem}. Choose another folder.") from problem
         config = {**self._extra, **self._options(), "tokenizer_class": self.layout.tokenizer_class}
-        written = write_settings(folder, config, self._vocabulary)
-        return (*map(str, written), *self.save_vocabulary(folder))
+        with replace_files(save_directory, TokenizationError, stale=lambda folder: TOKENIZER_FILES) as staging:
+            written = [*write_settings(staging, config, self._vocabulary), *self._write_vocabulary(staging, "")]
+        return tuple(str(Path(save_directory) / file.name) for file in written)
 
     def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Writes the vocabulary files into an existing folder, their names after a prefix, and returns their paths."""
-        folder, prefix = Path(save_directory), f"{filename_prefix}-" if filename_prefix else ""
-        written = self._subwords.save(folder, prefix)
-        if self.layout.has_tokenizer_json:
-            pipeline = self._subwords.describe(self._cut)
-            written = (*written, write_tokenizer_json(folder, prefix, pipeline, self._vocabulary))
-        return tuple(map(str, written))
+        """Writes the vocabulary files into a folder, their names after a prefix, and returns their paths.
+
+        Raises:
+            TokenizationError: they cannot be written; the folder is as it was.
+        """
+        with replace_files(save_directory, TokenizationError) as staging:
+            written = self._write_vocabulary(staging, f"{filename_prefix}-" if filename_prefix else "")
+        return tuple(str(Path(save_directory) / file.name) for file in written)
 
     def __repr__(self) -> str:
         size = f"vocab_size={self.vocab_size}, model_max_length={self.model_max_length}"
         return f"{type(self).__name__}({size}, special_tokens={self.special_tokens_map})"
+
+    def _write_vocabulary(self, folder: Path, prefix: str) -> tuple[Path, ...]:
+        written = self._subwords.save(folder, prefix)
+        if self.layout.has_tokenizer_json:
+            pipeline = self._subwords.describe(self._cut)
+            written = (*written, write_tokenizer_json(folder, prefix, pipeline, self._vocabulary))
+        return written
 
     def _set_vocabulary(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -391,7 +397,3 @@ class Tokenizer:
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in (*self.own_options, *SAVED_OPTIONS)}
-
-
-def _ids(first: Any, second: Any) -> tuple[Ids, Ids | None]:
-    return ids_of(first, "token_ids_0"), None if second is None else ids_of(second, "token_ids_1")

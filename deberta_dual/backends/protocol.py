@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayModel:
+class ArrayModel:  # D16
     """A model in evaluation mode, as a function from named arrays to named arrays.
 
     Attributes:

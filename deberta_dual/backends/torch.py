@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_torch.device_map import choose_device
+from deberta_torch.inference.optimize import locks_of
 from deberta_torch.models import Encoded, PreTrainedModel
 from deberta_torch.weights import assign
 
@@ -203,7 +204,9 @@ def _training_device(device: Any) -> Any:
 
 def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
     where = next(model.parameters()).device
-    with torch.inference_mode(), _evaluating(model):
+    with torch.inference_mode(), _evaluating(model), ExitStack() as held:
+        for lock in locks_of(model):
+            held.enter_context(lock.call())  # the two steps below are of the same weights
         tensors = {name: torch.from_numpy(array).to(where) for name, array in inputs.items()}
         if places is None:
             outputs = {name: value for name, value in model(**tensors).items() if isinstance(value, Tensor)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from conformance.convert.convert import KEEP, Conversion, Options, convert, dry_run
 from conformance.convert.plan import table
 from conformance.convert.stream import DTYPES
-from conformance.convert.verify import verify
+from conformance.convert.verify import installed_frameworks, verify
 from deberta_core.checkpoint import FORMATS
 from deberta_core.errors import name_list
 from deberta_core.tasks import TASKS
@@ -32,8 +32,11 @@ def main(argv: Sequence[str]) -> int:
     """
     parser = make_parser()
     arguments = parser.parse_args(argv)
-    if arguments.verify and (arguments.dtype or arguments.add_head or arguments.drop_head):
-        parser.error("--verify compares with the source, so it does not go with --dtype, --add-head or --drop-head")
+    if arguments.verify and (arguments.config or arguments.dtype or arguments.add_head or arguments.drop_head):
+        flags = "--config, --dtype, --add-head or --drop-head"
+        parser.error(f"--verify compares with the source as it is, so it does not go with {flags}")
+    if arguments.verify:
+        installed_frameworks()  # before anything is written
     options = Options(
         config=arguments.config,
         dtype=arguments.dtype,
@@ -83,9 +86,13 @@ def make_parser() -> Parser:
     text = "draw parameters that SRC lacks at random; default: refuse"
     group.add_argument("--initialize", type=int, metavar="SEED", help=text)
     add = parser.add_argument_group("checks").add_argument
-    add("--verify", action="store_true", help="compare the outputs of both frameworks with the float64 reference")
+    add(
+        "--verify",
+        action="store_true",
+        help="compare the outputs of what is installed with the float64 reference",
+    )
     add("--dry-run", action="store_true", help="print what would be done, and write nothing")
-    add("--force", action="store_true", help="replace DST if it is a checkpoint folder")
+    add("--force", action="store_true", help="replace DST if all it holds is of a checkpoint")
     return parser
 
 

@@ -144,7 +144,7 @@ def make_parser() -> Parser:
     add = parser.add_argument_group("output").add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
     add("--resume", action="store_true", help="continue an unfinished run in the output folder")
-    add("--force", action="store_true", help="replace what is in the output folder")
+    add("--force", action="store_true", help="replace the checkpoint in the output folder")
     add = parser.add_argument_group("model").add_argument
     add("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
     add("--preset", metavar="NAME", help="instead of --model: a published size, fresh weights; default: none")

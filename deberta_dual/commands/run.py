@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deberta_core.errors import DebertaError, InputError
-from deberta_core.files import atomic_file, open_input
+from deberta_core.files import open_input
+from deberta_core.transaction import replace_file
 from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of, show_warning
 from deberta_dual.data.lines import INPUT_FORMATS, Lines
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
@@ -99,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
         lines = Lines(source, arguments.input_format)
         results = run.stream(lines, on_error=_error_handler(lines, arguments.on_error == "stop"))
         if arguments.output is not None:
-            with atomic_file(arguments.output) as temporary, temporary.open("wb") as target:
+            with replace_file(arguments.output, InputError) as temporary, temporary.open("wb") as target:
                 _write(results, target)
             return 0
         try:

@@ -3,63 +3,67 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import InputError
-from deberta_core.files import atomic_folder, read_json, write_text
-
-STATE, PROGRESS = "training", "progress.json"
-METRICS = "metrics.jsonl"
+from deberta_core.files import read_json, write_text
+from deberta_core.layout import METRICS, PROGRESS, STATE, is_model_file, refuse_foreign
+from deberta_core.transaction import clear_leftovers, replace_files
 
 Rows = list[dict[str, Any]]
+_RUNNING, _FINISHED = "running", "finished"
 
 
 class RunFolder:
     """A folder into which a model is trained.
 
+    `training.json` says whether the run is at its end. Model, scores and state are written as one, so that
+    they are always of the same step.
+
     Args:
         path: the folder; made by the first thing that is written.
         resume: whether an unfinished run in it goes on; without one the run begins.
-        force: whether what is in it is replaced.
+        force: whether a checkpoint in it is replaced, once there is a new one.
         is_main: whether this process is the one that writes; others do not look, since that one may be writing.
 
     Raises:
-        InputError: it holds something, and neither was asked for.
+        InputError: it holds something, and neither was asked for; or, to be replaced, what is no checkpoint's; or its
+            state is damaged.
     """
 
     def __init__(self, path: str | Path, *, resume: bool, force: bool, is_main: bool = True) -> None:
         self.path, self._is_main = Path(path), is_main
-        self._resumes = resume and (self.state_folder / PROGRESS).exists()
         if is_main:
+            clear_leftovers(self.path, InputError)
             self._check(path, resume, force)
+        progress = self._progress() if resume and (self.path / PROGRESS).exists() else {"step": 0}
+        self._is_finished = progress.get("status") == _FINISHED
+        self._resumes = not self._is_finished and progress.get("step") != 0
 
     def is_finished(self) -> bool:
-        """Whether a run has come to its end here."""
-        return (self.path / METRICS).exists() and not self.state_folder.exists()
+        """Whether the run that was to be resumed has come to its end."""
+        return self._is_finished
 
     def read_metrics(self) -> Rows:
         """The rows written so far."""
         return [json.loads(line) for line in (self.path / METRICS).read_text(encoding="utf-8").splitlines()]
 
     def begin(self) -> None:
-        """Makes the folder, with a place for the state; empties it unless a run goes on."""
-        if self._is_main:
-            if not self._resumes and self.path.exists():
-                shutil.rmtree(self.path)
-            self.state_folder.mkdir(parents=True, exist_ok=True)  # says that a run is not at its end
+        """Marks the folder as that of a run that is not at its end, unless one goes on; a model there stays."""
+        if self._is_main and not self._resumes:
+            self._write({"status": _RUNNING, "step": 0})
 
     def state(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What `save_state` wrote last, if the run goes on.
+        """What `save` wrote last, if the run goes on.
 
         Raises:
             InputError: it is the state of another run; the message says in what they differ.
         """
         if not self._resumes:
             return None
-        found = read_json(self.state_folder / PROGRESS, InputError, hint="Begin anew with --force.")
+        found = self._progress()
         for name, value in identity.items():
             there = found.get("identity", {}).get(name)
             if there != value:
@@ -74,37 +78,65 @@ class RunFolder:
         """Where a framework finds what it wrote."""
         return self.path / STATE
 
-    def save_state(self, progress: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-        """Writes a state: whole, or as it was before.
+    def save(
+        self,
+        progress: Mapping[str, Any],
+        rows: Iterable[Mapping[str, Any]],
+        write_state: Callable[[Path], None],
+        write_model: Callable[[Path], None] | None,
+    ) -> None:
+        """Writes scores, state and model: all of them, or everything is as it was.
 
         Args:
             progress: what there is to know, as JSON.
-            write: writes the framework's part into a folder.
+            rows: the scores, a line of JSON each.
+            write_state: writes the framework's part into a folder.
+            write_model: writes the model and its tokenizer into a folder, instead of those that are there; None: they
+                stay.
         """
-        with atomic_folder(self.state_folder, force=True, error=InputError) as temporary:
-            write(temporary)
-            (temporary / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+        self._write({"status": _RUNNING, **progress}, rows, write_state, write_model)
 
-    def save_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Writes the scores, a line of JSON each."""
-        write_text(self.path / METRICS, "".join(f"{json.dumps(row)}\n" for row in rows))
-
-    def finish(self) -> None:
-        """Removes the state: the run is at its end."""
+    def finish(self, rows: Rows) -> None:
+        """Writes the last scores, marks the run as being at its end, and removes what it would go on from."""
         if self._is_main:
-            aside = self.path / f".{STATE}.done"
-            self.state_folder.replace(aside)  # at once: half a state would be resumed from
-            shutil.rmtree(aside, ignore_errors=True)
+            step = max((row.get("step", 0) for row in rows), default=0)
+            self._write({"status": _FINISHED, "step": step}, rows)
+
+    def _write(
+        self,
+        progress: Mapping[str, Any],
+        rows: Iterable[Mapping[str, Any]] | None = None,
+        write_state: Callable[[Path], None] | None = None,
+        write_model: Callable[[Path], None] | None = None,
+    ) -> None:
+        def stale(folder: Path) -> list[str]:
+            return [STATE, *(path.name for path in folder.iterdir() if write_model and is_model_file(path.name))]
+
+        with replace_files(self.path, InputError, stale=stale) as staging:
+            if write_model:
+                write_model(staging)
+            if rows is not None:
+                write_text(staging / METRICS, "".join(f"{json.dumps(row)}\n" for row in rows))
+            if write_state:
+                (staging / STATE).mkdir()
+                write_state(staging / STATE)
+            write_text(staging / PROGRESS, json.dumps(progress))
+
+    def _progress(self) -> dict[str, Any]:
+        return read_json(self.path / PROGRESS, InputError, hint="Begin anew with --force.")
 
     def _check(self, path: str | Path, resume: bool, force: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"output={str(path)!r} is a file. Give a folder.")
         is_used = self.path.exists() and any(self.path.iterdir())
+        has_run = (self.path / PROGRESS).exists()
         if is_used and not resume and not force:
-            mend = "--resume to go on with it, " if self.state_folder.exists() else ""
+            mend = "--resume to go on with it, " if has_run else ""
             raise InputError(f"output={str(path)!r} is not empty. Pass {mend}--force to replace it, or another name.")
-        if is_used and resume and not self.state_folder.exists() and not self.is_finished() and not force:
+        if is_used and resume and not has_run and not force:
             raise InputError(f"output={str(path)!r} holds something, but no run to resume. Give another name.")
+        if force:
+            refuse_foreign(self.path, InputError)
 
 
 def _difference(name: str, there: Any, here: Any) -> str:

@@ -72,7 +72,7 @@ def finetune(
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
         device: where to; None: the best there is.
         resume: go on with the unfinished run in `output`, if there is one.
-        force: replace what is in `output`.
+        force: replace the checkpoint in `output`, once the first new model is there; nothing but one is replaced.
         report: is given every row when it is there.
 
     Returns:
@@ -80,7 +80,8 @@ def finetune(
         "tokens_per_second" and the scores, "eval_..."; the last one has "test_..." where there are test data.
 
     Raises:
-        InputError: an argument or an example cannot be used, or `output` holds something else.
+        InputError: an argument or an example cannot be used, or `output` holds something else, or cannot be
+            written.
         WeightError: the checkpoint does not fit, or the loss is no longer finite.
         ConfigError: config.json, or a change to it, is wrong.
         TokenizationError: the tokenizer's files are missing or wrong.
@@ -96,7 +97,7 @@ def finetune(
     files = map(Path, [*_paths(data), *_paths(evaluation), *_paths(test)])
     for place in (*files, *start.folders()):
         if place.resolve().is_relative_to(Path(output).resolve()):
-            raise InputError(f"{place} is in output={str(output)!r}, which is emptied first. Give another output.")
+            raise InputError(f"{place} is in output={str(output)!r}, whose model is replaced. Give another output.")
     check_count("max_length", max_length, least=8, none="for what is usual")
     if training.patience is not None and not evaluation:
         raise InputError(f"patience={training.patience} needs examples to judge the model by. Give evaluation data.")
@@ -148,9 +149,8 @@ def finetune(
     if tested and is_main():
         best = backend.array_model(backend.load_model(folder.path, cls.task, device), device)
         rows.append({f"test_{name}": value for name, value in work.score(best, tested, parts[2]).items()})
-        folder.save_metrics(rows)
         (report or _ignore)(rows[-1])
-    folder.finish()
+    folder.finish(rows)
     return rows
 
 

@@ -157,10 +157,6 @@ class Run:
         patience = self.options.patience
         self.has_stopped = patience is not None and self._worse >= patience
         if is_main():
-            # The model first: should the state not be reached, the interval is run again, and gives the same model.
-            if is_best:
-                self._save_model(self.folder.path)
-            self.folder.save_metrics(self.rows)
             progress = {
                 "identity": self._identity,
                 "step": step + 1,
@@ -169,7 +165,7 @@ class Run:
                 "worse": self._worse,
                 "stopped": self.has_stopped,
             }
-            self.folder.save_state(progress, write_state)
+            self.folder.save(progress, self.rows, write_state, self._save_model if is_best else None)
             self._report(row)
         self.start_clock()
         return self.has_stopped

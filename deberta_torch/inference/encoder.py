@@ -13,6 +13,7 @@ from deberta_torch.encoder import Attention, Convolution, Encoder, Intermediate,
 from deberta_torch.inference.layer import PackedLayer
 from deberta_torch.inference.linears import Precision
 from deberta_torch.inference.unpadding import Packing, pack_tokens
+from deberta_torch.inference.weight_lock import WeightLock
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.linear import Linear
 from deberta_torch.masks import Masks
@@ -29,10 +30,11 @@ class PackedEncoder:
     Args:
         encoder: whose weights to use; stays as it is.
         precision: of products and attention.
+        lock: of the model's weights; held by who calls the model.
     """
 
-    def __init__(self, encoder: Encoder, precision: Precision) -> None:
-        self.precision = precision
+    def __init__(self, encoder: Encoder, precision: Precision, lock: WeightLock) -> None:
+        self.precision, self.lock = precision, lock
         self._encoder = encoder
         self._lock = threading.Lock()
         self._packed: tuple[_Watch, list[PackedLayer]] | None = None
@@ -80,10 +82,10 @@ class PackedEncoder:
         return [PackedLayer(layer, encoder.config, table, encoder.position_index, self.precision) for layer in layers]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"precision": self.precision, "_encoder": self._encoder}
+        return {"precision": self.precision, "_encoder": self._encoder, "lock": self.lock}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["_encoder"], state["precision"])  # type: ignore[misc]
+        self.__init__(state["_encoder"], state["precision"], state["lock"])  # type: ignore[misc]
 
 
 def _convolve(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import torch
@@ -12,7 +14,9 @@ from deberta_core.errors import DebertaWarning, InputError
 from deberta_torch.encoder import Encoder
 from deberta_torch.inference.encoder import PackedEncoder
 from deberta_torch.inference.linears import precision_of
+from deberta_torch.inference.weight_lock import WeightLock
 from deberta_torch.kernels import onednn
+from deberta_torch.models import PreTrainedModel
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -24,6 +28,9 @@ def optimize(model: Model, dtype: torch.dtype | str = "float32") -> Model:
     evaluation mode its encoder then runs on copies of the weights, which take as much memory again ("bfloat16" half of
     it, "int8" a quarter), follow the weights when those change, and have no gradients. Attention probabilities, tracing
     and other devices get the usual forward pass.
+
+    Any number of threads may call the model, and one may change its weights meanwhile, by `load_state_dict` or within
+    `changing_weights(model)`: each call then uses wholly the old weights, or wholly the new ones.
 
     Args:
         model: of this package; or any module that holds such.
@@ -44,13 +51,37 @@ def optimize(model: Model, dtype: torch.dtype | str = "float32") -> Model:
             DebertaWarning,
             stacklevel=2,
         )
+    restore(model)
+    lock = WeightLock()
+    lock.guard([module for module in model.modules() if module is model or isinstance(module, PreTrainedModel)])
     for encoder in encoders:
-        encoder.packed = PackedEncoder(encoder, precision)
+        encoder.packed = PackedEncoder(encoder, precision, lock)
     return model
+
+
+@contextmanager
+def changing_weights(model: nn.Module) -> Iterator[None]:
+    """What changes an optimised model's weights while other threads may call it: they wait until it is done.
+
+    As `with changing_weights(model): optimizer.step()`. `load_state_dict` does it by itself. The model itself may be
+    called within. One that is not optimised is not looked after.
+    """
+    with ExitStack() as stack:
+        for lock in locks_of(model):
+            stack.enter_context(lock.change())
+        yield
+
+
+def locks_of(model: nn.Module) -> list[WeightLock]:
+    """The locks of the optimised encoders that a module holds, each once."""
+    packed = [module.packed for module in model.modules() if isinstance(module, Encoder)]
+    return list({id(one.lock): one.lock for one in packed if isinstance(one, PackedEncoder)}.values())
 
 
 def restore(model: Model) -> Model:
     """Undoes `optimize`, and frees the packed weights; a model that is not optimised stays as it is."""
+    for lock in locks_of(model):
+        lock.release()
     for encoder in _encoders(model):
         encoder.packed = None
     return model

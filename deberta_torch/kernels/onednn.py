@@ -5,6 +5,10 @@ activation and residual in the same pass. On AMD processors with AVX-512 they ru
 `F.linear` calls. Their names begin with underscores, so nothing is taken for granted: each is tried on a small product
 when it is first needed, and where it is missing, or gives other numbers, `available` says no and plain torch does the
 same work.
+
+The operators take tensors of any layout, but not well: a weight whose rows and columns both lie apart is multiplied by
+reference code, hundreds of times slower; a bias with a stride, and an 8-bit weight that is a transpose, are misread. So
+every wrapper here puts weights and biases together first. Values and residuals are read right, and fast, as they are.
 """
 
 from __future__ import annotations
@@ -89,12 +93,9 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         values: `[..., K]`; weight: `[N, K]`, copied where neither its rows nor its columns lie together; bias: `[N]`;
         returns `[..., N]`.
     """
-    if not (weight.is_contiguous() or weight.t().is_contiguous()):
-        weight = weight.contiguous()  # oneDNN has only reference code for others, hundreds of times slower
-    return _linear_pointwise(values, weight, bias)
-
-
-def _linear_pointwise(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if not weight.t().is_contiguous():
+        weight = weight.contiguous()
+    bias = None if bias is None else bias.contiguous()
     return torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
 
 
@@ -118,7 +119,7 @@ class PackedLinear:
     ) -> None:
         self.dtype = dtype
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype).contiguous(), None)
-        self._bias = None if bias is None else bias.detach().to(dtype)
+        self._bias = None if bias is None else bias.detach().to(dtype).contiguous()
         self._fused = FUSED_ACTIVATIONS[activation] if activation else _NOTHING_FUSED
 
     def __call__(self, values: Tensor) -> Tensor:
@@ -131,10 +132,9 @@ class PackedLinear:
     def plus(self, values: Tensor, residual: Tensor) -> Tensor:
         """`values @ weight.T + bias + residual`, without the activation; `[T, K]` and `[T, N]` to float32 `[T, N]`."""
         if self.dtype != torch.float32:
-            product = torch.ops.mkldnn._linear_pointwise(
+            return residual + torch.ops.mkldnn._linear_pointwise(
                 values.to(self.dtype), self._weight, self._bias, "none", [], ""
             )
-            return residual + product
         return torch.ops.mkldnn._linear_pointwise.binary(values, residual, self._weight, self._bias, "add")
 
 
@@ -151,13 +151,13 @@ class QuantizedLinear:
     def __init__(
         self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype = torch.float32, activation: str | None = None
     ) -> None:
-        weight = weight.detach().float()
+        weight = weight.detach().float().contiguous()
         scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
         self.dtype = dtype
         self._weight = torch.ops.onednn.qlinear_prepack((weight / scales[:, None]).round().to(torch.int8), None)
         self._scales = scales
         self._zeros = torch.zeros(len(scales), dtype=torch.int64)
-        self._bias = None if bias is None else bias.detach().float()
+        self._bias = None if bias is None else bias.detach().float().contiguous()
         self._fused = FUSED_ACTIVATIONS[activation] if activation else _NOTHING_FUSED
 
     def __call__(self, values: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from conformance.convert import verify
 from deberta_core import DebertaConfig
 from deberta_core.checkpoint import save_weights
 from deberta_core.parameters import expand
@@ -124,7 +125,10 @@ def test_existing_target_and_force(tmp_path, source, capsys):
         ([], "the following arguments are required: SRC, DST, --to"),
         (["a", "b", "--to", "onnx"], "argument --to: invalid choice: 'onnx'"),
         (["a", "b", "--to", "h5", "--fast"], "unrecognized arguments: --fast"),
-        (["a", "b", "--to", "h5", "--drop-head", "--verify"], "--verify compares with the source, so it does not go"),
+        (
+            ["a", "b", "--to", "h5", "--drop-head", "--verify"],
+            "--verify compares with the source as it is, so it does not go",
+        ),
         (["a", "b", "--to", "h5", "--drop-head", "--add-head", "masked_lm"], "argument --add-head: not allowed with"),
     ],
 )
@@ -153,7 +157,8 @@ def test_verify_decides_the_status(tmp_path, source, capsys, monkeypatch, passed
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in FRAMEWORKS), reason="needs torch and tensorflow"
 )
-@pytest.mark.parametrize("kind", ["source", "masked_lm"])
+# Every task of both versions is verified in this process by tests/convert/test_verify.py.
+@pytest.mark.parametrize("kind", [pytest.param("source", marks=pytest.mark.slow), "masked_lm"])
 def test_verify_with_both_frameworks(tmp_path, kind, request):
     """The whole command as a user runs it, in its own process."""
     source = request.getfixturevalue(kind)
@@ -177,3 +182,18 @@ from deberta_dual.cli import main
 sys.exit(main(["convert", {str(source)!r}, {str(tmp_path / "target")!r}, "--to", "h5"]))
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_verify_without_a_framework_writes_nothing(tmp_path, source, capsys, monkeypatch):
+    monkeypatch.setattr(verify, "RUNNERS", {"torch": verify._torch})
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["convert", str(source), str(tmp_path / "target"), "--to", "h5", "--verify"]) == 1
+    assert "torch is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "target").exists()
+
+
+def test_verify_does_not_go_with_another_config(tmp_path, source, capsys):
+    flags = ["--to", "h5", "--verify", "--config", str(source / "config.json")]
+    assert main(["convert", str(source), str(tmp_path / "target"), *flags]) == 2
+    assert "it does not go with --config" in capsys.readouterr().err
+    assert not (tmp_path / "target").exists()

@@ -3,17 +3,19 @@
 import io
 import json
 import math
+import shutil
 from dataclasses import fields
 
 import pytest
 
 pytest.importorskip("torch")
 
-from deberta_core import DebertaV2Config
+from deberta_core import DebertaV2Config, InputError
 from deberta_dual import pipeline
 from deberta_dual.cli import main
 from deberta_dual.commands.finetune import TRAINING_OPTIONS
 from deberta_dual.finetuning import TrainingOptions
+from deberta_dual.finetuning.folder import RunFolder
 
 SIZES = {
     "hidden_size": 16,
@@ -106,7 +108,7 @@ WRONG = {
         1,
         "max_length=49 is more",
     ),
-    "data in output": ({"output": ".", "force": []}, 1, "train.csv is in output='.', which is emptied first"),
+    "data in output": ({"output": ".", "force": []}, 1, "train.csv is in output='.', whose model is replaced"),
     "file as output": ({"output": "dev.jsonl"}, 1, "output='dev.jsonl' is a file. Give a folder"),
     "used output": ({"output": "vocabulary", "tokenizer": "model"}, 1, "is not empty. Pass --force to replace it"),
     "no run": ({"output": "vocabulary", "tokenizer": "model", "resume": []}, 1, "no run to resume"),
@@ -201,6 +203,35 @@ def test_run_and_pipeline_read_the_folder(trained, prose, monkeypatch, capfdbina
     (*_, last) = (json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines())
     right = sum(one == other for one, other in zip(told, expected, strict=True))
     assert right / len(prose) == pytest.approx(last["test_accuracy"])
+
+
+@pytest.mark.parametrize("name", ["sub/thesis.txt", "thesis.txt"])
+def test_force_keeps_what_is_no_checkpoints(run, tmp_path, name):
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    for flags in ({"force": []}, {"force": [], "resume": []}):
+        status, _, errors = run(**flags)
+        assert (status, len(errors)) == (1, 1)
+        assert f"is no checkpoint folder, so --force does not replace it: it holds {name}" in errors[0]
+    assert file.read_text() == "mine"
+
+
+def test_the_old_model_lives_until_there_is_a_new_one(run, trained, tmp_path, monkeypatch):
+    """And the old run's end is not taken for that of the new one."""
+    shutil.copytree(trained, tmp_path / "out")
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in ("model.safetensors", "spm.model")}
+
+    def stop(*arguments):
+        raise InputError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", stop)
+        assert run(force=[], epochs=1)[::2] == (1, ["deberta: error: stopped"])
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
+    status, rows, _ = run(resume=[], epochs=1)
+    assert (status, [row["epoch"] for row in rows]) == (0, [1])
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() != before["model.safetensors"]
 
 
 @pytest.mark.filterwarnings("always")

@@ -1,6 +1,5 @@
 """`deberta run`, in this process and in one of its own."""
 
-import importlib.util
 import io
 import json
 import os
@@ -22,7 +21,13 @@ from deberta_dual.cli import main
 from deberta_dual.pipelines import PIPELINES
 
 NLI = {0: "contradiction", 1: "entailment", 2: "neutral"}
-PROGRAM = "import sys; from deberta_dual.cli import main; sys.exit(main())"
+# A parent that ignores SIGINT hands that down.
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from deberta_dual.cli import main
+sys.exit(main())
+"""
 PAIR = '{"text": "A soccer game with multiple people playing.", "text_pair": "Some people are playing a sport."}'
 
 
@@ -73,7 +78,7 @@ def start(*arguments, **options):
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-c", PROGRAM, "run", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, encoding="utf-8", **options)
 
 
 def test_the_command_of_the_readme(classifier):
@@ -81,7 +86,7 @@ def test_the_command_of_the_readme(classifier):
     shown = f"echo '{PAIR}' | deberta run --task text-classification --model DIR --device cpu"
     command = shown.replace("| deberta", f"| {sys.executable} -c '{PROGRAM}'").replace("DIR", str(classifier))
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(command, shell=True, capture_output=True, encoding="utf-8", env=environment, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     expected = pipeline("text-classification", classifier, framework="torch", device="cpu")(json.loads(PAIR))
     assert json.loads(done.stdout) == expected
@@ -229,8 +234,13 @@ def test_an_interrupt_ends_it(classifier, prose):
     assert all(json.loads(line) for line in out.splitlines())
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
-def test_both_frameworks(run, classifier, prose):
+@pytest.fixture
+def tensorflow():
+    """TensorFlow, which writes to the screen when it is imported: before that is looked at."""
+    return pytest.importorskip("tensorflow")
+
+
+def test_both_frameworks(tensorflow, run, classifier, prose):
     arguments = ["--task", "text-classification", "--model", classifier, "--framework"]
     text = "\n".join(prose[:3])
     (status, ours, errors), (_, theirs, _) = run(text, *arguments, "tf"), run(text, *arguments, "torch")

@@ -10,7 +10,8 @@ from deberta_core.checkpoint import FORMATS, save_weights
 
 # Converts, and stops for ever in the middle of the weights, after a sign of it.
 WAIT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent that ignores it hands that down
 from conformance.convert.convert import convert
 from deberta_dual.cli import end_as_interrupted
 end_as_interrupted()

@@ -114,6 +114,15 @@ def test_a_missing_framework_is_named(folders, monkeypatch):
         verify(*folders)
 
 
+def test_what_is_installed_is_compared(folders, monkeypatch, capsys):
+    monkeypatch.setattr(module, "RUNNERS", {"torch": module._torch, "float32": reference_runner})
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert verify(*folders)
+    printed = capsys.readouterr().out
+    assert "torch is not installed, so nothing is said about it\n" in printed
+    assert "float32" in printed
+
+
 @pytest.mark.parametrize(
     ("golden", "fields"),
     [

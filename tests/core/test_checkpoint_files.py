@@ -346,7 +346,7 @@ def test_nothing_half_written(tmp_path, small_config, random_weights, format):
 
 def test_place_that_cannot_be_written(tmp_path, small_config, random_weights):
     (tmp_path / "file").touch()
-    with pytest.raises(WeightError, match="cannot be written"):
+    with pytest.raises(WeightError, match="cannot be made"):
         save_weights(tmp_path / "file" / "folder", small_config, None, random_weights(small_config, None))
 
 

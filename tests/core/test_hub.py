@@ -181,3 +181,41 @@ def test_tokenizers(hub_server, small_tokenizer, small_byte_tokenizer, prose, tm
         AutoTokenizer.from_pretrained("someone/other")
     with pytest.raises(InputError, match="revisions"):
         AutoTokenizer.from_pretrained("someone/v3", revisions="main")
+
+
+SECRET = "hf_abcdefgh"
+
+
+@pytest.mark.parametrize("token", [f"{SECRET}\n", f"{SECRET}\0", f"{SECRET} x", f"{SECRET}\r\nx", f"{SECRET}ü", ""])
+def test_a_token_that_is_none_is_never_shown(hub, token):
+    with pytest.raises(ConfigError, match="token") as caught:
+        local_folder(REPO, [CONFIG], ConfigError, token=token)
+    problem = caught.value
+    while problem is not None:
+        assert SECRET not in f"{problem!r}"
+        problem = problem.__cause__ or problem.__context__
+    assert hub.log == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"revision": 5}, r"revision=5 is not allowed\. Give the name of a branch or tag, a commit, or None"),
+        ({"revision": b"main"}, r"revision=b'main' is not allowed"),
+        ({"revision": ""}, r"revision='' is not allowed"),
+        ({"revision": "a\0b"}, r"revision='a\\x00b' is not allowed"),
+        ({"cache_dir": 5}, r"cache_dir=5 is not allowed\. Give a folder, or None"),
+        ({"token": 5}, r"token \(a int\) is not allowed"),
+    ],
+)
+def test_options_of_another_kind(hub, options, message):
+    with pytest.raises(ConfigError, match=message):
+        local_folder(REPO, [CONFIG], ConfigError, **options)
+    assert hub.log == []
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "a\\b", "a\0b", 5])
+def test_shards_must_lie_beside_their_index(hub, name):
+    hub.files = {(REPO, "main", "model.safetensors.index.json"): json.dumps({"weight_map": {"a": name}}).encode()}
+    with pytest.raises(WeightError, match="shards must lie beside the index"):
+        local_folder(REPO, [WEIGHTS], WeightError)

@@ -98,7 +98,7 @@ def test_tokenizer_json_says_whether_a_space_is_added(prose, tmp_path):
 
 def test_older_merges_are_read(small_byte_tokenizer, prose, tmp_path):
     small_byte_tokenizer.save_pretrained(tmp_path)
-    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     content["model"]["merges"] = [" ".join(merge) for merge in content["model"]["merges"]]
     del content["model"]["type"]
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
@@ -106,7 +106,7 @@ def test_older_merges_are_read(small_byte_tokenizer, prose, tmp_path):
 
 
 def change_vocabulary(folder, change):
-    content = json.loads((folder / "vocab.json").read_text())
+    content = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     change(content)
     (folder / "vocab.json").write_text(json.dumps(content))
 

@@ -195,8 +195,8 @@ def test_contradictions_are_refused(folder, change, message):
 
 def test_other_merges_are_refused(small_byte_tokenizer, tmp_path):
     small_byte_tokenizer.save_pretrained(tmp_path)
-    lines = (tmp_path / "merges.txt").read_text().split("\n")
-    (tmp_path / "merges.txt").write_text("\n".join([lines[0], lines[2], lines[1], *lines[3:]]))
+    lines = (tmp_path / "merges.txt").read_text(encoding="utf-8").split("\n")
+    (tmp_path / "merges.txt").write_text("\n".join([lines[0], lines[2], lines[1], *lines[3:]]), encoding="utf-8")
     with pytest.raises(TokenizationError, match=r"tokenizer\.json and merges\.txt beside it have different merges"):
         DebertaTokenizer.from_pretrained(tmp_path)
 

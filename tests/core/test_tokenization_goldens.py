@@ -147,14 +147,18 @@ def test_saved_files_equal_the_published_ones(published, shared, tmp_path):
     for file in ("spm.model", "added_tokens.json"):
         source = shared / "data" / FOLDERS["v3"] / file
         assert (tmp_path / file).read_bytes().strip() == source.read_bytes().strip()
-    source = json.loads((shared / "data" / FOLDERS["v3"] / "tokenizer_config.json").read_text())
-    saved = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    source = json.loads((shared / "data" / FOLDERS["v3"] / "tokenizer_config.json").read_text(encoding="utf-8"))
+    saved = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
     assert {name: saved.get(name) for name in source} == source
 
 
 def test_saved_files_of_v1_equal_the_published_ones(published_v1, shared, tmp_path):
     published_v1.save_pretrained(tmp_path)
     source = shared / "data" / FOLDERS["v1"]
-    assert json.loads((tmp_path / "vocab.json").read_text()) == json.loads((source / "vocab.json").read_text())
-    saved, merges = ((folder / "merges.txt").read_text().strip().split("\n")[1:] for folder in (tmp_path, source))
+    assert json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8")) == json.loads(
+        (source / "vocab.json").read_text(encoding="utf-8")
+    )
+    saved, merges = (
+        (folder / "merges.txt").read_text(encoding="utf-8").strip().split("\n")[1:] for folder in (tmp_path, source)
+    )
     assert saved == merges

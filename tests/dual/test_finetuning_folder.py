@@ -11,6 +11,7 @@ from deberta_dual.finetuning.folder import METRICS, PROGRESS, STATE, RunFolder
 from deberta_dual.finetuning.run import Run, is_main
 from deberta_dual.finetuning.schedule import Schedule
 
+WEIGHTS = "model.safetensors"
 EXAMPLES = 10  # in batches of 4: 3 steps an epoch
 IDENTITY = {
     "task": "text-classification",
@@ -35,7 +36,7 @@ class Trainer:
     def train(self):
         run = self._run
         if run.first_step:
-            self.model = int((run.folder.state_folder / "model").read_text())
+            self.model = int((run.folder.state_folder / "state.pt").read_text())
         run.start_clock()
         for step in range(run.first_step, run.steps):
             if run.has_stopped or step == self._kill_at:
@@ -44,7 +45,7 @@ class Trainer:
             self.model += 1
             run.step_done(step, self.loss(step), run.schedule.examples(step), tokens)
             if run.ends_interval(step):
-                run.finish_interval(step, lambda folder: (folder / "model").write_text(str(self.model)))
+                run.finish_interval(step, lambda folder: (folder / "state.pt").write_text(str(self.model)))
 
 
 @pytest.fixture
@@ -65,20 +66,20 @@ def train(output):
         )
         reported = []
         judge = None if scores is None else lambda: {"f1": scores[trainer.model], "loss": -1.0}
-        write = save or (lambda path: (path / "weights").write_text(str(trainer.model)))
+        write = save or (lambda path: (path / WEIGHTS).write_text(str(trainer.model)))
         folder.begin()
         with Run(schedule, options, {}, folder, identity, judge, "f1", write, reported.append) as run:
             trainer = Trainer(run, kill_at)
             trainer.train()
         if kill_at is None:
-            folder.finish()
+            folder.finish(run.rows)
         return run.rows, reported
 
     return call
 
 
 def weights(output):
-    return int((output / "weights").read_text())
+    return int((output / WEIGHTS).read_text())
 
 
 def written(output):
@@ -98,7 +99,8 @@ def test_a_run(train, output):
     assert [row["loss"] for row in rows] == [(0 * 4 + 1 * 4 + 2 * 2) / 10, (3 * 4 + 4 * 4 + 5 * 2) / 10]
     assert all(row["tokens_per_second"] > 0 for row in rows)
     assert rows[0]["learning_rate"] > rows[1]["learning_rate"] > 0
-    assert sorted(path.name for path in output.iterdir()) == [METRICS, "weights"]
+    assert sorted(path.name for path in output.iterdir()) == [METRICS, WEIGHTS, PROGRESS]
+    assert json.loads((output / PROGRESS).read_text()) == {"status": "finished", "step": 6}
     assert RunFolder(output, resume=True, force=False).is_finished()
     assert RunFolder(output, resume=True, force=False).read_metrics() == rows
 
@@ -175,7 +177,7 @@ def killing(number, real):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-@pytest.mark.parametrize("moment", ["save_model", "save_metrics", "save_state"])
+@pytest.mark.parametrize("moment", ["save_model", "save"])
 def test_killed_while_writing(train, output, monkeypatch, moment, number):
     """It is no finished run then, and goes on to the same end, be it the first thing that is written."""
     scores = {2: 0.1, 4: 0.2, 6: 0.3}
@@ -183,7 +185,7 @@ def test_killed_while_writing(train, output, monkeypatch, moment, number):
     with monkeypatch.context() as patch:
         save = None
         if moment == "save_model":
-            save = killing(number, lambda path: (path / "weights").write_text("0"))
+            save = killing(number, lambda path: (path / WEIGHTS).write_text("0"))
         else:
             patch.setattr(RunFolder, moment, killing(number, getattr(RunFolder, moment)))
         with pytest.raises(Killed):
@@ -197,16 +199,16 @@ def test_killed_while_writing(train, output, monkeypatch, moment, number):
 
 def test_a_state_is_whole_or_as_it_was(train, output):
     train(kill_at=3)
-    folder, before = RunFolder(output, resume=True, force=False), (output / STATE / PROGRESS).read_text()
+    folder, before = RunFolder(output, resume=True, force=False), (output / PROGRESS).read_text()
 
     def fail(path):
-        (path / "model").write_text("half")
+        (path / "state.pt").write_text("half")
         raise Killed
 
     with pytest.raises(Killed):
-        folder.save_state({"step": 99}, fail)
-    assert (output / STATE / PROGRESS).read_text() == before
-    assert (output / STATE / "model").read_text() == "3"
+        folder.save({"step": 99}, [], fail, None)
+    assert (output / PROGRESS).read_text() == before
+    assert (output / STATE / "state.pt").read_text() == "3"
     assert not list(output.rglob(".*"))
 
 
@@ -232,14 +234,14 @@ def test_a_run_with_other_settings_does_not_go_on(train, output, name):
 @pytest.mark.parametrize("content", ["", "{", "[]"])
 def test_a_broken_state_is_named(train, output, content):
     train(kill_at=4)
-    (output / STATE / PROGRESS).write_text(content)
+    (output / PROGRESS).write_text(content)
     with pytest.raises(InputError, match=rf"{PROGRESS} .*Begin anew with --force"):
         train(resume=True)
 
 
 def test_a_state_without_its_settings(train, output):
     train(kill_at=4)
-    (output / STATE / PROGRESS).write_text("{}")
+    (output / PROGRESS).write_text("{}")
     with pytest.raises(InputError, match="has task=None, this one 'text-classification'"):
         train(resume=True)
 
@@ -260,9 +262,10 @@ def test_a_used_folder(output):
         RunFolder(output, resume=False, force=False)
     with pytest.raises(InputError, match=r"holds something, but no run to resume. Give another name"):
         RunFolder(output, resume=True, force=False)
+    for resume in (False, True):
+        with pytest.raises(InputError, match=r"one is no checkpoint folder.*it holds thesis.txt"):
+            RunFolder(output, resume=resume, force=True)
     assert (output / "thesis.txt").read_text() == "mine"
-    RunFolder(output, resume=False, force=True).begin()
-    assert [path.name for path in output.iterdir()] == [STATE]
 
 
 def test_an_unfinished_run_is_not_replaced_unasked(train, output):
@@ -288,5 +291,5 @@ def test_one_process_writes(output, monkeypatch):
     (output / "model").write_text("of the main process")
     other = RunFolder(output, resume=False, force=False, is_main=False)  # does not look
     other.begin()
-    other.finish()
+    other.finish([])
     assert (output / "model").exists()

@@ -122,7 +122,10 @@ def test_lines_of_text_and_of_json():
     [
         (b"{broken", "the line is no JSON: Expecting property name"),
         (b"\xff\xfe", "the line is no UTF-8: invalid start byte at byte 0"),
-        (b'{"text": ' + b"[" * 100_000, "the line is no JSON: it has 101 levels of nesting"),
+        (
+            b'{"text": ' + b"[" * 100_000,
+            "the line is no JSON: it has 101 levels of nesting, and at most 100",
+        ),
     ],
 )
 def test_reading_goes_on_behind_a_bad_line(line, message):

@@ -152,7 +152,7 @@ def test_same_parameters(library_files):
     assert not wrong
 
 
-ONLY_PUBLIC_IN_TORCH = {"optimize", "restore"}  # of the folder `inference`
+ONLY_PUBLIC_IN_TORCH = {"changing_weights", "optimize", "restore"}  # of the folder `inference`
 
 
 def test_public_classes_are_the_same():

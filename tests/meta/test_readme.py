@@ -1,6 +1,6 @@
 """The snippets of README and of the pages of `docs/` run, page by page and in order, as a reader would type them."""
 
-import json
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from deberta_core import DebertaV2Config
+from deberta_core.checkpoint import save_weights
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -17,39 +20,9 @@ OUTPUT = "<!-- output -->"  # before what the block above prints; its "…" stan
 FENCE = re.compile(r"^(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "sh"}
 FIRST_SCREEN = 60  # lines
-
-# One process runs a page; `namespace` is what the reader's interpreter would hold. A command of ours runs in it, too,
-# so that a framework is imported once; what needs a shell has one.
-DRIVER = r"""
-import contextlib, io, json, os, re, shlex, subprocess, sys
-from deberta_dual.cli import main
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads only wait for each other in models as small as these
-
-namespace = {"__name__": "__main__"}
-
-def run(language, code):
-    line = code.replace("\\\n", " ").strip()
-    if language == "python":
-        exec(compile(code, "page", "exec"), namespace)
-    elif re.fullmatch(r"deberta [^|<>;&$`\n]*", line):
-        status = main(shlex.split(line)[1:])
-        assert status == 0, f"status {status}"
-    else:
-        sys.stdout.buffer.write(subprocess.run(code, shell=True, check=True, stdout=subprocess.PIPE).stdout)
-
-for language, code, output in json.loads(sys.argv[1]):
-    print("---", code, flush=True)
-    screen = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
-    try:
-        with contextlib.redirect_stdout(screen):
-            run(language, code)
-    finally:
-        printed = screen.buffer.getvalue().decode()
-        print(printed, flush=True)
-    if output is not None and not re.fullmatch(re.escape(output).replace("…", "[0-9.e-]+"), printed):
-        sys.exit("it printed something else than the page says")
-"""
+FIRST_LOOK = 10  # lines of a snippet there, at most
+# Hub ids that blocks which run may name, each with its classes: a server of the tests has a tiny checkpoint for it.
+PUBLISHED = {"cross-encoder/nli-deberta-v3-xsmall": ("contradiction", "entailment", "neutral")}
 
 
 class Block(NamedTuple):
@@ -77,13 +50,19 @@ def runnable_blocks(text: str) -> list[Block]:
     return blocks
 
 
-def test_first_screen_has_the_two_commands_and_three_usages(readme):
-    lines = readme.splitlines()
-    first = "\n".join(lines[:FIRST_SCREEN])
+def test_first_screen_has_the_two_commands_and_four_usages(readme):
+    first = "\n".join(readme.splitlines()[:FIRST_SCREEN])
+    assert first.count("```") % 2 == 0, "a snippet goes beyond the first screen"
     assert first.index("make demo") < first.index("make test") < first.index("from deberta_torch import")
-    assert first.index("from deberta_torch import") < first.index("model.fit(") < first.index("deberta convert")
-    for _, code, _ in runnable_blocks(first + "\n```" * (first.count("```") % 2)):
-        assert code.count("\n") < 10, f"too long for a first look:\n{code}"
+    torch, keras, fresh, command = (block.code for block in runnable_blocks(first))
+    for code, package in ((torch, "deberta_torch"), (keras, "deberta_tf")):
+        assert f"from {package} import" in code
+        assert any(f'"{name}"' in code for name in PUBLISHED)
+    assert "model.fit(" in fresh
+    assert not any(name in fresh + command for name in PUBLISHED), "this one needs no network"
+    assert command.startswith("deberta convert")
+    for code in (torch, keras, fresh, command):
+        assert code.count("\n") <= FIRST_LOOK, f"too long for a first look:\n{code}"
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -108,15 +87,49 @@ def test_what_is_not_run_is_another_librarys(page):
         assert not re.search(r"^(from|import) deberta_", code, re.MULTILINE), "a block of ours is to be run"
 
 
-def test_snippets_run(page, run_python, tmp_path):
+@pytest.fixture
+def hub(hub_server, monkeypatch, tmp_path_factory, small_tokenizer, random_weights):
+    """The hub for the process that runs a page: one with tiny checkpoints under the names that pages give."""
+    for name, classes in PUBLISHED.items():
+        folder, task = tmp_path_factory.mktemp("published"), "sequence_classification"
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 20}
+        config = DebertaV2Config.preset(
+            "deberta-v3-xsmall", **sizes, vocab_size=len(small_tokenizer), id2label=dict(enumerate(classes))
+        )
+        config.save_pretrained(folder)
+        small_tokenizer.save_pretrained(folder)
+        save_weights(folder, config, task, random_weights(config, task))
+        hub_server.publish(name, folder)
+    monkeypatch.setenv("HF_ENDPOINT", hub_server.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path_factory.mktemp("cache")))
+    for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])))
+    return hub_server
+
+
+def test_snippets_run(page, hub, run_page):
     blocks = runnable_blocks(page)
     if not blocks:
         pytest.skip("nothing to run")
     pytest.importorskip("torch")
     pytest.importorskip("keras")
-    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert ("verified" in done.stdout) == any("--verify" in block.code for block in blocks)
+    named = any(name in block.code for block in blocks for name in PUBLISHED)
+    status, printed = run_page(blocks, fresh=named)
+    assert status == 0, printed
+    assert ("verified" in printed) == any("--verify" in block.code for block in blocks)
+    assert ("GET", "model.safetensors", None) in hub.log if named else not hub.log
+
+
+def test_both_frameworks_answer_alike_from_the_hub(readme, hub, run_page):
+    pytest.importorskip("torch")
+    pytest.importorskip("keras")
+    blocks = [block for block in runnable_blocks(readme) if any(name in block.code for name in PUBLISHED)]
+    status, printed = run_page(blocks, fresh=True)
+    assert status == 0, printed
+    answers = re.findall(rf"^({'|'.join(sum(PUBLISHED.values(), ()))})$", printed, re.MULTILINE)
+    assert len(blocks) == len(answers) == 2
+    assert answers[0] == answers[1]
 
 
 def test_readme_shows_both_languages(readme):
@@ -136,20 +149,20 @@ BROKEN_PAGES = {
 
 
 @pytest.mark.parametrize("blocks", BROKEN_PAGES.values(), ids=BROKEN_PAGES)
-def test_a_broken_page_fails(blocks, run_python, tmp_path):
-    assert run_python(DRIVER, json.dumps(blocks), folder=tmp_path).returncode == 1
+def test_a_broken_page_fails(blocks, run_page):
+    assert run_page(blocks)[0] == 1
 
 
-def test_outputs_belong_to_the_block_above(run_python, tmp_path):
+def test_outputs_belong_to_the_block_above(run_page):
     page = (
         "\n```python\nprint('score:', 0.5678)\n```\n\n<!-- output -->\n```text\nscore: 0.5…\n```\n"
         "<!-- tested -->\n```sh\necho a | cat\n```\n\nIt says:\n\n<!-- output -->\n```text\nb\n```\n"
     )
     blocks = runnable_blocks(page)
     assert [block.output for block in blocks] == ["score: 0.5…\n", None]
-    done = run_python(DRIVER, json.dumps(blocks), folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "score: 0.5678\n" in done.stdout
+    status, printed = run_page(blocks)
+    assert status == 0, printed
+    assert "score: 0.5678\n" in printed
 
 
 def test_the_support_table_is_up_to_date():

@@ -112,19 +112,6 @@ def test_half_precision_and_autocast(config, task):
         assert output[1].dtype == dtype
 
 
-@pytest.mark.parametrize("task", OTHERS)
-def test_a_compiled_model_gives_the_same(task):
-    torch.compiler.reset()
-    model = make(V2, task, num_hidden_layers=1)
-    inputs = given(V2, task)
-    compiled = torch.compile(model, fullgraph=True, backend="eager", dynamic=True)
-    actual, expected = compiled(**inputs), model(**inputs)
-    assert type(actual) is type(expected)
-    for name, value in expected.items():
-        quantity = "loss" if name == "loss" else "logits"
-        assert_close(actual[name].detach().numpy(), value.detach().numpy(), quantity=quantity, name=name)
-
-
 @pytest.mark.parametrize("task", ["masked_lm", "token_classification"])
 @pytest.mark.parametrize(
     ("labels", "message"),

@@ -142,22 +142,3 @@ def test_it_is_a_linear_layer():
     assert isinstance(layer, nn.Linear)
     assert list(layer.state_dict()) == ["weight", "bias"]
     assert torch.equal(copy.deepcopy(layer).weight, layer.weight)
-
-
-@pytest.mark.parametrize(
-    ("weight", "strides"),
-    [
-        (torch.randn(7, 24)[:, 8:16], (8, 1)),  # one head's part of a product: put together
-        (torch.randn(7, 8), (8, 1)),
-        (torch.randn(8, 7).T, (1, 7)),  # a transpose: as it is
-        (torch.randn(8, 14)[:, ::2].T, (8, 1)),
-    ],
-)
-def test_onednn_is_given_weights_it_has_vectors_for(weight, strides, monkeypatch):
-    """It multiplies others by loops without vectors, which take hundreds of times as long."""
-    seen = []
-    recorder = lambda values, weight, bias: seen.append(weight.stride()) or F.linear(values, weight, bias)  # noqa: E731
-    monkeypatch.setattr(onednn, "_linear_pointwise", recorder)
-    values = torch.randn(2, 5, 8)
-    assert_close(onednn.linear(values, weight).numpy(), (values @ weight.T).numpy(), quantity="hidden", name="rows")
-    assert seen == [strides]

@@ -158,17 +158,16 @@ def test_under_autocast(name, train, dtype):
 # Graphs
 
 
-@pytest.mark.parametrize("name", ["v1_like", "v1_talking_head", "v1_absolute_types"])
-@pytest.mark.parametrize("cls", [DebertaForMaskedLM, DebertaForSequenceClassification])
-def test_a_compiled_model_gives_the_same(name, cls):
+@pytest.mark.parametrize("name", ["v1_talking_head", "v1_absolute_types"])
+def test_a_compiled_model_gives_the_same(name):
+    """A backbone as published, and the other heads, are in test_graphs."""
     torch.compiler.reset()
-    model = filled(cls, CASES[name].config.replace(num_hidden_layers=1, num_labels=3))
+    model = filled(DebertaForSequenceClassification, CASES[name].config.replace(num_hidden_layers=1, num_labels=3))
     compiled = torch.compile(model, fullgraph=True, backend="eager", dynamic=True)
     for length in (7, 12):
         ids = torch.arange(2 * length).reshape(2, length) + 3
         mask = (torch.arange(length)[None] < torch.tensor([[length], [3]])).long()
-        labels = torch.tensor([0, 2]) if cls.task == "sequence_classification" else torch.where(mask == 1, ids, -100)
-        actual, expected = (run(ids, mask, labels=labels) for run in (compiled, model))
+        actual, expected = (run(ids, mask, labels=torch.tensor([0, 2])) for run in (compiled, model))
         assert type(actual) is type(expected)
         for key in ("logits", "loss"):
             assert_close(actual[key].detach().numpy(), expected[key].detach().numpy(), quantity=key, name=key)

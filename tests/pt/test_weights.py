@@ -17,6 +17,7 @@ from deberta_core.checkpoint import load_config, open_weights
 from deberta_core.tasks import task_spec
 from deberta_torch import DebertaV2ForSequenceClassification, DebertaV2Model
 from deberta_torch.weights import to_numpy, to_torch
+from tests.crash_points import stop_everywhere
 
 CONFIG = CASES["v2_conv_groups"].config.replace(num_labels=3, extra={"mark": 1})
 FORMATS = pytest.mark.parametrize("format", ["safetensors", "h5"])
@@ -305,3 +306,18 @@ def test_parameters_begin_where_torchs_own_do(format, dtype, tmp_path):
     DebertaV2Model(CASES["v2_odd_width"].config).save_pretrained(tmp_path, format=format)
     model = DebertaV2Model.from_pretrained(tmp_path, dtype=dtype)
     assert [name for name, parameter in model.named_parameters() if parameter.data_ptr() % 64] == []
+
+
+@pytest.mark.parametrize(("size", "every"), [(None, 9), pytest.param("1KB", 40, id="shards")])
+def test_a_model_that_is_killed_while_it_is_saved(tmp_path, size, every):
+    """Over an older one in several files, which is of another configuration."""
+    noisy(DebertaV2Model, CONFIG.replace(hidden_act="relu"), seed=1).save_pretrained(tmp_path / "old", "2KB")
+    model = noisy(DebertaV2Model)
+
+    def load(folder):
+        found = DebertaV2Model.from_pretrained(folder)
+        return found.config.hidden_act, [tensor.numpy().tobytes() for tensor in found.state_dict().values()]
+
+    stop_everywhere(
+        tmp_path / "x", tmp_path / "old", lambda folder: model.save_pretrained(folder, size), load, every=every
+    )

@@ -14,6 +14,7 @@ from deberta_core.checkpoint import load_weights, save_weights
 from deberta_core.parameters import expand
 from deberta_core.tasks import TASKS, task_spec
 from deberta_tf.weights import parameter_variables
+from tests.crash_points import stop_everywhere
 
 SIZES = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20}
 # Between them, every row of the parameter table.
@@ -131,3 +132,20 @@ def test_save_pretrained_and_load(tmp_path):
     again = type(model).from_pretrained(tmp_path)
     for (key, one), other in zip(numbers(model).items(), numbers(again).values(), strict=True):
         np.testing.assert_array_equal(one, other, err_msg=key)
+
+
+@pytest.mark.parametrize("format", ["safetensors", "keras"])
+def test_a_model_that_is_killed_while_it_is_saved(tmp_path, format):
+    config = CONFIGS["v2"]
+    build(config.replace(hidden_act="relu"), None).save_pretrained(tmp_path / "old", None, format)
+    model = build(config, None)
+
+    def load(folder):
+        found = deberta_tf.TFDebertaV2Model.from_pretrained(folder)
+        return found.config.hidden_act, [np.asarray(variable).tobytes() for variable in found.weights]
+
+    def save(folder):
+        model.save_pretrained(folder, None, format)
+
+    every = {"safetensors": 11, "keras": 60}[format]
+    stop_everywhere(tmp_path / "x", tmp_path / "old", save, load, every=every)

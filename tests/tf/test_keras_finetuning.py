@@ -49,7 +49,7 @@ def runs(prose, small_tokenizer, tmp_path_factory):
     """A whole run, and one that was killed and resumed: rows and folders. Dropout is on, in two pieces a step."""
     folder = tmp_path_factory.mktemp("runs")
     file = write_examples(folder, "text-classification", prose)
-    start = small_start(folder / "tokenizer", small_tokenizer)
+    start = small_start(folder / "tokenizer", small_tokenizer, num_hidden_layers=1)  # most of the time is tracing
     training = TrainingOptions(epochs=3, batch_size=6, accumulation=2, learning_rate=1e-3, evaluate_every=2)
     settings = {"evaluation": file, "framework": "tf", "device": "cpu"}
 
