@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deberta_core.errors import DebertaError, InputError, TokenizationError, name_list, one_of, shown
+from deberta_core.errors import DebertaError, InputError, name_list, one_of, shown
 from deberta_core.tensors import to_list
 
 Value = TypeVar("Value")
@@ -20,7 +20,7 @@ def row_of(table: Mapping[str, Value], what: str, name: object, error: type[Debe
         error: there is none; the message lists the names.
     """
     if not isinstance(name, str) or name not in table:
-        raise error(one_of(what, name, list(table)))
+        raise error(one_of(what, name, sorted(table)))
     return table[name]
 
 
@@ -33,25 +33,6 @@ def to_path(name: str, value: object, error: type[DebertaError] = InputError) ->
     if not isinstance(value, str | os.PathLike):
         raise error(f"{name}={shown(value)} is no path. Give a str or a pathlib.Path.")
     return Path(value)
-
-
-def check_text(value: Any, name: str) -> str:
-    """Gives a text back.
-
-    Raises:
-        InputError: it is not a str.
-        TokenizationError: it is not valid Unicode.
-    """
-    if not isinstance(value, str):
-        raise InputError(f"{name} is {shown(value, 60)}, of type {type(value).__name__}. A text must be a str.")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as problem:
-        raise TokenizationError(
-            f"{name} holds the lone surrogate {value[problem.start]!r} at character {problem.start}, which is no "
-            f"Unicode character. Decode its bytes with errors='replace', or remove it."
-        ) from None
-    return value
 
 
 def items_of(value: Any, name: str, what: str) -> list[Any]:
@@ -79,14 +60,9 @@ def ids_of(value: Any, name: str) -> list[int]:
     return ids
 
 
-def tokens_of(value: Any, name: str) -> list[str]:
-    """A row of tokens.
-
-    Raises:
-        InputError: it is none.
-        TokenizationError: one is not valid Unicode.
-    """
-    return [check_text(token, f"{name}[{place}]") for place, token in enumerate(items_of(value, name, "tokens"))]
+def id_rows(first: Any, second: Any) -> tuple[list[int], list[int] | None]:
+    """The arguments `token_ids_0` and `token_ids_1`; raises as `ids_of`."""
+    return ids_of(first, "token_ids_0"), None if second is None else ids_of(second, "token_ids_1")
 
 
 def columns_of(examples: Any, name: str) -> dict[str, list[Any]]:

@@ -230,7 +230,8 @@ def _check_positions(config: BaseConfig, positions: npt.NDArray[Any] | None, bat
 
 def _check_numbers(arrays: Arrays) -> None:
     for name, value in arrays.items():
-        if value is not None and value.dtype.kind not in "biufV":  # V: the types of ml_dtypes
+        # V without fields: the types of ml_dtypes
+        if value is not None and (value.dtype.kind not in "biufV" or value.dtype.fields):
             raise InputError(f"{name} has dtype {value.dtype}: it must hold real numbers. Convert it.")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deberta_core.arguments import row_of, to_path
+from deberta_core.arguments import to_path
 from deberta_core.checkpoint.bin_file import read_bin, write_bin
 from deberta_core.checkpoint.h5_file import read_h5, stored_h5, stored_h5_part, write_h5, write_h5_part
 from deberta_core.checkpoint.keras_archive import write_keras_archive
@@ -15,7 +15,7 @@ from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.checkpoint.safetensors_file import read_safetensors, write_safetensors
 from deberta_core.checkpoint.shards import INDEX_SUFFIX, read_shards
 from deberta_core.config import BaseConfig
-from deberta_core.errors import WeightError
+from deberta_core.errors import WeightError, one_of
 from deberta_core.parameters import OLD_PREFIXES, Array, expand
 from deberta_core.transaction import settle
 
@@ -132,7 +132,9 @@ def format_named(name: str) -> Format:
     Raises:
         WeightError: no such format; the message lists them.
     """
-    return row_of(FORMATS, "format", name, WeightError)
+    if not isinstance(name, str) or name not in FORMATS:
+        raise WeightError(one_of("format", name, list(FORMATS)))
+    return FORMATS[name]
 
 
 def find_weight_file(path: str | Path) -> tuple[Path, Format]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
-from deberta_core.arguments import to_path, tokens_of
+from deberta_core.arguments import to_path
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.tokenization.added_tokens import AddedToken
 from deberta_core.tokenization.byte_level_model import (
@@ -21,6 +21,7 @@ from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.folder import Layout
 from deberta_core.tokenization.lengths import check_choice
 from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool
+from deberta_core.tokenization.text_encoder import tokens_of
 from deberta_core.tokenization.tokenizer import Tokenizer
 from deberta_core.tokenization.tokenizer_json import TokenizerFile
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
-from deberta_core.arguments import to_path, tokens_of
+from deberta_core.arguments import to_path
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.tokenization.cutting import CutOptions, split_at_punctuation
 from deberta_core.tokenization.folder import Layout
@@ -16,6 +16,7 @@ from deberta_core.tokenization.json_shapes import SENTENCEPIECE_OPTIONS
 from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_bool, checked_options
 from deberta_core.tokenization.sentencepiece_model import SPACE, VOCABULARY_FILE, SentencePieceModel
 from deberta_core.tokenization.subwords import SubwordModel
+from deberta_core.tokenization.text_encoder import tokens_of
 from deberta_core.tokenization.tokenizer import Tokenizer
 from deberta_core.tokenization.tokenizer_json import TokenizerFile
 from deberta_core.tokenization.tokenizers_model import TokenizersModel

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deberta_core.arguments import check_text, columns_of, items_of
-from deberta_core.errors import InputError, name_list, shown
+from deberta_core.arguments import columns_of, items_of
+from deberta_core.errors import InputError, TokenizationError, name_list, shown
 from deberta_core.tensors import to_list, to_tensor
 from deberta_core.tokenization.alignment import align
 from deberta_core.tokenization.batch_encoding import BatchEncoding, Origin, Row
@@ -174,8 +174,10 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
         InputError: a text is not a str, or `text` and `text_pair` do not match.
         TokenizationError: a text is not valid Unicode.
     """
+    if not isinstance(is_split_into_words, bool):
+        raise InputError(f"is_split_into_words={shown(is_split_into_words)} is not a bool. Use True or False.")
     text, text_pair = _plain(text), _plain(text_pair)
-    check = _check_words if is_split_into_words else _check
+    check = _check_words if is_split_into_words else check_text
     is_batch = isinstance(text, list | tuple)
     if is_split_into_words:
         is_batch = is_batch and bool(text) and isinstance(_plain(text[0]), list | tuple)
@@ -196,6 +198,35 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
     return Texts(first, [check(row, f"text_pair[{place}]") for place, row in enumerate(text_pair)], is_batch=True)
 
 
+def check_text(value: Any, name: str) -> str:
+    """Gives a text back.
+
+    Raises:
+        InputError: it is not a str.
+        TokenizationError: it is not valid Unicode.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {shown(value, 60)}, of type {type(value).__name__}. A text must be a str.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as problem:
+        raise TokenizationError(
+            f"{name} holds the lone surrogate {value[problem.start]!r} at character {problem.start}, which is no "
+            f"Unicode character. Decode its bytes with errors='replace', or remove it."
+        ) from None
+    return value
+
+
+def tokens_of(value: Any, name: str) -> list[str]:
+    """A row of tokens.
+
+    Raises:
+        InputError: it is none.
+        TokenizationError: one is not valid Unicode.
+    """
+    return [check_text(token, f"{name}[{place}]") for place, token in enumerate(items_of(value, name, "tokens"))]
+
+
 def around(first: list[Any], second: list[Any] | None, cls: Any, sep: Any) -> list[Any]:
     """Makes a row of one or two texts, with one entry before the first and one after each."""
     return [cls, *first, sep] if second is None else [cls, *first, sep, *second, sep]
@@ -209,17 +240,6 @@ def token_types(first: list[int], second: list[int] | None) -> list[int]:
 def special_mask(first: list[int], second: list[int] | None) -> list[int]:
     """Gives 1 for special tokens, 0 for others."""
     return around([0] * len(first), None if second is None else [0] * len(second), 1, 1)
-
-
-def _check(text: Any, name: str) -> str:
-    """As `check_text`, which only what is wrong meets."""
-    try:
-        if isinstance(text, str):
-            text.encode()
-            return text
-    except UnicodeEncodeError:
-        pass
-    return check_text(text, name)
 
 
 def _check_words(value: Any, name: str) -> list[str]:
@@ -239,8 +259,8 @@ def _plain(value: Any) -> Any:
 def _row(row: Any, name: str) -> tuple[str, str | None]:
     row = _plain(row)
     if isinstance(row, list | tuple) and len(row) == 2:
-        return _check(row[0], f"{name}[0]"), _check(row[1], f"{name}[1]")
-    return _check(row, name), None
+        return check_text(row[0], f"{name}[0]"), check_text(row[1], f"{name}[1]")
+    return check_text(row, name), None
 
 
 def _encoding(columns: Columns, is_batch: bool, tensors: str | None) -> BatchEncoding:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from deberta_core.arguments import check_text, ids_of, items_of
+from deberta_core.arguments import id_rows, ids_of, items_of
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.hub import split_hub_options
 from deberta_core.layout import TOKENIZER_FILES
@@ -25,10 +25,17 @@ from deberta_core.tokenization.batch_encoding import BatchEncoding
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.folder import Layout, read_folder
 from deberta_core.tokenization.lengths import length_rule
-from deberta_core.tokenization.options import SAVED_OPTIONS, check_bool, checked_options
+from deberta_core.tokenization.options import SAVED_OPTIONS, checked_options
 from deberta_core.tokenization.settings import write_settings
 from deberta_core.tokenization.subwords import SubwordModel
-from deberta_core.tokenization.text_encoder import TextEncoder, collect_texts, special_mask, token_types
+from deberta_core.tokenization.text_encoder import (
+    TextEncoder,
+    check_text,
+    collect_texts,
+    special_mask,
+    token_types,
+    tokens_of,
+)
 from deberta_core.tokenization.tokenizer_json import write_tokenizer_json
 from deberta_core.tokenization.vocabulary import Vocabulary, clean_up, join_apart
 from deberta_core.transaction import replace_files
@@ -133,8 +140,6 @@ class Tokenizer:
         left_out = {"token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask}
         names = [name for name in self.model_input_names if left_out.get(name) is not False]
         names += [name for name, wanted in optional.items() if wanted]
-        if is_split_into_words is not False:
-            check_bool("is_split_into_words", is_split_into_words)
         texts = collect_texts(text, text_pair, is_split_into_words)
         return self._encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
 
@@ -177,18 +182,18 @@ class Tokenizer:
 
     def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """Puts [CLS] before and [SEP] after the ids of one or two texts."""
-        return self._encoder.with_special(*_ids(token_ids_0, token_ids_1))
+        return self._encoder.with_special(*id_rows(token_ids_0, token_ids_1))
 
     def create_token_type_ids_from_sequences(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """Gives 0 for [CLS], the first text and its [SEP], 1 for the second text and its [SEP]."""
-        return token_types(*_ids(token_ids_0, token_ids_1))
+        return token_types(*id_rows(token_ids_0, token_ids_1))
 
     def get_special_tokens_mask(
         self, token_ids_0: Ids, token_ids_1: Ids | None = None, already_has_special_tokens: bool = False
     ) -> Ids:
         """Gives 1 for special tokens, 0 for others, in the row built of the ids, or in a row that is built already."""
         if not already_has_special_tokens:
-            return special_mask(*_ids(token_ids_0, token_ids_1))
+            return special_mask(*id_rows(token_ids_0, token_ids_1))
         special = set(self.all_special_ids)
         return [int(index in special) for index in ids_of(token_ids_0, "token_ids_0")]
 
@@ -266,8 +271,8 @@ class Tokenizer:
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
         """Gives the id of a token, or the list of ids of several; what is not in the vocabulary gets [UNK]'s id."""
         if isinstance(tokens, str):
-            return self._vocabulary.token_id(tokens)
-        return [self._vocabulary.token_id(token) for token in items_of(tokens, "tokens", "tokens")]
+            return self._vocabulary.token_id(check_text(tokens, "tokens"))
+        return [self._vocabulary.token_id(token) for token in tokens_of(tokens, "tokens")]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Gives the token of an id, or the list of tokens of a list or array of ids.
@@ -296,8 +301,8 @@ class Tokenizer:
         Raises:
             TokenizationError: one of them is no token.
         """
-        single = isinstance(new_tokens, str | AddedToken)
-        before, new = len(self), [new_tokens] if single else items_of(new_tokens, "new_tokens", "tokens")
+        before, one = len(self), isinstance(new_tokens, str | AddedToken)
+        new = [new_tokens] if one else items_of(new_tokens, "new_tokens", "tokens")
         self._set_vocabulary(self._vocabulary.with_tokens(new, special_tokens))
         return len(self) - before
 
@@ -392,7 +397,3 @@ class Tokenizer:
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in (*self.own_options, *SAVED_OPTIONS)}
-
-
-def _ids(first: Any, second: Any) -> tuple[Ids, Ids | None]:
-    return ids_of(first, "token_ids_0"), None if second is None else ids_of(second, "token_ids_1")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from deberta_core.arguments import check_text
 from deberta_core.errors import InputError, TokenizationError, shown
+from deberta_core.tokenization.text_encoder import check_text
 
 # As the trainer_spec and normalizer_spec in v3's spm.model, where they say something about the result.
 V3_SETTINGS: dict[str, Any] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from deberta_core.arguments import check_text, items_of
+from deberta_core.arguments import items_of
 from deberta_core.errors import InputError, TokenizationError, one_of, shown
 from deberta_core.limits import bound, check
 from deberta_core.tokenization.added_tokens import SPECIAL_NAMES, AddedToken
@@ -65,9 +65,8 @@ class Vocabulary:
         """The id of a token; of [UNK], if there is no such token.
 
         Raises:
-            InputError: there is neither, or it is no str.
+            InputError: there is neither.
         """
-        check_text(token, "token")
         index = self.ids.get(token)
         if index is None:
             index = self.model.piece_to_id(token)

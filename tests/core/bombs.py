@@ -1,18 +1,10 @@
-"""Small files and arguments that ask for endless memory or time: run by test_limits.py in a process of its own.
-
-`python -m tests.core.bombs FOLDER` reads each in a child with 300 MB more than the imports take and 20 seconds, and
-prints a line of JSON: name, what came out, seconds.
-"""
+"""Small files and arguments that ask for endless memory or time; run_bombs.py reads them."""
 
 import base64
 import functools
 import json
 import os
-import resource
-import signal
 import struct
-import sys
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,13 +14,9 @@ import h5py
 import numpy as np
 
 from deberta_core import AutoConfig, AutoTokenizer, DebertaV2Config
-from deberta_core.checkpoint import open_weights, save_weights
-from deberta_core.errors import DebertaError
-from deberta_core.parameters import expand
+from deberta_core.checkpoint import open_weights
 from deberta_core.positions import position_index_table
-from tests.conftest import PROSE
 
-MEMORY, SECONDS = 300 << 20, 20
 SMALL = DebertaV2Config(
     vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, position_buckets=4
 )
@@ -348,57 +336,3 @@ def padding_to_an_argument(folder):
 @bomb("padded_length", functools.partial(padded, max_length=8, pad_to_multiple_of=10**9))
 def padding_to_a_multiple(folder):
     pass
-
-
-def run(read: Make, folder: Path) -> str:
-    """What comes out of reading in a child."""
-    inside, outside = os.pipe()
-    child = os.fork()
-    if not child:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        signal.alarm(SECONDS)
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-        try:
-            read(folder)
-            said = "accepted"
-        except DebertaError as problem:
-            late = isinstance(problem.__cause__, MemoryError) or isinstance(problem.__context__, MemoryError)
-            said = f"{'MemoryError' if late else 'refused'}: {problem}"
-        except BaseException as problem:
-            said = f"{type(problem).__name__}: {problem}"
-        os.write(outside, said[:600].encode(errors="replace"))
-        os._exit(0)
-    os.close(outside)
-    with os.fdopen(inside, "rb") as answer:
-        said = answer.read().decode(errors="replace")
-    return said or f"ended with {os.waitpid(child, 0)[1]}"
-
-
-def main(top: Path) -> None:
-    whole = top / "whole"
-    from deberta_core.tokenization import DebertaV2TokenizerFast
-
-    DebertaV2TokenizerFast.train(PROSE, 500, model_max_length=64).save_pretrained(whole)
-    SMALL.save_pretrained(whole)
-    random = np.random.default_rng(0)
-    parameters = {name: random.normal(size=p.shape).astype("f4") for name, p in expand(SMALL, None).items()}
-    for format in ("h5", "bin", "safetensors"):  # what is imported late comes before the baseline
-        save_weights(top / "warm", SMALL, None, parameters, format)
-        weights(top / "warm")
-        (top / "warm").rename(top / f"warm-{format}")
-    config(whole)
-    tokenizer(whole)
-    for name, (_, make, read) in BOMBS.items():
-        folder = top / name
-        folder.mkdir()
-        for file in whole.iterdir():
-            (folder / file.name).write_bytes(file.read_bytes())
-        make(folder)
-        begin = time.monotonic()
-        print(json.dumps([name, run(read, folder), round(time.monotonic() - begin, 2)]), flush=True)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -17,7 +17,7 @@ from tests.core.bombs import BOMBS
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     """What came of each bomb, and the seconds; all in one process, as the imports take longer than they do."""
-    command = [sys.executable, "-m", "tests.core.bombs", str(tmp_path_factory.mktemp("bombs"))]
+    command = [sys.executable, "-m", "tests.core.run_bombs", str(tmp_path_factory.mktemp("bombs"))]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=1800, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
