@@ -60,17 +60,17 @@ def finetune(
 
     Args:
         task: a name of `FINETUNE_TASKS`.
-        data: one file of examples or several, see `read_records`.
-        output: the folder to make.
-        start: what the training starts from.
-        training: how it goes; None: the defaults.
-        evaluation: files of examples by which the best model is chosen; none: the last is kept.
-        test: files of examples by which that model is judged at the end.
-        columns: names of entries -> what the files call them.
+        data: the training data: one file or several, see `read_records`.
+        output: the folder to save the model in.
+        start: the checkpoint, or the preset, that training starts from.
+        training: batch size, learning rate, epochs and so on; None: the defaults.
+        evaluation: files of evaluation data, by which the best model is chosen; none: the last is kept.
+        test: files of test data, on which the best model is scored at the end.
+        columns: names of fields -> names of columns in the files.
         problem_type: of text-classification; None: what the labels show.
-        max_length: of a row, in tokens; None: what is usual for the task, or the model's limit.
+        max_length: maximum sequence length in tokens; None: what is usual for the task, or the model's limit.
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
-        device: where to; None: the best there is.
+        device: such as "cuda:1"; None: a GPU if there is one.
         resume: go on with the unfinished run in `output`, if there is one.
         force: replace the checkpoint in `output`, once the first new model is there; nothing but one is replaced.
         report: is given every row when it is there.

@@ -17,7 +17,7 @@ def rate_at(step: int, steps: int, peak: float, warmup: float) -> float:
     Args:
         step: from 0.
         steps: of the whole run.
-        peak: the highest rate.
+        peak: the peak learning rate.
         warmup: the share of the steps, from 0 to 1.
     """
     rising = round(warmup * steps)
