@@ -217,5 +217,5 @@ def test_options_of_another_kind(hub, options, message):
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "a\\b", "a\0b", 5])
 def test_shards_must_lie_beside_their_index(hub, name):
     hub.files = {(REPO, "main", "model.safetensors.index.json"): json.dumps({"weight_map": {"a": name}}).encode()}
-    with pytest.raises(WeightError, match="shards must lie beside the index"):
+    with pytest.raises(WeightError, match=r"names files outside its folder|is not a string"):
         local_folder(REPO, [WEIGHTS], WeightError)

@@ -235,7 +235,7 @@ def test_layouts():
 
 def test_an_unknown_task_is_refused():
     with pytest.raises(
-        InputError, match=r"task='x' is unknown. Use one of: masked_lm, sequence_classification, token_classification"
+        InputError, match=r"task='x' is unknown. Use one of: masked_lm, multiple_choice, question_answering"
     ):
         expand(CONFIGS["v3_like"], "x")
 

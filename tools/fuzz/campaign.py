@@ -67,8 +67,10 @@ def changed(name: str, key: str, corpus: list[Files]) -> Files:
     return find_target(name).change(random, dict(random.choice(corpus)))
 
 
-def fuzz(name: str, seconds: float, seed: int, out: Path, report: Callable[[str], object] = print) -> Summary:
-    """Reads inputs until the time is over.
+def fuzz(
+    name: str, seconds: float, seed: int, out: Path, report: Callable[[str], object] = print, most: int | None = None
+) -> Summary:
+    """Reads inputs until the time is over, or there were enough.
 
     Args:
         name: of the target.
@@ -76,6 +78,7 @@ def fuzz(name: str, seconds: float, seed: int, out: Path, report: Callable[[str]
         seed: what all inputs follow from.
         out: a folder for the inputs that fail, one of each kind, in `out/NAME/NUMBER-KIND/input` with report.txt.
         report: is told each failure when it is found.
+        most: how many inputs are enough; None: the time says.
     """
     summary = Summary(name)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
@@ -85,7 +88,7 @@ def fuzz(name: str, seconds: float, seed: int, out: Path, report: Callable[[str]
         worker.run("start", corpus[0])  # what it imports is not an input's time
         end = time.monotonic() + seconds
         try:
-            while time.monotonic() < end:
+            while time.monotonic() < end and summary.inputs != most:
                 key = f"{name} {seed} {summary.inputs}"
                 files = changed(name, key, corpus)
                 result = worker.run(key, files)
