@@ -2,6 +2,8 @@
 
 import json
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tools.fuzz.worker import Worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and measures of Linux are used")
 INPUTS = 40  # of each target
+FOUND = Path(__file__).parent / "fuzz_inputs"
 PLANTED = "tests.tools.planted_fuzz_target"
 
 
@@ -78,3 +81,11 @@ def test_tables_add_up(tmp_path, capsys):
 def test_targets_are_named(capsys):
     assert main(["--list"]) == 0
     assert {"safetensors", "bin", "tokenizer-json", "config"} <= set(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("file", sorted(FOUND.glob("*.zip")), ids=lambda file: file.stem)
+def test_what_was_found_once_is_refused(file, tmp_path):
+    """Inputs that raised another exception than ours: one of each kind that was ever found."""
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(tmp_path)
+    assert replay(file.stem.rpartition("-")[0], tmp_path).kind == "refused"
