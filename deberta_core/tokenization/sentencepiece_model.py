@@ -193,6 +193,8 @@ def _charsmap(serialized: bytes) -> bytes:
 
 def _check_content(serialized: bytes, processor: Any) -> None:
     """Raises ValueError or IndexError for content that SentencePiece takes, and fails on later."""
+    if processor.unk_id() < 0:  # what the vocabulary lacks would get the id -1
+        raise ValueError("it has no unknown token")
     pieces = processor.id_to_piece(list(range(processor.vocab_size())))
     for index, piece in enumerate(pieces):
         if processor.is_byte(index) and not _BYTE.fullmatch(piece):
