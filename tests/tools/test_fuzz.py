@@ -1,14 +1,18 @@
 """The fuzzer: every target runs, the same seed gives the same inputs, and planted faults are found."""
 
+import io
 import json
 import sys
 import zipfile
 from pathlib import Path
+from random import Random
 
+import h5py
 import pytest
 
 from tools.fuzz.__main__ import main
 from tools.fuzz.campaign import changed, fuzz, make_corpus, replay
+from tools.fuzz.changes.hdf5 import change_hdf5
 from tools.fuzz.table import add_to
 from tools.fuzz.targets import target_names
 from tools.fuzz.worker import Worker
@@ -89,3 +93,12 @@ def test_what_was_found_once_is_refused(file, tmp_path):
     with zipfile.ZipFile(file) as archive:
         archive.extractall(tmp_path)
     assert replay(file.stem.rpartition("-")[0], tmp_path).kind == "refused"
+
+
+def test_a_huge_dataset_does_not_stop_the_fuzzer():
+    """One change may make a dataset that the next cannot fill."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file.create_dataset("a", shape=(2**40,), dtype="S4")
+    for seed in range(60):
+        assert change_hdf5(Random(seed), stream.getvalue())
