@@ -166,5 +166,5 @@ def test_outputs_belong_to_the_block_above(run_page):
 
 
 def test_the_support_table_is_up_to_date():
-    script = ROOT / "tools" / "support_table.py"
+    script = ROOT / "tools" / "page_tables.py"
     assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0

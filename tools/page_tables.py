@@ -1,10 +1,12 @@
-"""Writes the tables of README.md, of tasks and of formats; with `--check` only compares."""
+"""Writes the tables that pages take from the code: tasks, formats, names; with `--check` only compares."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import numpy as np
 from deberta_core.auto import CONFIG_CLASSES
 from deberta_core.checkpoint import FORMATS, Format, load_weights, save_weights
 from deberta_core.config import BaseConfig
+from deberta_core.names import NAMES
+from deberta_core.names.rows import as_table
 from deberta_core.parameters import expand
 from deberta_core.tasks import BACKBONE, TASKS
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
     "vocab_size": 20,
     "hidden_size": 8,
@@ -64,13 +68,16 @@ def _survives(row: Format, config: BaseConfig, task: str | None) -> bool:
             return all(np.array_equal(loaded.weights[name], array) for name, array in weights.items())
 
 
-# The mark before and after a table in README.md -> what stands between.
-TABLES = {"support table": task_table, "format table": format_table}
+# The page -> the mark before and after a table in it -> what stands between.
+TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"support table": task_table, "format table": format_table},
+    "docs/migrating.md": {f"names of {place}": partial(as_table, rows) for place, rows in NAMES.items()},
+}
 
 
-def filled(text: str) -> str:
-    """README.md with its tables up to date."""
-    for name, table in TABLES.items():
+def filled(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """A page with its tables up to date."""
+    for name, table in tables.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = text.split(begin)
         text = f"{before}{begin}\n{table()}\n{end}{rest.split(end)[1]}"
@@ -82,14 +89,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if a table is outdated")
     arguments = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
-    new = filled(text)
-    if not arguments.check:
-        README.write_text(new, encoding="utf-8")
-    elif new != text:
-        print("README.md: a table is outdated. Run: python tools/support_table.py", file=sys.stderr)
-        return 1
-    return 0
+    outdated = []
+    for name, tables in TABLES.items():
+        page = ROOT / name
+        text = page.read_text(encoding="utf-8")
+        new = filled(text, tables)
+        if not arguments.check:
+            page.write_text(new, encoding="utf-8")
+        elif new != text:
+            outdated.append(name)
+            print(f"{name}: a table is outdated. Run: python tools/page_tables.py", file=sys.stderr)
+    return bool(outdated)
 
 
 if __name__ == "__main__":
