@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.json_shape import flat_json
-from deberta_dual.commands.messages import flush_output, show_warning
-from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of
+from deberta_dual.commands.messages import flush_output, show_note, show_warning
+from deberta_dual.commands.parser import (
+    DATA_FORMATS,
+    MAX_LENGTH,
+    Parser,
+    add_data_options,
+    add_framework_options,
+    flag_of,
+)
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.finetuning.run import is_main
@@ -20,17 +27,17 @@ from deberta_dual.finetuning.start import Start
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS
 from deberta_dual.finetuning.tasks.text_classification import METRICS
 
-_EXAMPLE = """examples:
+_EXAMPLE = f"""examples:
   deberta finetune --task text-classification --model microsoft/deberta-v3-small --output my-classifier \\
     --data train.csv --eval-data dev.csv --columns text=sentence
   torchrun --nproc-per-node 2 -m deberta_dual.cli finetune ...      (several GPUs, or processes)
 
-The file name tells the format: .csv and .tsv with a header line, .jsonl (one JSON object a line), .json (a list of
-objects, or SQuAD's format); any other name is read as CoNLL, a word and its label a line. Fields of an example:
+{DATA_FORMATS}
+Fields of an example:
   text-classification   text, label; optional: text_pair
   token-classification  words, labels
   question-answering    question, context, answers
-  multiple-choice       text, choices, label (index of the right choice, from 0)
+  multiple-choice       text, choices, label (the number from 0, the letter or the text of the right choice)
 
 Metrics are printed as lines of JSON and written to OUTPUT/metrics.jsonl. OUTPUT holds the best model so far.
 """
@@ -99,7 +106,8 @@ def main(argv: Sequence[str]) -> int:
             TrainingOptions(**given),
             evaluation=arguments.eval_data,
             test=arguments.test_data,
-            columns=dict(arguments.columns),
+            columns=arguments.columns,
+            input_format=arguments.input_format,
             problem_type=arguments.problem_type,
             max_length=arguments.max_length,
             framework=arguments.framework,
@@ -107,6 +115,7 @@ def main(argv: Sequence[str]) -> int:
             resume=arguments.resume,
             force=arguments.force,
             report=_print if is_main() else None,
+            note=show_note if is_main() else None,
         )
     return 0
 
@@ -133,14 +142,12 @@ def make_parser() -> Parser:
         _EXAMPLE,
     )
     files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "FILE"}
-    pairs: dict[str, Any] = {"nargs": "+", "type": _pair, "default": []}
     add = parser.add_argument_group("task and data").add_argument
     add("--task", choices=tuple(FINETUNE_TASKS), required=True, metavar="TASK", help=", ".join(FINETUNE_TASKS))
     add("--data", required=True, help="training data", **files)
     add("--eval-data", default=[], help="evaluation data, to choose the best model by; default: none", **files)
     add("--test-data", default=[], help="test data, to score the best model on at the end; default: none", **files)
-    text = "column names, such as text=review label=stars; default: the names of the fields"
-    add("--columns", metavar="FIELD=COLUMN", help=text, **pairs)
+    add_data_options(add)
     add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")
     add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
     add = parser.add_argument_group("output").add_argument
@@ -151,7 +158,7 @@ def make_parser() -> Parser:
     add("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
     add("--preset", metavar="NAME", help="instead of --model: a published size, fresh weights; default: none")
     text = "fields of config.json to change, such as hidden_dropout_prob=0; default: none"
-    add("--config", metavar="FIELD=VALUE", help=text, **pairs)
+    add("--config", nargs="+", type=_pair, default=[], metavar="FIELD=VALUE", help=text)
     add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
     text = "with --preset: train a vocabulary of N tokens on the data; default: none is trained"
     add("--vocab-size", type=int, metavar="N", help=text)

@@ -24,6 +24,12 @@ def show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print("deberta: warning:", " ".join(str(message).split()), file=sys.stderr)
 
 
+def show_note(text: str) -> None:
+    """Prints what was found out about the input, on one line of standard error."""
+    with suppress(BrokenPipeError):
+        print("deberta: note:", " ".join(text.split()), file=sys.stderr)
+
+
 def flush_output() -> None:
     """Writes what is printed and not written yet; nothing more once its reader, such as `head`, has left."""
     try:

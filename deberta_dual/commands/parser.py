@@ -8,10 +8,15 @@ from typing import NoReturn
 
 from deberta_dual.backends import FRAMEWORKS
 from deberta_dual.commands.messages import USAGE
+from deberta_dual.data.formats import AUTO, INPUT_FORMATS
 
 # Help that several commands give.
 SOURCE = "checkpoint folder (config.json and weights), or a weight file"
 MAX_LENGTH = "maximum sequence length in tokens; longer texts are truncated; default: the model's"
+
+DATA_FORMATS = """The file name tells the format: .csv and .tsv with a header line, .jsonl (a JSON object a line), .json
+(a list of objects, or SQuAD's format), .conll (words and labels), .parquet, .arrow; also compressed: .gz, .xz, .zst.
+Another file is read as CoNLL if it looks so, else as lines of text or JSON objects. A folder stands for its files."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,6 +48,14 @@ def add_framework_options(add: Callable[..., object]) -> None:
     """Adds what every command that runs a model takes; `add` is a parser's or a group's `add_argument`."""
     add("--framework", choices=tuple(FRAMEWORKS), help="PyTorch or Keras on TensorFlow; default: the first installed")
     add("--device", metavar="NAME", help="such as cpu, cuda or cuda:1; default: a GPU if there is one")
+
+
+def add_data_options(add: Callable[..., object]) -> None:
+    """Adds what every command that reads examples takes."""
+    text = "column names, such as text=review,label=stars; several make a list; default: guessed from the names"
+    add("--columns", nargs="+", default=[], metavar="FIELD=COLUMN", help=text)
+    text = "of the files; default: auto, by the ending of each name"
+    add("--input-format", choices=INPUT_FORMATS, default=AUTO, help=text)
 
 
 def flag_of(name: str) -> str:

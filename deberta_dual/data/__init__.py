@@ -1,1 +1,1 @@
-"""Files and streams of examples: how they are read, and where in them an example stands."""
+"""Files and streams of examples: how they are read, which column is what, and where an example stands."""

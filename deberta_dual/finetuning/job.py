@@ -19,7 +19,9 @@ from deberta_core.parameters import expand
 from deberta_core.tasks import BACKBONE_PREFIX
 from deberta_core.tokenization.lengths import NO_LIMIT
 from deberta_dual.backends import choose_framework, get_backend
-from deberta_dual.data.records import Record, read_records
+from deberta_dual.data.formats import AUTO
+from deberta_dual.data.load import Named, Sources, load_data
+from deberta_dual.data.records import Note, Record
 from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.rates import parameter_rates
@@ -30,20 +32,20 @@ from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask, Head
 from deberta_dual.finetuning.tasks.base import at
 from deberta_dual.pipelines.examples import check_count
 
-Files = str | Path | Sequence[str | Path]
 EVALUATION_ROWS = 32  # in a batch; the result does not depend on it
 
 
 def finetune(
     task: str,
-    data: Files,
+    data: Sources,
     output: str | Path,
     start: Start,
     training: TrainingOptions | None = None,
     *,
-    evaluation: Files = (),
-    test: Files = (),
-    columns: Mapping[str, str] | None = None,
+    evaluation: Sources = (),
+    test: Sources = (),
+    columns: Named = None,
+    input_format: str = AUTO,
     problem_type: str | None = None,
     max_length: int | None = None,
     framework: str | None = None,
@@ -51,6 +53,7 @@ def finetune(
     resume: bool = False,
     force: bool = False,
     report: Report | None = None,
+    note: Note | None = None,
 ) -> list[dict[str, Any]]:
     """Trains a model and saves it, with its tokenizer, in a folder that `pipeline` reads, in either framework.
 
@@ -60,13 +63,14 @@ def finetune(
 
     Args:
         task: a name of `FINETUNE_TASKS`.
-        data: the training data: one file or several, see `read_records`.
+        data: the training data: files or a data set, see `read_examples`.
         output: the folder to save the model in.
         start: the checkpoint, or the preset, that training starts from.
         training: batch size, learning rate, epochs and so on; None: the defaults.
-        evaluation: files of evaluation data, by which the best model is chosen; none: the last is kept.
-        test: files of test data, on which the best model is scored at the end.
-        columns: names of fields -> names of columns in the files.
+        evaluation: evaluation data, by which the best model is chosen; none: the last is kept.
+        test: test data, on which the best model is scored at the end.
+        columns: which column is what, see `parse_columns`; others are guessed by their names.
+        input_format: of files; "auto": by their names.
         problem_type: of text-classification; None: what the labels show.
         max_length: maximum sequence length in tokens; None: what is usual for the task, or the model's limit.
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
@@ -74,6 +78,7 @@ def finetune(
         resume: go on with the unfinished run in `output`, if there is one.
         force: replace the checkpoint in `output`, once the first new model is there; nothing but one is replaced.
         report: is given every row when it is there.
+        note: is told what was guessed of the data; None: a log of the level INFO.
 
     Returns:
         the rows, as in `metrics.jsonl`: "step", "epoch", "loss" (the mean since the row before), "learning_rate",
@@ -90,12 +95,7 @@ def finetune(
     if task not in FINETUNE_TASKS:
         raise InputError(one_of("task", task, tuple(FINETUNE_TASKS)))
     cls, training = FINETUNE_TASKS[task], training or TrainingOptions()
-    allowed = (*cls.entries, *cls.optional)
-    for name in columns or {}:
-        if name not in allowed:
-            raise InputError(f"columns: {one_of('entry', name, allowed)}")
-    files = map(Path, [*_paths(data), *_paths(evaluation), *_paths(test)])
-    for place in (*files, *start.folders()):
+    for place in (*_paths(data), *_paths(evaluation), *_paths(test), *start.folders()):
         if place.resolve().is_relative_to(Path(output).resolve()):
             raise InputError(f"{place} is in output={str(output)!r}, whose model is replaced. Give another output.")
     check_count("max_length", max_length, least=8, none="for what is usual")
@@ -106,7 +106,7 @@ def finetune(
     if resume and folder.is_finished():
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
         return folder.read_metrics()
-    records, judged, tested = (_records(cls, files, columns) for files in (data, evaluation, test))
+    records, judged, tested = (_records(cls, part, columns, input_format, note) for part in (data, evaluation, test))
     source = None if start.model is None else checkpoint_folder(start.model)
     config = start.config(source)
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
@@ -119,7 +119,7 @@ def finetune(
             f"adds absolute positions. Lower it."
         )
     work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS)
-    parts = [work.features(part, config) for part in (records, judged, tested)]
+    parts = [work.features(part, config, judged=part is not records) for part in (records, judged, tested)]
     settings = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
     schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed)
 
@@ -154,12 +154,18 @@ def finetune(
     return rows
 
 
-def _paths(files: Files) -> list[str | Path]:
-    return [files] if isinstance(files, str | Path) else list(files)
+def _paths(data: Sources) -> list[Path]:
+    """Those of the data that are files."""
+    parts = [data] if isinstance(data, str | Path) else data if isinstance(data, list | tuple) else []
+    return [Path(part) for part in parts if isinstance(part, str | Path)]
 
 
-def _records(cls: type[FinetuneTask], files: Files, columns: Mapping[str, str] | None) -> list[Record]:
-    records = read_records(named, columns) if (named := _paths(files)) else []
+def _records(
+    cls: type[FinetuneTask], data: Sources, columns: Named, input_format: str, note: Note | None
+) -> list[Record]:
+    if isinstance(data, list | tuple) and not data:
+        return []
+    records = load_data(cls.name, data, columns, input_format=input_format, note=note)
     for record in records:
         with at(record):
             cls.check(record)

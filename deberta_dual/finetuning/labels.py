@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, name_list, shown
+from deberta_core.errors import DebertaWarning, InputError, name_list, shown
+from deberta_core.inputs import IGNORED_LABEL
 
 OUTSIDE = "O"  # the class of words that are in no entity; it comes first
 _DEFAULT_NAME = "LABEL_{}"  # what transformers calls a class without a name
@@ -42,9 +44,10 @@ def has_fractions(labels: Iterable[Any]) -> bool:
 def find_classes(labels: Sequence[Any], config: BaseConfig) -> tuple[dict[int, str], bool]:
     """The classes that labels name.
 
-    Numbers are the classes' own, and mean those of the configuration if it has as many. Names get numbers in
-    alphabetical order; but where the configuration has the same names, in any case of letters, its own order and head
-    are kept. White space around names is none of theirs.
+    Numbers from 0 on are the classes' own, and mean those of the configuration if it has as many; other numbers, such
+    as stars from 1 to 5, are names, in the order of their size. Names get numbers in alphabetical order; but where the
+    configuration has the same names, in any case of letters, its own order and head are kept. White space around names
+    is none of theirs.
 
     Args:
         labels: of the training data; ints, or texts.
@@ -54,23 +57,26 @@ def find_classes(labels: Sequence[Any], config: BaseConfig) -> tuple[dict[int, s
         number -> name, and whether the model's own classes are other ones.
 
     Raises:
-        InputError: there is only one class, or the numbers have gaps.
+        InputError: there is only one class, or two texts stand for one number.
     """
     known = dict(config.id2label or {})
     names = sorted({_name(label) for label in labels}, key=lambda name: (name != OUTSIDE, name))
     if len(names) < 2:
         there = f"All labels are {names[0]!r}" if names else "No example has a label"
         raise InputError(f"{there}. There must be at least two classes.")
+    if {name.lower() for name in known.values()} >= {name.lower() for name in names}:
+        return known, False
     if class_numbers(labels):
         numbers = sorted({int(label) for label in labels})
         if numbers == list(known):
             return known, False
-        if len(numbers) < 2 or numbers != list(range(len(numbers))):
-            shown = ", ".join(map(str, numbers[:8])) + (" ..." if len(numbers) > 8 else "")
-            raise InputError(f"The labels are the numbers {shown}. Number two or more from 0 on, or give them names.")
-        return {number: _DEFAULT_NAME.format(number) for number in numbers}, True
-    if {name.lower() for name in known.values()} >= {name.lower() for name in names}:
-        return known, False
+        if len(numbers) < len(names):
+            raise InputError(
+                f"The labels {names!r:.60} stand for {len(numbers)} numbers. Write each number in one way."
+            )
+        if numbers == list(range(len(numbers))):
+            return {number: _DEFAULT_NAME.format(number) for number in numbers}, True
+        names = sorted(names, key=int)
     return dict(enumerate(names)), True
 
 
@@ -93,13 +99,36 @@ class ClassIds(Mapping[Any, int]):
         Raises:
             InputError: no such class.
         """
-        name = _name(label)
-        found = self._exact.get(name, self._ids.get(name.lower()))
-        if found is None and class_numbers([label]) and int(label) in self._names:
-            found = int(label)
+        found = self._find(label)
         if found is None:
             raise InputError(f"the label {label!r} is none of the classes: {name_list(self._names.values(), 20)}.")
         return found
+
+    def __contains__(self, label: object) -> bool:
+        return self._find(label) is not None
+
+    def _find(self, label: Any) -> int | None:
+        name = _name(label)
+        found = self._exact.get(name, self._ids.get(name.lower()))
+        if found is None and class_numbers([label]) and int(label) in self._names:
+            return int(label)
+        return found
+
+    def name(self, label: Any) -> str:
+        """The model's name of a class; one that the model does not have is called as it is."""
+        return self._names[self[label]] if label in self else _name(label)
+
+    def or_unknown(self, label: Any) -> int:
+        """The number; or, with a warning, `IGNORED_LABEL` for a class that the model does not have."""
+        found = self._find(label)
+        if found is None:
+            warnings.warn(
+                f"The class {_name(label)!r} is none of the model's ({name_list(self._names.values(), 20)}); examples "
+                f"of it count as wrong.",
+                DebertaWarning,
+                stacklevel=2,
+            )
+        return IGNORED_LABEL if found is None else found
 
     def __iter__(self) -> Any:
         return iter(self._names.values())

@@ -34,11 +34,14 @@ def multi_label_scores(found: NDArray[Any], wanted: NDArray[Any]) -> Metrics:
 
 
 def regression_scores(found: NDArray[Any], wanted: NDArray[Any]) -> Metrics:
-    """Pearson's correlation (0 where one side is constant), and the mean squared error; floats `[N]` twice."""
-    a, b = found - found.mean(), wanted - wanted.mean()
-    scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    pearson = float((a * b).sum()) / scale if scale else 0.0
-    return {"pearson": pearson, "mse": float(((found - wanted) ** 2).mean())}
+    """Pearson's correlation (0 where one side is constant), and the mean squared error; floats `[N, C]` twice.
+
+    Both are means over the columns.
+    """
+    a, b = found - found.mean(axis=0), wanted - wanted.mean(axis=0)
+    scale = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    pearson = np.divide((a * b).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)
+    return {"pearson": float(pearson.mean()), "mse": float(((found - wanted) ** 2).mean())}
 
 
 def entities(labels: Sequence[str]) -> set[Entity]:

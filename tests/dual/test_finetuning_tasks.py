@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from deberta_core import DebertaV2Config, InputError, TokenizationError
+from deberta_core.errors import DebertaWarning
+from deberta_core.inputs import IGNORED_LABEL
 from deberta_dual.finetuning import FINETUNE_TASKS, Record
 from deberta_dual.finetuning.labels import ClassIds, find_classes
 from deberta_dual.finetuning.tasks.base import at
@@ -70,15 +72,61 @@ def test_classes(config, labels, known, expected):
     [
         (["O", "O"], "All labels are 'O'. There must be at least two classes"),
         ([0, "0"], "All labels are '0'"),
-        (["0", "00"], "The labels are the numbers 0. Number two or more from 0 on, or give them names"),
-        ([1, 2], "The labels are the numbers 1, 2. Number two or more from 0 on"),
-        ([0, 2, 10], "The labels are the numbers 0, 2, 10. "),
+        (["0", "00"], "stand for 1 numbers. Write each"),
         ([], "No example has a label"),
     ],
 )
 def test_classes_that_cannot_be(config, labels, message):
     with pytest.raises(InputError, match=message):
         find_classes(labels, config)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"), [([2, "1"], ["1", "2"]), ([0, 10, 2], ["0", "2", "10"]), (range(1, 6), list("12345"))]
+)
+def test_numbers_that_do_not_begin_with_0_are_names(config, labels, names):
+    assert find_classes(list(labels), config) == (dict(enumerate(names)), True)
+    tuned = config.replace(id2label=dict(enumerate(names)))
+    assert find_classes(list(labels), tuned) == (tuned.id2label, False)
+    ids = ClassIds(tuned.id2label)
+    assert [ids[label] for label in labels] == [names.index(str(label)) for label in labels]
+
+
+def test_a_class_that_only_the_evaluation_data_have(make, config):
+    work, own = make(TEXTS), config.replace(problem_type="single_label_classification", id2label={0: "a", 1: "b"})
+    with pytest.raises(InputError, match="none of the classes"):
+        work.features(labelled("c"), own)
+    with pytest.warns(DebertaWarning, match="'c' is none of the model's"):
+        (row,) = work.features(labelled("c"), own, judged=True)
+    assert row["labels"] == IGNORED_LABEL
+
+
+COLUMNS = {
+    "0 and 1": ([{"toxic": "1", "mild": "0"}, {"toxic": 0, "mild": 1}], "multi_label_classification", [1.0, 0.0]),
+    "numbers": ([{"cohesion": "3.5", "syntax": "4"}], "regression", [3.5, 4.0]),
+}
+
+
+@pytest.mark.parametrize(("labels", "problem", "first"), COLUMNS.values(), ids=COLUMNS)
+def test_labels_of_several_columns(make, config, labels, problem, first):
+    work, data = make(TEXTS), labelled(*labels)
+    for record in data:
+        work.check(record)
+    head = work.head(data, config, None)
+    assert head.changes == {"problem_type": problem, "id2label": dict(enumerate(labels[0]))}
+    assert work.features(data, config.replace(**head.changes))[0]["labels"] == first
+
+
+def test_a_column_that_is_no_number(make):
+    with pytest.raises(InputError, match="column 'syntax': the label 'x' is no number"):
+        make(TEXTS).check(labelled({"cohesion": 1, "syntax": "x"})[0])
+
+
+@pytest.mark.parametrize("label", ["B", 1, "1", "with a spoon", " B "])
+def test_the_name_of_a_choice(make, config, label):
+    data = records({"text": "Cut wood", "choices": ["with a saw", "with a spoon"], "label": label})
+    make(CHOICES).check(data[0])
+    assert make(CHOICES).features(data, config)[0]["labels"] == 1
 
 
 def test_numbers_of_classes():
@@ -125,7 +173,8 @@ def test_the_head_of_numbers(make, config):
         (["a", ["b"]], None, "line 2: the label is .'b'.. Give a list everywhere, or nowhere"),
         (["a", "b"], "multi_label_classification", "but the first label is 'a'. Lists are for multi_label"),
         ([["a"], ["b"]], "single_label_classification", "Lists are for multi_label_classification"),
-        ([["a"], ["b"]], "regression", "Lists are for multi_label_classification"),
+        ([[1, 2], [3]], "regression", "The labels have 1, 2 numbers. Give all equally many"),
+        ([[1, 0], [0, 0]], None, "line 2: the label .0, 0. has a class twice.* a column of its own"),
         ([1, 0.5], None, "The label 0.5 is a number with a fraction, no class. For regression say problem_type="),
         (["2", "2.5"], None, "The label '2.5' is a number with a fraction"),
         ([[], []], None, "No example has a label"),
@@ -153,14 +202,9 @@ WRONG = {
     "number as text": (TEXTS, {"text": 5, "label": 0}, "text is 5, of type int"),
     "empty pair": (TEXTS, {"text": "a", "text_pair": "", "label": 0}, "text_pair='' is empty"),
     "empty label": (TEXTS, {"text": "a", "label": " "}, "the label is ' '. Give the name or the number of a class"),
-    "dict as label": (TEXTS, {"text": "a", "label": {"a": 1}}, "the label is .'a': 1.. Give the name"),
+    "dict as label": (TEXTS, {"text": "a", "label": {"a": "b"}}, "column 'a': the label 'b' is no number"),
     "null in labels": (TEXTS, {"text": "a", "label": ["x", None]}, "the label is None. Give the name"),
     "list in labels": (TEXTS, {"text": "a", "label": [["x"]]}, "the label is .'x'.. Give the name"),
-    "0 and 1 as labels": (
-        TEXTS,
-        {"text": "a", "label": [0, 1, 0]},
-        "has a class twice. List the classes that are true",
-    ),
     "no words": (WORDS, {"words": [], "labels": []}, "two lists of the same length, at least 1"),
     "text as words": (WORDS, {"words": "ab", "labels": ["O", "O"]}, "two lists of the same length"),
     "number as labels": (WORDS, {"words": ["a"], "labels": 5}, "two lists of the same length"),
@@ -186,8 +230,12 @@ WRONG = {
     "text as choices": (CHOICES, {"text": "a", "choices": "bc", "label": 0}, "choices='bc' must be a list"),
     "one choice": (CHOICES, {"text": "a", "choices": ["b"], "label": 0}, "must be a list of at least two texts"),
     "empty choice": (CHOICES, {"text": "a", "choices": ["b", ""], "label": 0}, "a choice='' is empty"),
-    "choice 2 of 2": (CHOICES, {"text": "a", "choices": ["b", "c"], "label": 2}, "label 2 is no number of .*, 0 to 1"),
-    "choice -1": (CHOICES, {"text": "a", "choices": ["b", "c"], "label": "-1"}, "label '-1' is no number of a choice"),
+    "choice 2 of 2": (
+        CHOICES,
+        {"text": "a", "choices": ["b", "c"], "label": 2},
+        "label 2 is none of the choices. Give its number, 0 to 1",
+    ),
+    "choice -1": (CHOICES, {"text": "a", "choices": ["b", "c"], "label": "-1"}, "label '-1' is none of the choices"),
 }
 
 

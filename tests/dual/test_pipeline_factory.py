@@ -1,8 +1,5 @@
 """From a folder or an object to a pipeline, as far as no framework is needed; and the lines of the command."""
 
-import io
-import json
-
 import pytest
 
 from deberta_core import DebertaV2Config, InputError, TokenizationError, WeightError
@@ -10,7 +7,6 @@ from deberta_core.checkpoint import save_weights
 from deberta_core.tasks import task_spec
 from deberta_dual import pipeline
 from deberta_dual.backends import choose_framework
-from deberta_dual.data.lines import Lines
 from deberta_dual.pipelines import PIPELINES
 
 
@@ -97,42 +93,3 @@ def test_the_framework(monkeypatch):
         choose_framework()
     with pytest.raises(InputError, match=r"framework='jax' is unknown\. Use one of: torch, tf"):
         choose_framework("jax")
-
-
-def read(text, input_format="auto"):
-    lines = Lines(io.BytesIO(text if isinstance(text, bytes) else text.encode()), input_format)
-    return [(lines.number, example) for example in lines]
-
-
-def test_lines_of_text_and_of_json():
-    text = 'Bells.\r\n\n  {"text": "été"} \n[MASK] is old.\n"Nobody," he said.\u2028\n'
-    assert read(text) == [
-        (1, "Bells."),
-        (3, {"text": "été"}),
-        (4, "[MASK] is old."),
-        (5, '"Nobody," he said.'),
-    ]
-    assert read(text, "text")[1] == (3, '{"text": "été"}')
-    assert read('\ufeff"a"\n{"text": "b"}', "json") == [(1, "a"), (2, {"text": "b"})]
-    assert read("") == []
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (b"{broken", "the line is no JSON: Expecting property name"),
-        (b"\xff\xfe", "the line is no UTF-8: invalid start byte at byte 0"),
-        (
-            b'{"text": ' + b"[" * 100_000,
-            "the line is no JSON: it has 101 levels of nesting, and at most 100",
-        ),
-    ],
-)
-def test_reading_goes_on_behind_a_bad_line(line, message):
-    lines = Lines(io.BytesIO(b"one\n" + line + b"\nthree\n"), "auto")
-    assert next(lines) == "one"
-    with pytest.raises(InputError, match=message):
-        next(lines)
-    assert lines.number == 2
-    assert next(lines) == "three"
-    assert json.dumps(list(lines)) == "[]"

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from deberta_dual.finetuning import FINETUNE_TASKS, read_records
+from deberta_dual.finetuning import FINETUNE_TASKS, load_data
 from tools.task_scores.baselines import BASELINES
 from tools.task_scores.datasets import DATA_SETS, DataSet, Files
 from tools.task_scores.page import write_table
@@ -79,7 +79,7 @@ def prepare(name: str, source: Path, work: Path) -> tuple[Files, dict[str, str]]
     start = folder / "start"
     if not start.exists():
         task = FINETUNE_TASKS[data_set.task]
-        texts = [text for record in read_records([files["data"]], columns) for text in task.texts(record)]
+        texts = [text for record in load_data(data_set.task, [files["data"]], columns) for text in task.texts(record)]
         tokenizer = DebertaV2Tokenizer.train(texts, VOCABULARY, model_max_length=SIZES["max_position_embeddings"])
         config = DebertaV2Config.preset("deberta-v3-small", vocab_size=len(tokenizer), **SIZES)
         config.save_pretrained(start)
@@ -90,7 +90,7 @@ def prepare(name: str, source: Path, work: Path) -> tuple[Files, dict[str, str]]
 
 def baselines(data_set: DataSet, files: Files, columns: dict[str, str]) -> dict[str, Any]:
     """What simpler methods reach on the same data."""
-    training, test = (read_records([files[part]], columns) for part in ("data", "test_data"))
+    training, test = (load_data(data_set.task, [files[part]], columns) for part in ("data", "test_data"))
     return BASELINES[data_set.task](training, test)
 
 

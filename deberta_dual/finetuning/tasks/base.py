@@ -82,8 +82,14 @@ class FinetuneTask(ABC):
         return Head()
 
     @abstractmethod
-    def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
+    def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
         """Makes labelled rows of tokens, as the collator takes them.
+
+        Args:
+            records: with their labels.
+            config: of the model.
+            judged: whether a class that the model does not have counts as wrong, with a warning; when training it is
+                an error.
 
         Raises:
             InputError: a record cannot be used; it says which, and why.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from deberta_dual.pipelines.examples import check_text
 
 
 class MultipleChoice(FinetuneTask):
-    """Records: {"text", "choices", "label"}: a text, a list of texts, and the number of the right one, from 0.
+    """Records: {"text", "choices", "label"}: a text, a list of texts, and which is right.
 
-    All records have the same number of choices.
+    A label is the number of the right choice, from 0, its letter, A for the first, or its text. All records have the
+    same number of choices.
     """
 
     name = "multiple-choice"
@@ -38,15 +40,14 @@ class MultipleChoice(FinetuneTask):
             raise InputError(f"choices={choices!r:.40} must be a list of at least two texts.")
         for choice in choices:
             check_text("a choice", choice)
-        if str(label) not in map(str, range(len(choices))):
-            raise InputError(f"the label {label!r} is no number of a choice, 0 to {len(choices) - 1}.")
+        _place(label, choices)
 
     @classmethod
     def texts(cls, record: Record) -> list[str]:
         """The text and the choices."""
         return [entry(record, "text"), *entry(record, "choices")]
 
-    def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
+    def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
         """Makes a row for each choice of every record."""
         number = len(entry(records[0], "choices")) if records else 0
         features = []
@@ -57,7 +58,7 @@ class MultipleChoice(FinetuneTask):
                     raise InputError(
                         f"there are {len(choices)} choices, but the first example has {number}. Give all equally many."
                     )
-                features.append({**self.encode([text] * number, choices), "labels": int(label)})
+                features.append({**self.encode([text] * number, choices), "labels": _place(label, choices)})
         return features
 
     @classmethod
@@ -76,3 +77,15 @@ class MultipleChoice(FinetuneTask):
         logits = np.concatenate([output["logits"] for output in self.outputs(model, rows)])
         found = logits.reshape(len(features), -1).argmax(axis=1)
         return {"accuracy": float((found == [feature["labels"] for feature in features]).mean())}
+
+
+def _place(label: Any, choices: Sequence[str]) -> int:
+    """The number of the right choice."""
+    letters = ascii_uppercase[: len(choices)]
+    for names in ([*map(str, range(len(choices)))], [*letters], choices):
+        if names.count(str(label).strip()) == 1:
+            return names.index(str(label).strip())
+    raise InputError(
+        f"the label {label!r:.40} is none of the choices. Give its number, 0 to {len(choices) - 1}, its letter, A to "
+        f"{letters[-1]}, or its text."
+    )

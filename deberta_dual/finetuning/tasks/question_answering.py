@@ -44,7 +44,7 @@ class QuestionAnswering(FinetuneTask):
         """Question and context."""
         return [entry(record, "question"), entry(record, "context")]
 
-    def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
+    def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
         """Makes the windows of every context, as the pipeline does."""
         features: list[dict[str, Any]] = []
         for record in records:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, shown
+from deberta_core.errors import InputError, name_list, shown
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
 from deberta_dual.finetuning.labels import ClassIds, check_label, find_classes, has_fractions
@@ -26,16 +27,15 @@ from deberta_dual.pipelines.examples import check_text
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 # What decides which model is the best.
 METRICS = {SINGLE: "accuracy", MULTI: "f1", REGRESSION: "pearson"}
-
-
 _MOST = float(np.finfo(np.float32).max)
 
 
 class TextClassification(FinetuneTask):
     """Records: {"text", "label"}, and "text_pair" where there is one.
 
-    A label is the name or the number of a class; a list of them, of which none or several may be true; or, with
-    `problem_type="regression"`, a number.
+    A label is the name or the number of a class; a list of them, of which none or several may be true; with
+    `problem_type="regression"`, a number or a list of numbers; or, of several columns, a dict of their names to 0 and 1
+    (classes that are true or not) or to other numbers (regression).
     """
 
     name = "text-classification"
@@ -51,34 +51,47 @@ class TextClassification(FinetuneTask):
             check_text("text_pair", record.values["text_pair"])
         label = entry(record, "label")
         for one in label if isinstance(label, list) else [label]:
-            check_label(one)
-        if isinstance(label, list) and len({str(one) for one in label}) < len(label):
-            raise InputError(
-                f"the label {label!r:.40} has a class twice. List the classes that are true, not a 0 or 1 for each."
-            )
+            if isinstance(label, dict):
+                for name, value in label.items():
+                    with _of_column(name):
+                        _number(value)
+            else:
+                check_label(one)
 
     @classmethod
     def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
         """Finds the classes, and what kind of labels they are."""
         labels = [entry(record, "label") for record in records]
-        are_lists = isinstance(labels[0], list)
+        kind = type(labels[0]) if isinstance(labels[0], list | dict) else None
         for record, label in zip(records, labels, strict=True):
-            if isinstance(label, list) != are_lists:
+            if (type(label) if isinstance(label, list | dict) else None) is not kind:
                 raise InputError(f"{record.place}: the label is {label!r:.40}. Give a list everywhere, or nowhere.")
-        problem = problem_type or (MULTI if are_lists else SINGLE)
-        if are_lists != (problem == MULTI):
+        if kind is dict:
+            return _columns_head(labels, config, problem_type)
+        problem = problem_type or (MULTI if kind is list else SINGLE)
+        if problem == REGRESSION:
+            sizes = {len(label) if isinstance(label, list) else 1 for label in labels}
+            if len(sizes) > 1:
+                raise InputError(f"The labels have {name_list(map(str, sizes))} numbers. Give all equally many.")
+            return _regression_head(config, {"num_labels": sizes.pop()})
+        if (kind is list) != (problem == MULTI):
             raise InputError(
                 f"problem_type={problem!r}, but the first label is {labels[0]!r:.40}. Lists are for {MULTI}."
             )
-        if problem == REGRESSION:
-            return Head({"problem_type": problem, "num_labels": 1}, config.problem_type != problem)
-        flat = [one for label in labels for one in label] if are_lists else labels
+        flat = [one for label in labels for one in label] if kind is list else labels
         if has_fractions(flat):
             number = next(label for label in flat if isinstance(label, float) or "." in str(label))
             raise InputError(
                 f"The label {number!r} is a number with a fraction, no class. For regression say problem_type="
                 f"{REGRESSION!r}; the numbers of classes have no fraction."
             )
+        for record, label in zip(records, labels, strict=True):
+            if kind is list and len({str(one) for one in label}) < len(label):
+                raise InputError(
+                    f"{record.place}: the label {label!r:.40} has a class twice. List the classes that are true; a 0 "
+                    f"or 1 for each class is read from a column of its own, and for numbers to learn say problem_type="
+                    f"{REGRESSION!r}."
+                )
         names, is_new = find_classes(flat, config)
         return Head({"problem_type": problem, "id2label": names}, is_new)
 
@@ -88,14 +101,14 @@ class TextClassification(FinetuneTask):
         pair = record.values.get("text_pair")
         return [entry(record, "text"), *([] if pair is None else [pair])]
 
-    def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
+    def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
         """Makes a row of every text or pair."""
         assert config.id2label is not None
         ids = ClassIds(config.id2label)
         rows = []
         for record in records:
             with at(record):
-                label = _label(entry(record, "label"), ids, str(config.problem_type))
+                label = _label(entry(record, "label"), ids, str(config.problem_type), judged)
                 inputs = self.encode(entry(record, "text"), record.values.get("text_pair"))
             rows.append({**inputs, "labels": label})
         return rows
@@ -110,20 +123,54 @@ class TextClassification(FinetuneTask):
         logits = np.stack([output["logits"] for output in self.outputs(model, features)])
         wanted = np.array([feature["labels"] for feature in features])
         if model.config.problem_type == REGRESSION:
-            return regression_scores(logits[:, 0], wanted)
+            return regression_scores(logits, wanted.reshape(len(logits), -1))
         if model.config.problem_type == MULTI:
-            return multi_label_scores(logits > 0, wanted > 0.5)
+            ids = ClassIds(model.config.id2label or {})
+            others = [[any(label not in ids for label in entry(record, "label"))] for record in records]  # never found
+            return multi_label_scores(np.hstack([logits > 0, np.zeros_like(others)]), np.hstack([wanted > 0.5, others]))
         return classification_scores(logits.argmax(axis=1), wanted)
 
 
-def _label(label: Any, ids: ClassIds, problem: str) -> Any:
+def _columns_head(labels: Sequence[Mapping[str, Any]], config: BaseConfig, problem_type: str | None) -> Head:
+    """The head for labels that stand in several columns; the classes are those columns."""
+    numbers = {_number(value) for label in labels for value in label.values()}
+    problem = problem_type or (MULTI if numbers <= {0.0, 1.0} else REGRESSION)
+    if problem == SINGLE or (problem == MULTI and not numbers <= {0.0, 1.0}):
+        other = next(iter(numbers - {0.0, 1.0}), 0.0)
+        rule = f"a 0 or 1 in each; there is {other:g}" if problem == MULTI else "one column"
+        raise InputError(f"problem_type={problem!r} needs {rule}. Choose other columns, or another problem type.")
+    names = dict(enumerate(labels[0]))
+    if problem == REGRESSION:
+        return _regression_head(config, {"id2label": names})
+    known = {name.lower() for name in (config.id2label or {}).values()}
+    same = known == {name.lower() for name in names.values()}
+    return Head({"problem_type": problem, "id2label": config.id2label if same else names}, not same)
+
+
+def _regression_head(config: BaseConfig, changes: dict[str, Any]) -> Head:
+    count = changes.get("num_labels") or len(changes["id2label"])
+    is_new = config.problem_type != REGRESSION or config.num_labels != count
+    return Head({"problem_type": REGRESSION, **changes}, is_new)
+
+
+def _label(label: Any, ids: ClassIds, problem: str, judged: bool) -> Any:
+    if isinstance(label, dict):
+        values = {}
+        for name, value in label.items():
+            with _of_column(name):
+                values[ids[name]] = _number(value)
+        return [values[number] for number in range(len(ids))]
+    if problem == REGRESSION:
+        return [_number(one) for one in label] if isinstance(label, list) else _number(label)
     if isinstance(label, list) != (problem == MULTI):
         raise InputError(f"the label is {label!r:.40}, but problem_type={problem!r}. Lists are for {MULTI}.")
     if problem == MULTI:
-        chosen = {ids[one] for one in label}
+        chosen = {ids.or_unknown(one) if judged else ids[one] for one in label}
         return [float(number in chosen) for number in range(len(ids))]
-    if problem == SINGLE:
-        return ids[label]
+    return ids.or_unknown(label) if judged else ids[label]
+
+
+def _number(label: Any) -> float:
     try:
         number = float(label)
     except (TypeError, ValueError, OverflowError):
@@ -131,3 +178,11 @@ def _label(label: Any, ids: ClassIds, problem: str) -> Any:
     if not abs(number) <= _MOST:
         raise InputError(f"the label {shown(label, 40)} is no number. Regression learns finite numbers.")
     return number
+
+
+@contextmanager
+def _of_column(name: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as problem:
+        raise InputError(f"column {name!r}: {problem}") from None

@@ -17,7 +17,7 @@ from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import FinetuneTask, Head, at, entry
 
 # What a feature holds for the scores alone.
-RECORD, WORDS = "record", "word_ids"
+RECORD, STARTS = "record", "word_starts"
 
 
 class TokenClassification(FinetuneTask):
@@ -56,20 +56,21 @@ class TokenClassification(FinetuneTask):
         """The words as one text."""
         return [" ".join(entry(record, "words"))]
 
-    def features(self, records: Sequence[Record], config: BaseConfig) -> list[dict[str, Any]]:
+    def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
         """Makes the windows of every text."""
         assert config.id2label is not None
         ids = ClassIds(config.id2label)
         features: list[dict[str, Any]] = []
         for number, record in enumerate(records):
             with at(record):
-                labels = [ids[label] for label in entry(record, "labels")]
+                find = ids.or_unknown if judged else ids.__getitem__
+                labels = [find(label) for label in entry(record, "labels")]
                 features += self._windows(entry(record, "words"), labels, number)
         return features
 
     def collate(self, features: Sequence[Feature]) -> Any:
         """Makes a batch without what is for the scores alone."""
-        return super().collate([{k: v for k, v in one.items() if k not in (RECORD, WORDS)} for one in features])
+        return super().collate([{k: v for k, v in one.items() if k not in (RECORD, STARTS)} for one in features])
 
     def count(self, feature: Feature) -> int:
         """The words with a label."""
@@ -84,13 +85,12 @@ class TokenClassification(FinetuneTask):
         """Precision, recall and F1 of whole entities; words without a token are found to be outside."""
         assert model.config.id2label is not None
         names, ids = model.config.id2label, ClassIds(model.config.id2label)
-        wanted = [[names[ids[label]] for label in entry(record, "labels")] for record in records]
+        wanted = [[ids.name(label) for label in entry(record, "labels")] for record in records]
         found = [[OUTSIDE] * len(row) for row in wanted]
         for feature, output in zip(features, self.outputs(model, features), strict=True):
             best = output["logits"].argmax(axis=-1)
-            for token, label in enumerate(feature["labels"]):
-                if label >= 0:
-                    found[feature[RECORD]][feature[WORDS][token]] = names[int(best[token])]
+            for token, word in feature[STARTS]:
+                found[feature[RECORD]][word] = names[int(best[token])]
         return entity_scores(found, wanted)
 
     def _windows(self, words: list[str], labels: list[int], record: int) -> list[dict[str, Any]]:
@@ -106,9 +106,13 @@ class TokenClassification(FinetuneTask):
             word_ids = encoding.word_ids(row)
             inputs = {name: encoding[name][row] for name in self.tokenizer.model_input_names}
             own = align_word_labels(labels, word_ids)
-            places = [place for place, word in enumerate(word_ids) if word is not None]
-            if places and word_ids[places[0]] == last:  # the rest of a word that begins in the window before
-                own[places[0]] = IGNORED_LABEL
-            last = word_ids[places[-1]] if places else None
-            rows.append({**inputs, "labels": own, RECORD: record, WORDS: word_ids})
+            starts = [
+                (place, word)
+                for place, (word, before) in enumerate(zip(word_ids, [None, *word_ids], strict=False))
+                if word is not None and word != before
+            ]
+            if starts and starts[0][1] == last:  # the rest of a word that begins in the window before
+                own[starts.pop(0)[0]] = IGNORED_LABEL
+            last = next((word for word in reversed(word_ids) if word is not None), None)
+            rows.append({**inputs, "labels": own, RECORD: record, STARTS: starts})
         return rows

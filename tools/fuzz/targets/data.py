@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from deberta_core.config import BaseConfig
-from deberta_dual.data.records import read_records
+from deberta_dual.data.load import load_data
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS
 from deberta_dual.finetuning.tasks.base import at
 from tools.fuzz.changes.json_values import change_json
@@ -53,10 +53,11 @@ def _read(folder: Path, random: Random) -> None:
     """Goes the way of `deberta finetune` to the first batch."""
     own, model = _model()
     file = next((file for file in folder.iterdir() if file.is_file()), folder / "none.csv")
-    task = FINETUNE_TASKS[_FILES[file.name][0] if file.name in _FILES else "text-classification"]
+    name = _FILES[file.name][0] if file.name in _FILES else "text-classification"
+    task = FINETUNE_TASKS[name]
     if not file.exists():
         return
-    records = read_records([file])
+    records = load_data(name, [file])
     for record in records:
         with at(record):
             task.check(record)
