@@ -16,6 +16,7 @@ COMMANDS = {
         "write a checkpoint in another format: PyTorch, Keras, TensorFlow",
     ),
     "finetune": ("deberta_dual.commands.finetune:main", "fine-tune a model on labelled examples"),
+    "evaluate": ("deberta_dual.commands.evaluate:main", "judge a fine-tuned model: metrics, calibration, mistakes"),
     "run": ("deberta_dual.commands.run:main", "run a model on lines of text: classes, entities, answers, vectors"),
     "inspect": ("deberta_dual.commands.inspect:main", "show what a checkpoint holds, and problems of its weights"),
 }

@@ -28,7 +28,7 @@ from deberta_torch.models import Encoded, PreTrainedModel
 from deberta_torch.weights import assign
 
 if TYPE_CHECKING:
-    from deberta_dual.finetuning.metrics import Metrics
+    from deberta_dual.evaluation.classes import Metrics
     from deberta_dual.finetuning.run import Run
 
 STATE_FILE = "state.pt"

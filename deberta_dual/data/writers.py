@@ -40,12 +40,25 @@ class Writer(ABC):
         """Writes what a file ends with."""
 
 
+def json_line(row: Row) -> bytes:
+    """A row as a line of JSON; half a surrogate pair, which UTF-8 has no bytes for, is escaped."""
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row).encode() + b"\n"
+
+
+def write_lines(file: Path, rows: Iterable[Row]) -> None:
+    """Writes rows as lines of JSON."""
+    file.write_bytes(b"".join(map(json_line, rows)))
+
+
 class JsonLines(Writer):
     """An object a line."""
 
     def write(self, row: Row) -> None:
         """Writes a row."""
-        self._stream.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        self._stream.write(json_line(row))
         self._stream.flush()
 
 

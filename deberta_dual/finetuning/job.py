@@ -17,7 +17,6 @@ from deberta_core.errors import DebertaWarning, InputError, WeightError, name_li
 from deberta_core.initialization import draw_parameters
 from deberta_core.parameters import expand
 from deberta_core.tasks import BACKBONE_PREFIX
-from deberta_core.tokenization.lengths import NO_LIMIT
 from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
@@ -29,7 +28,7 @@ from deberta_dual.finetuning.run import Report, Run, is_main
 from deberta_dual.finetuning.schedule import Schedule
 from deberta_dual.finetuning.start import Start
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask, Head
-from deberta_dual.finetuning.tasks.base import at
+from deberta_dual.finetuning.tasks.base import at, usual_length
 from deberta_dual.pipelines.examples import check_count
 
 EVALUATION_ROWS = 32  # in a batch; the result does not depend on it
@@ -112,7 +111,7 @@ def finetune(
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
     head = cls.head(records, config, problem_type)
     config = _fitted(config.replace(**head.changes), tokenizer, start)
-    length = max_length or _usual_length(cls, tokenizer, config)
+    length = max_length or usual_length(cls, tokenizer, config)
     if config.position_biased_input and length > config.max_position_embeddings:
         raise InputError(
             f"max_length={length} is more than max_position_embeddings={config.max_position_embeddings}, and the model "
@@ -120,6 +119,9 @@ def finetune(
         )
     work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS)
     parts = [work.features(part, config, judged=part is not records) for part in (records, judged, tested)]
+    if work.truncated:
+        what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"
+        warnings.warn(f"{what} max_length={length} tokens and were cut.", DebertaWarning, stacklevel=2)
     settings = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
     schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed)
 
@@ -170,13 +172,6 @@ def _records(
         with at(record):
             cls.check(record)
     return records
-
-
-def _usual_length(cls: type[FinetuneTask], tokenizer: Any, config: BaseConfig) -> int:
-    limit: int = min(tokenizer.model_max_length, config.max_position_embeddings)
-    if tokenizer.model_max_length < NO_LIMIT and not config.position_biased_input:
-        limit = tokenizer.model_max_length
-    return min(cls.max_length or limit, limit)
 
 
 def _fitted(config: BaseConfig, tokenizer: Any, start: Start) -> BaseConfig:

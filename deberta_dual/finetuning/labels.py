@@ -104,6 +104,11 @@ class ClassIds(Mapping[Any, int]):
             raise InputError(f"the label {label!r} is none of the classes: {name_list(self._names.values(), 20)}.")
         return found
 
+    def get(self, label: Any, default: Any = None) -> Any:
+        """The number, or `default`."""
+        found = self._find(label)
+        return default if found is None else found
+
     def __contains__(self, label: object) -> bool:
         return self._find(label) is not None
 

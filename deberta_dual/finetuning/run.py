@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import WeightError
+from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.folder import RunFolder
-from deberta_dual.finetuning.metrics import Metrics
 from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.rates import rate_at
 from deberta_dual.finetuning.schedule import Piece, Schedule

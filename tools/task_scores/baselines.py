@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from deberta_dual.data.records import Record
-from deberta_dual.finetuning.metrics import Metrics, answer_scores, classification_scores, entity_scores
+from deberta_dual.evaluation.answers import answer_scores
+from deberta_dual.evaluation.classes import Metrics, classification_scores
+from deberta_dual.evaluation.entities import entity_scores
 
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 _WORD = re.compile(r"\w+")

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 from deberta_core.collation import DataCollatorWithPadding
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, TokenizationError
+from deberta_core.tokenization.lengths import NO_LIMIT
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_dual.data.records import Record
-from deberta_dual.finetuning.metrics import Metrics
+from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.pipelines.batches import ModelRow, run_rows
 
@@ -48,6 +49,7 @@ class FinetuneTask(ABC):
         optional: what it may hold besides.
         max_length: what is usual, in tokens; None: what the model can read.
         collator: makes batches of features.
+        truncated: how many texts `features` has cut so far.
     """
 
     name: ClassVar[str]
@@ -59,6 +61,7 @@ class FinetuneTask(ABC):
 
     def __init__(self, tokenizer: Any, *, max_length: int, batch_size: int) -> None:
         self.tokenizer, self.length, self.batch_size = tokenizer, max_length, batch_size
+        self.truncated = 0
 
     @classmethod
     @abstractmethod
@@ -102,8 +105,16 @@ class FinetuneTask(ABC):
         """The one of `score` that says which model is the best; more of it is better."""
 
     @abstractmethod
+    def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
+        """What a model says of records, from the `features` made of them; see the class for its form."""
+
+    @abstractmethod
+    def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
+        """Scores the answers of `answer` by what the records say is right."""
+
     def score(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Metrics:
         """Judges a model by records and the `features` made of them."""
+        return self.compare(model.config, self.answer(model, records, features), records)
 
     @classmethod
     @abstractmethod
@@ -121,7 +132,11 @@ class FinetuneTask(ABC):
 
     def encode(self, text: Any, pair: Any = None, **options: Any) -> Any:
         """The model's inputs; what is too long is cut off."""
-        encoding = self.tokenizer(text, pair, truncation=True, max_length=self.length, **options)
+        encoding = self.tokenizer(text, pair, **options)
+        rows = encoding["input_ids"] if isinstance(text, list) else [encoding["input_ids"]]
+        if max(map(len, rows), default=0) > self.length:
+            self.truncated += 1
+            encoding = self.tokenizer(text, pair, truncation=True, max_length=self.length, **options)
         return {name: encoding[name] for name in self.tokenizer.model_input_names}
 
     def outputs(self, model: ArrayModel, features: Sequence[Feature]) -> list[Arrays]:
@@ -150,3 +165,11 @@ def at(record: Record) -> Iterator[None]:
         yield
     except (InputError, TokenizationError) as problem:
         raise type(problem)(f"{record.place}: {problem}") from None
+
+
+def usual_length(cls: type[FinetuneTask], tokenizer: Any, config: BaseConfig) -> int:
+    """The maximum sequence length of a task where none is given: its own, or what tokenizer and model allow."""
+    limit: int = min(tokenizer.model_max_length, config.max_position_embeddings)
+    if tokenizer.model_max_length < NO_LIMIT and not config.position_biased_input:
+        limit = tokenizer.model_max_length
+    return min(cls.max_length or limit, limit)

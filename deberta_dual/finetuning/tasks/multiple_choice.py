@@ -7,13 +7,14 @@ from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deberta_core.collation import DataCollatorForMultipleChoice
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
-from deberta_dual.finetuning.metrics import Metrics
+from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import MODEL_ROW, FinetuneTask, at, entry
 from deberta_dual.pipelines.examples import check_text
@@ -66,8 +67,8 @@ class MultipleChoice(FinetuneTask):
         """The share of right choices."""
         return "accuracy"
 
-    def score(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Metrics:
-        """Accuracy."""
+    def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
+        """Logits `[N, choices]`."""
         names = [name for name in MODEL_ROW if name in features[0]]
         rows = [
             {name: feature[name][choice] for name in names}
@@ -75,8 +76,16 @@ class MultipleChoice(FinetuneTask):
             for choice in range(len(feature["input_ids"]))
         ]
         logits = np.concatenate([output["logits"] for output in self.outputs(model, rows)])
-        found = logits.reshape(len(features), -1).argmax(axis=1)
-        return {"accuracy": float((found == [feature["labels"] for feature in features]).mean())}
+        return logits.reshape(len(features), -1)
+
+    def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
+        """Accuracy."""
+        return {"accuracy": float((answers.argmax(axis=1) == wanted_choices(records)).mean())}
+
+
+def wanted_choices(records: Sequence[Record]) -> NDArray[Any]:
+    """The numbers of the right choices, `[N]`."""
+    return np.array([_place(entry(record, "label"), entry(record, "choices")) for record in records])
 
 
 def _place(label: Any, choices: Sequence[str]) -> int:

@@ -10,7 +10,8 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
-from deberta_dual.finetuning.metrics import Metrics, answer_scores
+from deberta_dual.evaluation.answers import answer_scores
+from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import FinetuneTask, at, entry
 from deberta_dual.pipelines.examples import check_text
@@ -64,18 +65,26 @@ class QuestionAnswering(FinetuneTask):
         """F1 of words."""
         return "f1"
 
-    def score(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Metrics:
-        """Exact match and F1 of the pipeline's answers."""
-        truths = [[text for _, text in true_answers(record)] for record in records]
+    def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
+        """The pipeline's answers, a list of dicts."""
         run = QuestionAnsweringPipeline(
             model,
             self.tokenizer,
             batch_size=self.batch_size,
             max_seq_len=self.length,
-            handle_impossible_answer=not all(truths),
+            handle_impossible_answer=not all(map(true_answers, records)),
         )
         asked = [{name: entry(record, name) for name in ("question", "context")} for record in records]
-        return answer_scores([answer["answer"] for answer in run(asked, progress=False)], truths)
+        return run(asked, progress=False)
+
+    def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
+        """Exact match and F1 of words."""
+        return answer_scores([answer["answer"] for answer in answers], true_texts(records))
+
+
+def true_texts(records: Sequence[Record]) -> list[list[str]]:
+    """The true answers of every record."""
+    return [[text for _, text in true_answers(record)] for record in records]
 
 
 def true_answers(record: Record) -> Answers:

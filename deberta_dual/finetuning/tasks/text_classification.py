@@ -8,18 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, name_list, shown
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
+from deberta_dual.evaluation.classes import Metrics, classification_scores, multi_label_scores
+from deberta_dual.evaluation.numbers import regression_scores
 from deberta_dual.finetuning.labels import ClassIds, check_label, find_classes, has_fractions
-from deberta_dual.finetuning.metrics import (
-    Metrics,
-    classification_scores,
-    multi_label_scores,
-    regression_scores,
-)
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import FinetuneTask, Head, at, entry
 from deberta_dual.pipelines.examples import check_text
@@ -118,17 +115,39 @@ class TextClassification(FinetuneTask):
         """By the kind of labels; see `METRICS`."""
         return METRICS[str(config.problem_type)]
 
-    def score(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Metrics:
+    def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
+        """Logits `[N, C]`."""
+        return np.stack([output["logits"] for output in self.outputs(model, features)])
+
+    def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
         """Accuracy and F1; of numbers, their correlation and squared error."""
-        logits = np.stack([output["logits"] for output in self.outputs(model, features)])
-        wanted = np.array([feature["labels"] for feature in features])
-        if model.config.problem_type == REGRESSION:
-            return regression_scores(logits, wanted.reshape(len(logits), -1))
-        if model.config.problem_type == MULTI:
-            ids = ClassIds(model.config.id2label or {})
-            others = [[any(label not in ids for label in entry(record, "label"))] for record in records]  # never found
-            return multi_label_scores(np.hstack([logits > 0, np.zeros_like(others)]), np.hstack([wanted > 0.5, others]))
-        return classification_scores(logits.argmax(axis=1), wanted)
+        wanted = wanted_labels(config, records)
+        if config.problem_type == REGRESSION:
+            return regression_scores(answers, wanted)
+        if config.problem_type == MULTI:
+            found = np.zeros(wanted.shape, dtype=bool)
+            found[:, : answers.shape[1]] = answers > 0
+            return multi_label_scores(found, wanted)
+        return classification_scores(answers.argmax(axis=1), wanted)
+
+
+def wanted_labels(config: BaseConfig, records: Sequence[Record]) -> NDArray[Any]:
+    """The labels of records that a model is judged by.
+
+    Returns:
+        classes `[N]`, with `IGNORED_LABEL` for one that the model does not have; numbers `[N, C]`; or, of several
+        classes a text, booleans `[N, C]`, with a further column for classes that the model does not have.
+    """
+    assert config.id2label is not None
+    ids, problem = ClassIds(config.id2label), str(config.problem_type)
+    labels = [_label(entry(record, "label"), ids, problem, judged=True) for record in records]
+    if problem == REGRESSION:
+        return np.array(labels, dtype=np.float64).reshape(len(labels), -1)
+    if problem != MULTI:
+        return np.array(labels)
+    unknown = [[any(one not in ids for one in entry(record, "label"))] for record in records]
+    wanted = np.array(labels) > 0.5
+    return np.hstack([wanted, unknown]) if np.any(unknown) else wanted
 
 
 def _columns_head(labels: Sequence[Mapping[str, Any]], config: BaseConfig, problem_type: str | None) -> Head:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deberta_core.collation import DataCollatorForTokenClassification, align_word_labels
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.inputs import IGNORED_LABEL
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
+from deberta_dual.evaluation.classes import Metrics
+from deberta_dual.evaluation.entities import entity_scores
 from deberta_dual.finetuning.labels import OUTSIDE, ClassIds, check_label, find_classes
-from deberta_dual.finetuning.metrics import Metrics, entity_scores
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import FinetuneTask, Head, at, entry
 
@@ -81,17 +85,18 @@ class TokenClassification(FinetuneTask):
         """F1 of entities."""
         return "f1"
 
-    def score(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Metrics:
-        """Precision, recall and F1 of whole entities; words without a token are found to be outside."""
-        assert model.config.id2label is not None
-        names, ids = model.config.id2label, ClassIds(model.config.id2label)
-        wanted = [[ids.name(label) for label in entry(record, "labels")] for record in records]
-        found = [[OUTSIDE] * len(row) for row in wanted]
+    def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
+        """The logits of every word, a list of `[words, C]`; zeros for words without a token."""
+        assert model.config.num_labels is not None
+        found = [np.zeros((len(entry(record, "words")), model.config.num_labels)) for record in records]
         for feature, output in zip(features, self.outputs(model, features), strict=True):
-            best = output["logits"].argmax(axis=-1)
             for token, word in feature[STARTS]:
-                found[feature[RECORD]][word] = names[int(best[token])]
-        return entity_scores(found, wanted)
+                found[feature[RECORD]][word] = output["logits"][token]
+        return found
+
+    def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
+        """Precision, recall and F1 of whole entities; words without a token are found to be outside."""
+        return entity_scores(found_labels(config, answers), wanted_labels(config, records))
 
     def _windows(self, words: list[str], labels: list[int], record: int) -> list[dict[str, Any]]:
         encoding = self.tokenizer(
@@ -116,3 +121,16 @@ class TokenClassification(FinetuneTask):
             last = next((word for word in reversed(word_ids) if word is not None), None)
             rows.append({**inputs, "labels": own, RECORD: record, STARTS: starts})
         return rows
+
+
+def found_labels(config: BaseConfig, answers: Sequence[NDArray[Any]]) -> list[list[str]]:
+    """The names of the best classes of words; "O" for words without a token."""
+    assert config.id2label is not None
+    names = config.id2label
+    return [[names[int(row.argmax())] if row.any() else OUTSIDE for row in rows] for rows in answers]
+
+
+def wanted_labels(config: BaseConfig, records: Sequence[Record]) -> list[list[str]]:
+    """The names of the classes of words, as the model calls them."""
+    ids = ClassIds(config.id2label or {})
+    return [[ids.name(label) for label in entry(record, "labels")] for record in records]
