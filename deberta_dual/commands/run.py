@@ -19,9 +19,9 @@ from deberta_dual.commands.messages import show_warning
 from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of
 from deberta_dual.data.lines import INPUT_FORMATS, Lines
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
-from deberta_dual.pipelines.features import POOLINGS
+from deberta_dual.pipelines.sentence_modules import POOLINGS
 from deberta_dual.pipelines.scores import FUNCTIONS
-from deberta_dual.pipelines.token_classification import STRATEGIES
+from deberta_dual.pipelines.entities import STRATEGIES
 
 _EXAMPLE = """examples:
   deberta run --task text-classification --model my-classifier < reviews.txt > classes.jsonl
@@ -136,7 +136,7 @@ def _opened(file: Path | None) -> Iterator[BinaryIO]:
 def _task_options(parser: Parser, arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of the task that were given; ends with status 2 for one of another task."""
     given = {name: getattr(arguments, name) for name in TASK_OPTIONS if hasattr(arguments, name)}
-    known = {field.name for field in fields(PIPELINES[arguments.task].options_class)}
+    known = {field.name for field in fields(PIPELINES[arguments.task].options_class)} & TASK_OPTIONS.keys()
     for name in given:
         if name not in known:
             flags = ", ".join(map(flag_of, sorted(known))) or "none"
