@@ -16,7 +16,8 @@ class Renamed:
     """Another name for one of ours.
 
     Args:
-        ours: an argument's name; of an attribute, with dots for attributes of attributes.
+        ours: an argument's name, which is its own where only values differ; of an attribute, with dots for attributes
+            of attributes.
         values: their values to ours, where they differ; a value that is not in it is handed on as it is.
         note: for the page.
     """
@@ -87,7 +88,7 @@ def own_keywords(
         error: a name is refused, or unknown (the message has the nearest that is known), or one thing is given under
             two names.
     """
-    own = {name: value for name, value in given.items() if name in known}
+    own = {name: _translated(_values(rows.get(name), name), value) for name, value in given.items() if name in known}
     for name, value in given.items():
         if name in known:
             continue
@@ -123,6 +124,11 @@ def other_attribute(rows: Rows, owner: object, name: str) -> Any:
         return row.reads_as
     mend = f" {row.instead}" if isinstance(row, Refused) else ""
     raise MissingName(f"{type(owner).__name__} has no attribute {name!r}.{mend}")
+
+
+def _values(row: Row | None, name: str) -> Mapping[Any, Any] | None:
+    """The values of others that one of our own names has."""
+    return row.values if isinstance(row, Renamed) and row.ours == name else None
 
 
 def _translated(values: Mapping[Any, Any] | None, value: Any) -> Any:

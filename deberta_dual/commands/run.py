@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from deberta_core.errors import DebertaError, InputError
-from deberta_core.files import open_input
-from deberta_core.transaction import replace_file
-from deberta_dual.commands.messages import show_warning
-from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of
-from deberta_dual.data.lines import INPUT_FORMATS, Lines
+from deberta_dual.commands.messages import FAILED, show_note, show_warning
+from deberta_dual.commands.parser import (
+    DATA_FORMATS,
+    MAX_LENGTH,
+    Parser,
+    add_data_options,
+    add_framework_options,
+    flag_of,
+)
+from deberta_dual.data.load import read_examples
+from deberta_dual.data.records import BLANK
+from deberta_dual.data.results import ERROR, LINE, Row, answer_records, column_names
+from deberta_dual.data.streams import STANDARD_INPUT
+from deberta_dual.data.writers import json_line, write_rows, written_rows
+from deberta_dual.pipelines.entities import STRATEGIES
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
-from deberta_dual.pipelines.features import POOLINGS
 from deberta_dual.pipelines.scores import FUNCTIONS
-from deberta_dual.pipelines.token_classification import STRATEGIES
+from deberta_dual.pipelines.sentence_modules import POOLINGS
 
-_EXAMPLE = """examples:
+_EXAMPLE = f"""examples:
   deberta run --task text-classification --model my-classifier < reviews.txt > classes.jsonl
   deberta run --task zero-shot-classification --model my-nli-model --candidate-labels sport,politics --input news.txt
-  echo '{"question": "Who won?", "context": "Oslo lost, Bergen won."}' |
+  echo '{{"question": "Who won?", "context": "Oslo lost, Bergen won."}}' |
     deberta run --task question-answering --model my-reader
 
-Each line of input is one example: a text, or a JSON object if it begins with a brace: {"text", "text_pair"},
-{"question", "context"} or {"text", "choices"}. Each example gives one line of JSON, in order.
+{DATA_FORMATS}
+On standard input a line is a text, or a JSON object if it begins with a brace. Fields: text (and text_pair), words,
+question and context, text and choices. Each record (a line, a row, a sentence of CoNLL, a question of SQuAD) gives one
+JSON object, in order: its line, fields that the task does not read, and the result.
 """
 
 
@@ -74,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command.
 
     Returns:
-        0.
+        0; 1 if a record could not be used.
 
     Raises:
         DebertaError: see `pipeline`; or an input cannot be used, and `--on-error stop` is in force.
@@ -84,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     options = _task_options(parser, arguments)
-    with warnings.catch_warnings(), _opened(arguments.input) as source:
+    with warnings.catch_warnings():
         warnings.showwarning = show_warning
         run = pipeline(
             arguments.task,
@@ -93,50 +103,54 @@ def main(argv: Sequence[str]) -> int:
             arguments.framework,
             arguments.device,
             arguments.dtype,
-            arguments.batch_size,
+            batch_size=arguments.batch_size,
             max_length=arguments.max_length,
             **options,
         )
-        lines = Lines(source, arguments.input_format)
-        results = run.stream(lines, on_error=_error_handler(lines, arguments.on_error == "stop"))
-        if arguments.output is not None:
-            with replace_file(arguments.output, InputError) as temporary, temporary.open("wb") as target:
-                _write(results, target)
-            return 0
-        _write(results, sys.stdout.buffer)
-    return 0
+        records = read_examples(
+            arguments.task,
+            arguments.input,
+            arguments.columns,
+            labelled=False,
+            input_format=arguments.input_format,
+            note=show_note,
+        )
+        target: Path | None = arguments.output
+        if arguments.resume and target is not None:
+            records = islice(records, written_rows(target), None)
+        failures = _Failures(answer_records(arguments.task, run, records, stop=arguments.on_error == "stop"))
+        if target is not None:
+            names = partial(column_names, arguments.task)
+            write_rows(failures, target, names, resume=arguments.resume)
+        else:
+            for row in failures:
+                sys.stdout.buffer.write(json_line(row))
+                sys.stdout.buffer.flush()
+    return FAILED if failures.count else 0
 
 
-def _write(results: Iterator[Any], target: BinaryIO) -> None:
-    for result in results:
-        plain = result.tolist() if hasattr(result, "tolist") else result
-        target.write(json.dumps(plain, ensure_ascii=False).encode() + b"\n")
-        target.flush()
+class _Failures(Iterator[Row]):
+    """Rows, of which those with an error are counted and told.
 
+    Attributes:
+        count: how many there were; blank lines are none.
+    """
 
-def _error_handler(lines: Lines, stops: bool) -> Any:
-    def handle(number: int, error: DebertaError) -> None:
-        message = f"line {lines.number}: {error}"
-        if stops:
-            raise InputError(message) from error
-        print("deberta: error:", " ".join(message.split()), file=sys.stderr)
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows, self.count = rows, 0
 
-    return handle
-
-
-@contextmanager
-def _opened(file: Path | None) -> Iterator[BinaryIO]:
-    if file is None:
-        yield sys.stdin.buffer
-        return
-    with open_input(file, InputError, "Give a file of examples.") as stream:
-        yield stream
+    def __next__(self) -> Row:
+        row = next(self._rows)
+        if ERROR in row and row[ERROR] != BLANK:
+            self.count += 1
+            print(f"deberta: error: line {row[LINE]}: {row[ERROR]}", file=sys.stderr)
+        return row
 
 
 def _task_options(parser: Parser, arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of the task that were given; ends with status 2 for one of another task."""
     given = {name: getattr(arguments, name) for name in TASK_OPTIONS if hasattr(arguments, name)}
-    known = {field.name for field in fields(PIPELINES[arguments.task].options_class)}
+    known = {field.name for field in fields(PIPELINES[arguments.task].options_class)} & TASK_OPTIONS.keys()
     for name in given:
         if name not in known:
             flags = ", ".join(map(flag_of, sorted(known))) or "none"
@@ -160,11 +174,13 @@ def make_parser() -> Parser:
     add("--batch-size", type=int, default=32, metavar="N", help="sequences per batch; default: 32")
     add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
     add = parser.add_argument_group("input and output").add_argument
-    add("--input", type=Path, metavar="FILE", help="file to read; default: standard input")
-    add("--output", type=Path, metavar="FILE", help="file to write, when all is done; default: standard output")
-    text = "what a line is; default: auto, JSON if it begins with a brace, else a text"
-    add("--input-format", choices=INPUT_FORMATS, default="auto", help=text)
-    text = "at a line that cannot be used: report and skip it, or stop; default: stop"
+    text = "files or folders to read, - for standard input; default: standard input"
+    add("--input", nargs="+", default=[STANDARD_INPUT], metavar="FILE", help=text)
+    add_data_options(add)
+    text = "file to write, by its ending: .jsonl, .csv, .parquet; FILE.part until it is done; default: standard output"
+    add("--output", type=Path, metavar="FILE", help=text)
+    add("--resume", action="store_true", help="continue FILE.part of --output, for the same input")
+    text = "at a record that cannot be used: answer with its error, or stop; default: stop"
     add("--on-error", choices=("skip", "stop"), default="stop", help=text)
     tasks = parser.add_argument_group("options of single tasks")
     for name, settings in TASK_OPTIONS.items():

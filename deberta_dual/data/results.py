@@ -34,7 +34,7 @@ class Stream(Protocol):
         """See `Pipeline.stream`."""
 
 
-def answer_records(task: str, run: Stream, records: Iterable[Record]) -> Iterator[Row]:
+def answer_records(task: str, run: Stream, records: Iterable[Record], *, stop: bool) -> Iterator[Row]:
     """Answers records in order, a row each: the line, what is handed on, and the result or an error.
 
     An entry that is handed on and has the name of a result comes out as `input_NAME`.
@@ -43,6 +43,11 @@ def answer_records(task: str, run: Stream, records: Iterable[Record]) -> Iterato
         task: a name of `RESULTS`.
         run: a pipeline of the task.
         records: with their values by role, see `read_examples`; a few batches of them are read ahead.
+        stop: whether the first record that cannot be used ends it, with its error, after the rows before it; a blank
+            line does not.
+
+    Raises:
+        InputError: a record cannot be used, and `stop` is true.
     """
     waiting: deque[Record] = deque()
 
@@ -51,21 +56,36 @@ def answer_records(task: str, run: Stream, records: Iterable[Record]) -> Iterato
             waiting.append(record)
             if record.error is None:
                 yield _example(task, record)
+            if stop and waiting and _is_bad(waiting[-1]):
+                return
 
     def refused(number: int, error: DebertaError) -> None:
         waiting[-1] = replace(waiting[-1], error=InputError(str(error)))
 
-    for result in run.stream(inputs(), on_error=refused):
-        while waiting[0].error is not None:
-            yield row_of(task, waiting.popleft(), None)
-        yield row_of(task, waiting.popleft(), result)
-    yield from (row_of(task, record, None) for record in waiting)
+    def rows() -> Iterator[tuple[Record, Any]]:
+        for result in run.stream(inputs(), on_error=refused):
+            while waiting[0].error is not None:
+                yield waiting.popleft(), None
+            yield waiting.popleft(), result
+        while waiting:
+            yield waiting.popleft(), None
+
+    for record, result in rows():
+        if stop and _is_bad(record):
+            raise InputError(f"line {record.line}: {record.error}") from record.error
+        yield row_of(task, record, result)
+
+
+def _is_bad(record: Record) -> bool:
+    return record.error is not None and not record.is_blank
 
 
 def _example(task: str, record: Record) -> Any:
     """What the pipeline takes: a dict, or where there is one entry alone, that."""
     values = {name: value for name, value in record.values.items() if name in FIELDS[task][0] and value is not None}
-    return values if len(FIELDS[task][0]) > 1 or not values else next(iter(values.values()))
+    if "words" in values:
+        return {"words": values["words"]}
+    return next(iter(values.values())) if list(values) == ["text"] else values
 
 
 def row_of(task: str, record: Record, result: Any) -> Row:
@@ -76,6 +96,11 @@ def row_of(task: str, record: Record, result: Any) -> Row:
     if record.error is not None:
         return row | {ERROR: " ".join(str(record.error).split())}
     return row | named(task, result)
+
+
+def column_names(task: str, row: Row) -> list[str]:
+    """The columns of a table of rows: those of the first one, all results of the task, and the error."""
+    return list(dict.fromkeys([*(name for name in row if name != ERROR), *RESULTS[task], ERROR]))
 
 
 def named(task: str, result: Any) -> Row:

@@ -121,7 +121,7 @@ OPTIONS = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_task(run, make_folder, name):
     flags, line = OPTIONS[name]
-    folder = make_folder(PIPELINES[name].task, id2label=NLI)
+    folder = make_folder(PIPELINES[name].model_task, id2label=NLI)
     status, (result,), errors = run(line, "--task", name, "--model", folder, *flags)
     assert (status, errors) == (0, [])
     assert len(result) == {"feature-extraction": 6, "sentence-embeddings": 16}.get(name, len(result)) > 0

@@ -33,7 +33,7 @@ def make(small_tokenizer):
             texts = [small_tokenizer.decode(row[row > 0]) for row in ids.reshape(-1, ids.shape[-1])]
             return {"logits": np.array([logits(text) for text in texts], dtype="float32")}
 
-        return cls(ArrayModel(config, cls.task, run), small_tokenizer, **options)
+        return cls(ArrayModel(config, cls.model_task, run), small_tokenizer, **options)
 
     return build
 

@@ -65,7 +65,7 @@ def array_model_of_reference(model):
 
 def encoder_of(run):
     """The encoder of the model inside a pipeline."""
-    return run.model.run.args[0].deberta.encoder
+    return run.arrays.run.args[0].deberta.encoder
 
 
 def all_scores(results):

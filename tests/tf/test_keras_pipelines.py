@@ -60,10 +60,10 @@ def make_folder(config, small_tokenizer, tmp_path_factory):
         random = np.random.default_rng(3)
         weights = {
             parameter.name: random.normal(0.0, 0.3, parameter.shape).astype("float32")
-            for parameter in expand(named, PIPELINES[name].task).values()
+            for parameter in expand(named, PIPELINES[name].model_task).values()
         }
         named.save_pretrained(folder)
-        save_weights(folder, named, PIPELINES[name].task, weights)
+        save_weights(folder, named, PIPELINES[name].model_task, weights)
         small_tokenizer.save_pretrained(folder)
         return folder
 
@@ -109,10 +109,10 @@ def test_a_graph_gives_what_single_operations_give(tiny_config, small_tokenizer,
     run = pipeline("text-classification", model, small_tokenizer, batch_size=1, top_k=None)
     texts = prose[:EAGER_BATCHES]
     before = run(texts)
-    assert run.model.run._graph is None
+    assert run.arrays.run._graph is None
     after = [run(text) for text in texts[:2]] + run(texts[2:])
-    assert run.model.run._graph is not None
-    assert run.model.run._graph.experimental_get_tracing_count() == 1
+    assert run.arrays.run._graph is not None
+    assert run.arrays.run._graph.experimental_get_tracing_count() == 1
     numbers = [], []
     assert split_result(before, numbers[0]) == split_result(after, numbers[1])
     assert_close(*map(np.array, numbers), quantity="pipeline", name="scores")
@@ -127,10 +127,10 @@ def test_few_shapes_where_shapes_are_compiled(tiny_config, small_tokenizer, pros
     expected = run(prose[:3])
     model.jit_compile = True
     filled = pipeline("text-classification", model, small_tokenizer, batch_size=4, top_k=None)
-    assert (run.model.compiles, filled.model.compiles) == (False, True)
+    assert (run.arrays.compiles, filled.arrays.compiles) == (False, True)
     for _ in range(EAGER_BATCHES + 1):
         actual = filled(prose[:3])
-    assert filled.model.run._graph is not None
+    assert filled.arrays.run._graph is not None
     numbers = [], []
     assert split_result(actual, numbers[0]) == split_result(expected, numbers[1])
     assert_close(*map(np.array, numbers), quantity="pipeline", name="scores")

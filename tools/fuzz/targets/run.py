@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -12,7 +11,9 @@ import numpy as np
 
 from deberta_core.reference import forward
 from deberta_dual.backends.protocol import ArrayModel, Arrays
-from deberta_dual.data.lines import INPUT_FORMATS, Lines
+from deberta_dual.data.load import read_examples
+from deberta_dual.data.results import answer_records
+from deberta_dual.data.writers import json_line
 from deberta_dual.pipelines import PIPELINES
 from tools.fuzz.changes.lines import change_json_lines
 from tools.fuzz.corpus import Files, config, tokenizer, weights
@@ -50,27 +51,28 @@ def _pipelines() -> dict[str, Any]:
         zero_shot = task.startswith("zero")
         labels = {"id2label": dict(enumerate(("entailment", "neutral", "contradiction")))} if zero_shot else {}
         model = config("v2", vocab_size=len(own), **labels)
-        arrays = weights(model, cls.task)
+        arrays = weights(model, cls.model_task)
 
-        def run(batch: Arrays, places: Any, model: Any = model, arrays: Any = arrays, name: Any = cls.task) -> Arrays:
+        def run(
+            batch: Arrays, places: Any, model: Any = model, arrays: Any = arrays, name: Any = cls.model_task
+        ) -> Arrays:
             outputs = forward(model, arrays, batch, name)
             if places is not None:
                 outputs["logits"] = outputs["logits"][places[:, 0], places[:, 1]]
             return {key: value.astype("f4") for key, value in outputs.items() if isinstance(value, np.ndarray)}
 
         options = {"candidate_labels": ["bird", "train"]} if zero_shot else {}
-        made[task] = cls(ArrayModel(model, cls.task, run), own, batch_size=4, max_length=24, **options)
+        made[task] = cls(ArrayModel(model, cls.model_task, run), own, batch_size=4, max_length=24, **options)
     return made
 
 
 def _read(folder: Path, random: Random) -> None:
     """Does what `deberta run --on-error skip` does with its input."""
     file = next(file for file in folder.iterdir() if file.is_file())
-    with file.open("rb") as stream:
-        lines = Lines(stream, random.choice(INPUT_FORMATS))
-        for result in _pipelines()[file.stem].stream(lines, on_error=lambda number, error: None):
-            plain = result.tolist() if hasattr(result, "tolist") else result
-            json.dumps(plain, ensure_ascii=False).encode()
+    form = random.choice(("auto", "lines", "text", "jsonl", "conll", "csv", "tsv", "json"))
+    records = read_examples(file.stem, file, labelled=False, input_format=form)
+    for row in answer_records(file.stem, _pipelines()[file.stem], records, stop=False):
+        json_line(row)
 
 
 TARGET = Target(_corpus, _change, _read, _pipelines)
