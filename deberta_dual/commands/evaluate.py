@@ -17,6 +17,7 @@ from deberta_dual.commands.parser import (
     Parser,
     add_data_options,
     add_framework_options,
+    columns_of,
 )
 from deberta_dual.data.writers import write_lines
 from deberta_dual.evaluation.job import evaluate
@@ -44,14 +45,16 @@ def main(argv: Sequence[str]) -> int:
         OSError: a file cannot be read or written.
         SystemExit: bad usage (2), or `--help` (0).
     """
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    columns = columns_of(parser, arguments)
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         found = evaluate(
             arguments.task,
             arguments.model,
             arguments.data,
-            arguments.columns,
+            columns,
             framework=arguments.framework,
             device=arguments.device,
             dtype=arguments.dtype,

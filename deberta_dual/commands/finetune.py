@@ -18,6 +18,7 @@ from deberta_dual.commands.parser import (
     Parser,
     add_data_options,
     add_framework_options,
+    columns_of,
     flag_of,
 )
 from deberta_dual.finetuning.job import finetune
@@ -87,7 +88,9 @@ def main(argv: Sequence[str]) -> int:
         OSError: a file cannot be read or written.
         SystemExit: bad usage (2), or `--help` (0).
     """
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    columns = columns_of(parser, arguments)
     given = {name: getattr(arguments, name) for name in TRAINING_OPTIONS if hasattr(arguments, name)}
     start = Start(
         model=arguments.model,
@@ -106,7 +109,7 @@ def main(argv: Sequence[str]) -> int:
             TrainingOptions(**given),
             evaluation=arguments.eval_data,
             test=arguments.test_data,
-            columns=arguments.columns,
+            columns=columns,
             input_format=arguments.input_format,
             problem_type=arguments.problem_type,
             max_length=arguments.max_length,

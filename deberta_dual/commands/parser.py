@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Callable
 from typing import NoReturn
 
+from deberta_core.errors import InputError
 from deberta_dual.backends import FRAMEWORKS
 from deberta_dual.commands.messages import USAGE
+from deberta_dual.data.columns import parse_columns
 from deberta_dual.data.formats import AUTO, INPUT_FORMATS
 
 # Help that several commands give.
@@ -56,6 +58,14 @@ def add_data_options(add: Callable[..., object]) -> None:
     add("--columns", nargs="+", default=[], metavar="FIELD=COLUMN", help=text)
     text = "of the files; default: auto, by the ending of each name"
     add("--input-format", choices=INPUT_FORMATS, default=AUTO, help=text)
+
+
+def columns_of(parser: Parser, arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """What `--columns` says; ends with status 2 where it says nothing that can be read."""
+    try:
+        return parse_columns(arguments.columns)
+    except InputError as problem:
+        parser.error(f"--{str(problem).rstrip('.')}")
 
 
 def flag_of(name: str) -> str:

@@ -19,6 +19,7 @@ from deberta_dual.commands.parser import (
     Parser,
     add_data_options,
     add_framework_options,
+    columns_of,
     flag_of,
 )
 from deberta_dual.data.load import read_examples
@@ -93,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
     """
     parser = make_parser()
     arguments = parser.parse_args(argv)
-    options = _task_options(parser, arguments)
+    options, columns = _task_options(parser, arguments), columns_of(parser, arguments)
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         run = pipeline(
@@ -110,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
         records = read_examples(
             arguments.task,
             arguments.input,
-            arguments.columns,
+            columns,
             labelled=False,
             input_format=arguments.input_format,
             note=show_note,

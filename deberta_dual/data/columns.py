@@ -91,10 +91,12 @@ class Columns:
     Attributes:
         sources: role -> its columns; several make a list, and several labels a dict.
         roles: what the task can use.
+        guessed: the roles whose column was chosen by its name.
     """
 
     sources: Mapping[str, Sequence[str]]
     roles: Sequence[str]
+    guessed: Sequence[str] = ()
 
     @classmethod
     def choose(
@@ -117,7 +119,6 @@ class Columns:
         Raises:
             InputError: a role is none of the task's, or a column is not there.
         """
-        given = {_role(role, task, roles): sources for role, sources in given.items()}
         for role, sources in given.items():
             if role not in roles:
                 raise InputError(f"columns: {role!r} is nothing that {task} reads. It reads: {', '.join(roles)}.")
@@ -134,15 +135,15 @@ class Columns:
             if role not in chosen and found is not None:
                 chosen[role] = [found]
                 taken.add(found)
-        return cls(chosen, roles)
+        return cls(chosen, roles, [role for role in chosen if role not in given])
 
     def describe(self) -> str:
         """The choice as `--columns` takes it."""
         return ",".join(f"{role}={','.join(sources)}" for role, sources in self.sources.items())
 
     def is_plain(self) -> bool:
-        """Whether every column has the name of its role."""
-        return all([role] == [*sources] for role, sources in self.sources.items())
+        """Whether every column that was guessed has the name of its role."""
+        return all([role] == [*self.sources[role]] for role in self.guessed)
 
     def split(self, record: Record) -> Record:
         """A record with its values by role, and the others as `rest`.
@@ -171,7 +172,7 @@ def _names(task: str, role: str) -> tuple[str, ...]:
     return TASK_ROLES.get(task, {}).get(role) or ROLES.get(role, (role,))
 
 
-def _role(name: str, task: str, roles: Sequence[str]) -> str:
+def role_of_name(name: str, task: str, roles: Sequence[str]) -> str:
     """The role that a user means, who may call it as its column is often called: `labels` for `label`."""
     return name if name in roles else next((role for role in roles if name in _names(task, role)), name)
 

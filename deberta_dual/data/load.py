@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from deberta_core.arguments import row_of
 from deberta_core.errors import InputError
-from deberta_dual.data.columns import FIELDS, Columns, parse_columns
+from deberta_dual.data.columns import FIELDS, Columns, parse_columns, role_of_name
 from deberta_dual.data.formats import AUTO, read_files
 from deberta_dual.data.objects import read_objects
 from deberta_dual.data.records import Note, Record
@@ -47,7 +47,7 @@ def read_examples(
     tell = note or logging.getLogger(__name__).info
     read, learnt = row_of(FIELDS, "task", task)
     roles = (*read, *learnt) if labelled else read
-    named = parse_columns(columns or {})
+    named = {role_of_name(name, task, (*read, *learnt)): own for name, own in parse_columns(columns or {}).items()}
     if not labelled:
         named = {role: names for role, names in named.items() if role not in learnt}
     chosen: Columns | None = None
@@ -62,7 +62,7 @@ def read_examples(
         try:
             yield chosen.split(record)
         except InputError as problem:
-            yield replace(record, error=problem)
+            yield replace(record, values={}, rest=record.values, error=problem)
 
 
 def load_data(

@@ -17,7 +17,7 @@ LINE, ERROR = "line", "error"
 RESULTS: dict[str, tuple[str, ...]] = {
     "text-classification": ("label", "score", "labels"),
     "token-classification": ("entities",),
-    "question-answering": ("answer", "score", "start", "end", "answers"),
+    "question-answering": ("answer", "score", "start", "end", "candidates"),
     "multiple-choice": ("choice", "scores"),
     "zero-shot-classification": ("labels", "scores"),
     "fill-mask": ("predictions",),
@@ -50,14 +50,18 @@ def answer_records(task: str, run: Stream, records: Iterable[Record], *, stop: b
         InputError: a record cannot be used, and `stop` is true.
     """
     waiting: deque[Record] = deque()
+    unreadable: list[DebertaError] = []  # what ended the reading: the pipeline would take it for that of an example
 
     def inputs() -> Iterator[Any]:
-        for record in records:
-            waiting.append(record)
-            if record.error is None:
-                yield _example(task, record)
-            if stop and waiting and _is_bad(waiting[-1]):
-                return
+        try:
+            for record in records:
+                waiting.append(record)
+                if record.error is None:
+                    yield _example(task, record)
+                if stop and waiting and _is_bad(waiting[-1]):
+                    return
+        except DebertaError as problem:
+            unreadable.append(problem)
 
     def refused(number: int, error: DebertaError) -> None:
         waiting[-1] = replace(waiting[-1], error=InputError(str(error)))
@@ -74,6 +78,8 @@ def answer_records(task: str, run: Stream, records: Iterable[Record], *, stop: b
         if stop and _is_bad(record):
             raise InputError(f"line {record.line}: {record.error}") from record.error
         yield row_of(task, record, result)
+    if unreadable:
+        raise unreadable[0]
 
 
 def _is_bad(record: Record) -> bool:
@@ -109,6 +115,6 @@ def named(task: str, result: Any) -> Row:
     if isinstance(result, Mapping):
         return {name: to_list(result[name]) for name in names if name in result}
     plain = to_list(result)
-    if task == "text-classification" and len(plain) == 1:
-        return named(task, plain[0])
+    if task in ("text-classification", "feature-extraction") and len(plain) == 1:
+        return named(task, plain[0]) if isinstance(plain[0], Mapping) else {names[-1]: plain[0]}
     return {names[-1]: plain}

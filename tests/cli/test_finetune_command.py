@@ -83,7 +83,7 @@ WRONG = {
     "task": ({"task": "summarisation"}, 2, "argument --task: invalid choice: 'summarisation'"),
     "no data": ({"data": None}, 2, "the following arguments are required: --data"),
     "no output": ({"output": None}, 2, "required: --output"),
-    "pair": ({"columns": ["sentence"]}, 2, "argument --columns: 'sentence' is not NAME=VALUE"),
+    "pair": ({"columns": ["sentence"]}, 2, "--columns: 'sentence' is no ROLE=COLUMN"),
     "clip": ({"clip": "short"}, 2, "argument --clip: 'short' is neither a number nor 'none'"),
     "dtype": ({"dtype": "float16"}, 2, "argument --dtype: invalid choice"),
     "problem type": ({"problem_type": "ranking"}, 2, "argument --problem-type: invalid choice"),
@@ -98,9 +98,13 @@ WRONG = {
     "field": ({"config": ["hidden=8"]}, 1, "field='hidden' is unknown. Use one of: vocab_size, hidden_size"),
     "field's value": ({"config": ["hidden_size=big"]}, 1, "hidden_size='big' is not allowed"),
     "model's field": ({"preset": None, "model": "model", "config": ["hidden=8"]}, 1, "has no field hidden"),
-    "entry": ({"columns": ["text=sentence", "labels=topic"]}, 1, "entry='labels' is unknown. Use one of: text, label"),
-    "column": ({"columns": ["text=body"]}, 1, "train.csv, line 2: column='body' is unknown. Use one of: sentence"),
-    "no columns": ({"columns": None}, 1, "train.csv, line 2: there is no 'text', but: sentence, topic. Say which"),
+    "entry": ({"columns": ["text=sentence", "words=topic"]}, 1, "'words' is nothing that text-classification reads"),
+    "column": (
+        {"columns": ["text=body"]},
+        1,
+        "train.csv, line 2: there is no column 'body'. There are: sentence, topic",
+    ),
+    "no columns": ({"columns": None}, 1, "train.csv, line 2: there is no 'label', but: text. Say which"),
     "patience": ({"patience": 2}, 1, "patience=2 needs examples to judge the model by. Give evaluation data"),
     "short": ({"max_length": 0}, 1, "max_length=0 is not allowed. Give an int of 8 or more"),
     "long": (
@@ -112,7 +116,6 @@ WRONG = {
     "file as output": ({"output": "dev.jsonl"}, 1, "output='dev.jsonl' is a file. Give a folder"),
     "used output": ({"output": "vocabulary", "tokenizer": "model"}, 1, "is not empty. Pass --force to replace it"),
     "no run": ({"output": "vocabulary", "tokenizer": "model", "resume": []}, 1, "no run to resume"),
-    "unseen": ({"eval_data": "unseen.csv"}, 1, "unseen.csv, line 3: the label 'stones' is none of the classes: people"),
     "one class": ({"data": "one.csv"}, 1, "All labels are 'water'. There must be at least two classes"),
     "no numbers": ({"problem_type": "regression"}, 1, "is no number. Regression learns finite numbers"),
     "other task": (
@@ -128,7 +131,7 @@ def test_bad_usage_is_one_line(run, folder, tmp_path, flags, status, message):
     before = sorted(folder.rglob("*"))
     found, rows, errors = run(**flags)
     assert (found, rows) == (status, [])
-    (line,) = errors
+    (line,) = [line for line in errors if not line.startswith("deberta: note: columns are read as")]
     assert line.startswith("deberta: error: ")
     assert message in line
     assert sorted(folder.rglob("*")) == before
@@ -142,7 +145,11 @@ def test_every_option_of_training_is_a_flag(run):
 def test_help_names_the_defaults(capsys):
     assert main(["finetune", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for part in ("peak learning rate; default: 2e-5", "number of epochs; default: 3", "choices, label (index of"):
+    for part in (
+        "peak learning rate; default: 2e-5",
+        "number of epochs; default: 3",
+        "choices, label (the number from 0",
+    ):
         assert part in text
 
 

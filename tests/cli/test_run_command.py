@@ -1,8 +1,10 @@
 """`deberta run`, in this process and in one of its own."""
 
+import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from deberta_core import DebertaV2Config
 from deberta_core.checkpoint import save_weights
 from deberta_dual import pipeline
 from deberta_dual.cli import main
+from deberta_dual.data.results import RESULTS
 from deberta_dual.pipelines import PIPELINES
 
 NLI = {0: "contradiction", 1: "entailment", 2: "neutral"}
@@ -26,6 +29,7 @@ PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from deberta_dual.cli import main
+from deberta_dual.data.results import RESULTS
 sys.exit(main())
 """
 PAIR = '{"text": "A soccer game with multiple people playing.", "text_pair": "Some people are playing a sport."}'
@@ -89,7 +93,7 @@ def test_the_command_of_the_readme(classifier):
     done = subprocess.run(command, shell=True, capture_output=True, encoding="utf-8", env=environment, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     expected = pipeline("text-classification", classifier, framework="torch", device="cpu")(json.loads(PAIR))
-    assert json.loads(done.stdout) == expected
+    assert json.loads(done.stdout) == {"line": 1, **expected}
     assert done.stdout.count("\n") == 1
 
 
@@ -99,9 +103,14 @@ def test_text_and_json_in_order(run, classifier, prose):
         text, "--task", "text-classification", "--model", classifier, "--top-k", "all", "--batch-size", 3
     )
     assert (status, errors) == (0, [])
-    assert len(results) == len(prose) + 2
     direct = pipeline("text-classification", classifier, framework="torch", device="cpu", top_k=None, batch_size=3)
-    assert results == direct([*prose, "L'été", {"text": "é", "text_pair": "Geld"}])
+    found = direct([*prose, "L'été", {"text": "é", "text_pair": "Geld"}])
+    rows = [{"line": number, "labels": labels} for number, labels in enumerate(found, 1)]
+    assert results == [
+        *rows[:-1],
+        {"line": len(prose) + 2, "error": "blank line"},
+        {**rows[-1], "line": len(prose) + 3},
+    ]
 
 
 OPTIONS = {
@@ -124,7 +133,10 @@ def test_every_task(run, make_folder, name):
     folder = make_folder(PIPELINES[name].model_task, id2label=NLI)
     status, (result,), errors = run(line, "--task", name, "--model", folder, *flags)
     assert (status, errors) == (0, [])
-    assert len(result) == {"feature-extraction": 6, "sentence-embeddings": 16}.get(name, len(result)) > 0
+    assert result.keys() - {"line"} <= {*RESULTS[name]}
+    assert result["line"] == 1
+    if "embedding" in result:
+        assert len(result["embedding"]) == {"feature-extraction": 6, "sentence-embeddings": 16}[name]
 
 
 def test_a_bad_line_stops_after_the_lines_before_it(run, classifier, prose):
@@ -136,14 +148,90 @@ def test_a_bad_line_stops_after_the_lines_before_it(run, classifier, prose):
     assert errors[0].startswith("deberta: error: line 2: the line is no JSON: Expecting")
 
 
-def test_bad_lines_are_passed_over(run, classifier, prose):
-    lines = [prose[0], '{"text": "a"', "", '{"txt": "a"}', '{"text": " "}', prose[1]]
+def test_bad_lines_are_answered_with_their_error(run, classifier, prose):
+    lines = [prose[0], '{"text": "a"', "", '{"txt": "a", "id": 7}', '{"text": 5}', prose[1], '{"text": 6}']
     status, results, errors = run(
         "\n".join(lines), "--task", "text-classification", "--model", classifier, "--on-error", "skip"
     )
+    assert status == 1
+    assert [row["line"] for row in results] == [1, 2, 3, 4, 5, 6, 7]
+    assert ["error" in row for row in results] == [False, True, True, True, True, False, True]
+    assert results[2] == {"line": 3, "error": "blank line"}
+    assert results[3].keys() == {"line", "error", "txt", "id"}
+    assert [error.split(": ")[2] for error in errors] == ["line 2", "line 4", "line 5", "line 7"]
+
+
+def test_what_is_not_read_is_handed_on(run, classifier, prose):
+    text = json.dumps({"id": "a7", "text": prose[0], "label": "old", "score": 1, "line": 9, "error": None})
+    status, (row,), _ = run(text, "--task", "text-classification", "--model", classifier)
     assert status == 0
-    assert len(results) == 2
-    assert [error.split(": ")[2] for error in errors] == ["line 2", "line 4", "line 5"]
+    handed = {"id": "a7", "input_label": "old", "input_score": 1, "input_line": 9, "input_error": None}
+    assert {name: row[name] for name in handed} == handed
+    assert row.keys() - handed.keys() == {"line", "label", "score"}
+
+
+TABLE = 'id,review,stars\n1,"A film, at last.",5\n2,"Two\nlines.",1\n'
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_a_table_in_and_a_table_out(run, classifier, tmp_path, ending):
+    source, target = tmp_path / "test.csv", tmp_path / f"answers{ending}"
+    source.write_text(TABLE)
+    arguments = ["--task", "text-classification", "--model", classifier, "--input", source, "--output", target]
+    status, _, errors = run("", *arguments)
+    assert (status, errors) == (0, ["deberta: note: columns are read as text=review; --columns changes that."])
+    if ending == ".parquet":
+        rows = pytest.importorskip("pyarrow.parquet").read_table(target).to_pylist()
+    elif ending == ".csv":
+        rows = list(csv.DictReader(target.open(newline="")))
+    else:
+        rows = [json.loads(line) for line in target.read_text().splitlines()]
+    direct = pipeline("text-classification", classifier, framework="torch", device="cpu")
+    expected = direct(["A film, at last.", "Two\nlines."])
+    assert [str(row["line"]) for row in rows] == ["2", "3"]
+    assert [(row["id"], row["stars"], row["label"]) for row in rows] == [
+        ("1", "5", expected[0]["label"]),
+        ("2", "1", expected[1]["label"]),
+    ]
+    assert [float(row["score"]) for row in rows] == [one["score"] for one in expected]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv"])
+@pytest.mark.parametrize("cut", [0, 1, 30])
+def test_a_killed_job_goes_on_behind_its_last_whole_line(run, classifier, prose, tmp_path, ending, cut):
+    source, target = tmp_path / "in.txt", tmp_path / f"out{ending}"
+    source.write_text("\n".join(prose[:4]), encoding="utf-8")
+    arguments = ["--task", "text-classification", "--model", classifier, "--input", source, "--output", target]
+    assert run("", *arguments)[0] == 0
+    whole = target.read_bytes()
+    score = re.compile(rb"0\.\d+")
+    part = tmp_path / f"{target.name}.part"
+    part.write_bytes(whole[: len(whole) // 2 + cut])
+    target.unlink()
+    assert run("", *arguments, "--resume")[0] == 0
+    # How scores round depends on the batch.
+    assert [score.sub(b"", line) for line in target.read_bytes().splitlines()] == [
+        score.sub(b"", line) for line in whole.splitlines()
+    ]
+    assert not part.exists()
+
+
+def test_sentences_of_conll_and_questions_of_squad(run, make_folder, tmp_path):
+    folder = make_folder("token_classification", id2label={0: "O", 1: "B-X", 2: "I-X"})
+    source = tmp_path / "test.conll"
+    source.write_text("The O\nriver B-X\n\nNew B-X\nYork I-X\n")
+    status, rows, _ = run("", "--task", "token-classification", "--model", folder, "--input", source)
+    assert (status, [row["line"] for row in rows]) == (0, [1, 4])
+    assert [row["labels"] for row in rows] == [["O", "B-X"], ["B-X", "I-X"]]
+    squad = {
+        "data": [{"paragraphs": [{"context": "In May.", "qas": [{"id": "q1", "question": "When?", "answers": []}]}]}]
+    }
+    source = tmp_path / "dev.json"
+    source.write_text(json.dumps(squad))
+    folder = make_folder("question_answering")
+    status, (row,), _ = run("", "--task", "question-answering", "--model", folder, "--input", source)
+    assert (status, row["id"], row["answers"]) == (0, "q1", [])
+    assert {"answer", "score", "start", "end"} <= row.keys()
 
 
 def test_files_in_and_out(run, classifier, prose, tmp_path):
@@ -156,7 +244,7 @@ def test_files_in_and_out(run, classifier, prose, tmp_path):
     source.write_text("{\n", encoding="utf-8")
     assert run("", *arguments)[0] == 1
     assert target.read_bytes() == before  # whole or untouched
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.txt", "out.jsonl"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.txt", "out.jsonl", "out.jsonl.part"]
     source.unlink()
     status, _, errors = run("", *arguments)
     assert status == 1
