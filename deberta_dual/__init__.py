@@ -4,18 +4,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deberta_dual.data.load import load_data
+    from deberta_dual.evaluation.job import evaluate
     from deberta_dual.finetuning import Start, TrainingOptions, finetune
     from deberta_dual.pipelines import pipeline
 
-__all__ = ["Start", "TrainingOptions", "finetune", "pipeline"]
+# Name -> the module that has it.
+_MODULES = {
+    "Start": "deberta_dual.finetuning",
+    "TrainingOptions": "deberta_dual.finetuning",
+    "evaluate": "deberta_dual.evaluation.job",
+    "finetune": "deberta_dual.finetuning",
+    "load_data": "deberta_dual.data.load",
+    "pipeline": "deberta_dual.pipelines",
+}
+__all__ = ["Start", "TrainingOptions", "evaluate", "finetune", "load_data", "pipeline"]
 
 
 def __getattr__(name: str) -> Any:
     """Imports what is asked for, and nothing before: the command must hear of Ctrl-C while it imports."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "deberta_dual.pipelines" if name == "pipeline" else "deberta_dual.finetuning"
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

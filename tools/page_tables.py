@@ -19,6 +19,7 @@ from deberta_core.names import NAMES
 from deberta_core.names.rows import as_table
 from deberta_core.parameters import expand
 from deberta_core.tasks import BACKBONE, TASKS
+from deberta_dual.data.columns import FIELDS, ROLES, TASK_ROLES
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
@@ -68,9 +69,31 @@ def _survives(row: Format, config: BaseConfig, task: str | None) -> bool:
             return all(np.array_equal(loaded.weights[name], array) for name, array in weights.items())
 
 
+def field_table() -> str:
+    """A row per task of the data path: what it reads, and what it learns."""
+    rows = [f"| {task} | {_names(read)} | {_names(learnt) or 'nothing'} |" for task, (read, learnt) in FIELDS.items()]
+    return "\n".join(["| task | reads | learns, is judged by |", "|---|---|---|", *rows])
+
+
+def column_table() -> str:
+    """A row per role: the names by which its column is guessed."""
+    rows = [f"| `{role}` | {_names(names)} |" for role, names in ROLES.items()]
+    rows += [
+        f"| `{role}` of {task} | {_names(names)} |"
+        for task, roles in TASK_ROLES.items()
+        for role, names in roles.items()
+    ]
+    return "\n".join(["| field | names of its column |", "|---|---|", *rows])
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 # The page -> the mark before and after a table in it -> what stands between.
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"support table": task_table, "format table": format_table},
+    "docs/data.md": {"fields of tasks": field_table, "names of columns": column_table},
     "docs/migrating.md": {f"names of {place}": partial(as_table, rows) for place, rows in NAMES.items()},
 }
 

@@ -109,6 +109,7 @@ def main(argv: Sequence[str]) -> int:
             TrainingOptions(**given),
             evaluation=arguments.eval_data,
             test=arguments.test_data,
+            eval_share=arguments.eval_share,
             columns=columns,
             input_format=arguments.input_format,
             problem_type=arguments.problem_type,
@@ -149,6 +150,8 @@ def make_parser() -> Parser:
     add("--task", choices=tuple(FINETUNE_TASKS), required=True, metavar="TASK", help=", ".join(FINETUNE_TASKS))
     add("--data", required=True, help="training data", **files)
     add("--eval-data", default=[], help="evaluation data, to choose the best model by; default: none", **files)
+    text = "share of the training data to hold out as evaluation data, such as 0.1; default: 0"
+    add("--eval-share", type=float, default=0.0, metavar="SHARE", help=text)
     add("--test-data", default=[], help="test data, to score the best model on at the end; default: none", **files)
     add_data_options(add)
     add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")

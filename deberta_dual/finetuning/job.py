@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from deberta_core.checkpoint import checkpoint_folder
 from deberta_core.config import BaseConfig
@@ -43,6 +46,7 @@ def finetune(
     *,
     evaluation: Sources = (),
     test: Sources = (),
+    eval_share: float = 0.0,
     columns: Named = None,
     input_format: str = AUTO,
     problem_type: str | None = None,
@@ -67,7 +71,9 @@ def finetune(
         start: the checkpoint, or the preset, that training starts from.
         training: batch size, learning rate, epochs and so on; None: the defaults.
         evaluation: evaluation data, by which the best model is chosen; none: the last is kept.
-        test: test data, on which the best model is scored at the end.
+        test: test data, on which the best model is scored at the end; without them and without evaluation data it is
+            scored on the training data.
+        eval_share: the share of the training data that is held out as evaluation data, chosen by the seed.
         columns: which column is what, see `parse_columns`; others are guessed by their names.
         input_format: of files; "auto": by their names.
         problem_type: of text-classification; None: what the labels show.
@@ -81,7 +87,8 @@ def finetune(
 
     Returns:
         the rows, as in `metrics.jsonl`: "step", "epoch", "loss" (the mean since the row before), "learning_rate",
-        "tokens_per_second" and the scores, "eval_..."; the last one has "test_..." where there are test data.
+        "tokens_per_second" and the scores, "eval_..."; the last one has "test_...", or without test and evaluation data
+        "train_...".
 
     Raises:
         InputError: an argument or an example cannot be used, or `output` holds something else, or cannot be
@@ -98,7 +105,11 @@ def finetune(
         if place.resolve().is_relative_to(Path(output).resolve()):
             raise InputError(f"{place} is in output={str(output)!r}, whose model is replaced. Give another output.")
     check_count("max_length", max_length, least=8, none="for what is usual")
-    if training.patience is not None and not evaluation:
+    if not (isinstance(eval_share, int | float) and 0 <= eval_share < 1) or (eval_share and evaluation):
+        raise InputError(
+            f"eval_share={eval_share!r} is not allowed. Give a share below 1, or evaluation data, not both."
+        )
+    if training.patience is not None and not evaluation and not eval_share:
         raise InputError(f"patience={training.patience} needs examples to judge the model by. Give evaluation data.")
     chosen = choose_framework(framework)
     folder = RunFolder(output, resume=resume, force=force, is_main=is_main())
@@ -106,6 +117,9 @@ def finetune(
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
         return folder.read_metrics()
     records, judged, tested = (_records(cls, part, columns, input_format, note) for part in (data, evaluation, test))
+    if eval_share:
+        records, judged = _held_out(records, eval_share, training.seed)
+    is_scored = not judged and not tested
     source = None if start.model is None else checkpoint_folder(start.model)
     config = start.config(source)
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
@@ -121,7 +135,7 @@ def finetune(
     parts = [work.features(part, config, judged=part is not records) for part in (records, judged, tested)]
     if work.truncated:
         what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"
-        warnings.warn(f"{what} max_length={length} tokens and were cut.", DebertaWarning, stacklevel=2)
+        (note or logging.getLogger(__name__).warning)(f"{what} max_length={length} tokens and were cut.")
     settings = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
     schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed)
 
@@ -148,12 +162,26 @@ def finetune(
     with Run(schedule, training, rates, folder, identity, judge, cls.metric(config), save, report or _ignore) as run:
         backend.train(model, run, device)
         rows = run.rows
-    if tested and is_main():
+    if is_main() and (tested or is_scored):
         best = backend.array_model(backend.load_model(folder.path, cls.task, device), device)
-        rows.append({f"test_{name}": value for name, value in work.score(best, tested, parts[2]).items()})
+        name, examples, features = ("train", records, parts[0]) if is_scored else ("test", tested, parts[2])
+        scores = work.score(best, examples, features)
+        rows.append({f"{name}_{metric}": value for metric, value in scores.items()})
         (report or _ignore)(rows[-1])
     folder.finish(rows)
     return rows
+
+
+def _held_out(records: list[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """The training data and the evaluation data, both in the order of the file."""
+    count = round(share * len(records))
+    if not 0 < count < len(records):
+        raise InputError(f"eval_share={share} of {len(records)} examples leaves nothing for one side. Choose another.")
+    held = set(np.random.default_rng(seed).permutation(len(records))[:count].tolist())
+    parts: tuple[list[Record], list[Record]] = ([], [])
+    for number, record in enumerate(records):
+        parts[number in held].append(record)
+    return parts
 
 
 def _paths(data: Sources) -> list[Path]:

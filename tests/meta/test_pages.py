@@ -14,7 +14,7 @@ ANSWERS = {
     "Where is an activation defined?": "activations.py",
     "Where is a head's loss?": "losses.py",
     "Where does the `tf_model.h5` name of a weight come from?": "deberta_core/parameters.py",
-    "Where does `deberta run` read its input": "deberta_dual/data/lines.py",
+    "Where does `deberta run` read its input": "deberta_dual/data/formats.py",
 }
 
 
