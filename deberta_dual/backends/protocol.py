@@ -42,9 +42,7 @@ class Backend(Protocol):
     def is_model(self, model: Any) -> bool:
         """Whether an object is a model of this framework's package, or wraps one."""
 
-    def load_model(
-        self, folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any
-    ) -> Any:
+    def load_model(self, folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any) -> Any:
         """Loads a model for inference.
 
         Args:

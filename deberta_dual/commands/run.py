@@ -18,10 +18,10 @@ from deberta_core.transaction import replace_file
 from deberta_dual.commands.messages import show_warning
 from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of
 from deberta_dual.data.lines import INPUT_FORMATS, Lines
-from deberta_dual.pipelines.factory import PIPELINES, pipeline
-from deberta_dual.pipelines.sentence_modules import POOLINGS
-from deberta_dual.pipelines.scores import FUNCTIONS
 from deberta_dual.pipelines.entities import STRATEGIES
+from deberta_dual.pipelines.factory import PIPELINES, pipeline
+from deberta_dual.pipelines.scores import FUNCTIONS
+from deberta_dual.pipelines.sentence_modules import POOLINGS
 
 _EXAMPLE = """examples:
   deberta run --task text-classification --model my-classifier < reviews.txt > classes.jsonl
@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
             arguments.framework,
             arguments.device,
             arguments.dtype,
-            arguments.batch_size,
+            batch_size=arguments.batch_size,
             max_length=arguments.max_length,
             **options,
         )
@@ -143,6 +143,8 @@ def _task_options(parser: Parser, arguments: argparse.Namespace) -> dict[str, An
             parser.error(f"{flag_of(name)} is not for {arguments.task}, whose own options are: {flags}")
     if "candidate_labels" in known and "candidate_labels" not in given:
         parser.error(f"{arguments.task} needs --candidate-labels")
+    if given.get("top_k") == 1 and arguments.task == "text-classification":
+        del given["top_k"]  # the best class is an object, as without it
     return given
 
 

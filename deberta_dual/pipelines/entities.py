@@ -52,9 +52,7 @@ class Unit:
         return self.label[2:] if self.label[:2] in ("B-", "I-") else self.label
 
 
-def make_units(
-    scores: Floats, words: Sequence[int | None], strategy: str, labels: Mapping[int, str]
-) -> Iterator[Unit]:
+def make_units(scores: Floats, words: Sequence[int | None], strategy: str, labels: Mapping[int, str]) -> Iterator[Unit]:
     """Labels tokens and puts them together.
 
     Args:
@@ -79,9 +77,7 @@ def join_units(units: Sequence[Unit]) -> Iterator[Unit]:
         yield _joined(run)
 
 
-def _labelled(
-    scores: Floats, words: Sequence[int | None], strategy: str, labels: Mapping[int, str]
-) -> list[Unit]:
+def _labelled(scores: Floats, words: Sequence[int | None], strategy: str, labels: Mapping[int, str]) -> list[Unit]:
     if strategy in WORD_STRATEGIES:
         pairs = groupby(range(len(scores)), key=lambda token: words[token])
         groups = [list(tokens) for word, tokens in pairs if word is not None]

@@ -117,7 +117,7 @@ class TextClassificationPipeline(Pipeline):
         return [
             {"corpus_id": number, "score": float(scores[number])}
             | ({"text": documents[number]} if return_documents else {})
-            for number in best(scores, top_k)
+            for number in best(scores.astype(np.float64), top_k)
         ]
 
     def is_one(self, inputs: Any) -> bool:
@@ -138,7 +138,8 @@ class TextClassificationPipeline(Pipeline):
         if options.top_k == "best":
             first = int(scores.argmax())
             return {"label": config.id2label[first], "score": float(scores[first])}
-        order = range(len(scores)) if options.top_k == "all" else best(scores, options.top_k)
+        count = None if isinstance(options.top_k, str) else options.top_k
+        order = range(len(scores)) if options.top_k == "all" else best(scores, count)
         return [{"label": config.id2label[number], "score": float(scores[number])} for number in order]
 
     def _function(self) -> str:

@@ -52,7 +52,9 @@ def _pipelines() -> dict[str, Any]:
         model = config("v2", vocab_size=len(own), **labels)
         arrays = weights(model, cls.model_task)
 
-        def run(batch: Arrays, places: Any, model: Any = model, arrays: Any = arrays, name: Any = cls.model_task) -> Arrays:
+        def run(
+            batch: Arrays, places: Any, model: Any = model, arrays: Any = arrays, name: Any = cls.model_task
+        ) -> Arrays:
             outputs = forward(model, arrays, batch, name)
             if places is not None:
                 outputs["logits"] = outputs["logits"][places[:, 0], places[:, 1]]
