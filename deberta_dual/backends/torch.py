@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
 
 STATE_FILE = "state.pt"
+# What a model on the CPU is optimised to; in others it is loaded as it is.
+_OPTIMISED = ("float32", "bfloat16", "int8")
 BETAS, EPSILON = (0.9, 0.999), 1e-6
 
 
@@ -49,6 +51,8 @@ def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = 
     load = partial(load, device=place, device_map=None)
     if getattr(place, "type", place) != "cpu":
         return load(dtype=dtype)
+    if dtype is not None and str(dtype).removeprefix("torch.") not in _OPTIMISED:
+        return load(dtype=dtype)
     model = load()
     if dtype is None and model.config.mixes_heads:
         return model  # talking heads have no fast encoder
@@ -57,8 +61,8 @@ def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = 
 
 def place_model(model: Any, device: Any) -> Any:
     """See `Backend.place_model`: a model computes where it is, and is moved there."""
-    place = model.device if device is None else choose_device(_named(device))
-    if place.type != model.device.type or place.index not in (None, model.device.index):
+    place = choose_device(_named(device))
+    if place is not None and (place.type != model.device.type or place.index not in (None, model.device.index)):
         model.to(place)
     return model.device
 
@@ -201,7 +205,7 @@ def _read_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Opt
 
 
 def _named(device: Any) -> Any:
-    """A device's name where transformers takes a number: of an accelerator, or the CPU for -1 or where there is none."""
+    """A device's name; as a number, of an accelerator, or the CPU for -1 or where there is none."""
     if not isinstance(device, int):
         return device
     if device < 0 or not torch.accelerator.is_available():

@@ -84,9 +84,10 @@ class Pipeline(ABC):
         self.arrays: ArrayModel = self._given.arrays
         self.model, self.framework, self.device = self._given.model, self._given.framework, self._given.device
         if self.arrays.task != self.model_task:
+            needed = task_spec(self.model_task)
             raise InputError(
-                f"the model is one for {task_spec(self.arrays.task).name}, but {self.task} needs "
-                f"{task_spec(self.model_task).name}. Load it with the class ...{task_spec(self.model_task).class_suffix}."
+                f"the model is one for {task_spec(self.arrays.task).name}, but {self.task} needs {needed.name}. "
+                f"Load it with the class ...{needed.class_suffix}."
             )
         if tokenizer is None:
             raise InputError("tokenizer is missing: a model object does not tell which. Give one or its folder.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from deberta_core.auto import AutoTokenizer
 from deberta_core.checkpoint import checkpoint_folder
-from deberta_core.errors import InputError, one_of
+from deberta_core.errors import InputError, MissingName, one_of
 from deberta_core.hub import HUB_OPTIONS, split_hub_options
 from deberta_core.names.pipelines import PIPELINE_OPTIONS, PIPELINE_TASKS
 from deberta_core.names.rows import Renamed, own_keywords
@@ -81,26 +81,22 @@ def pipeline(
     """
     if model is None:
         raise InputError("model is missing. Give a folder, a hub id, or a model of deberta_torch or deberta_tf.")
-    task = None if task is None else known_task(task)
-    cls = PIPELINES.get(task or "", Pipeline)
-    folder = None
-    if isinstance(model, str | Path) and task is None:
-        hub = {name: options[name] for name in HUB_OPTIONS if name in options}
-        folder = checkpoint_folder(model, **hub)
-        cls = _of_model_task(find_model_task(folder))
-    elif task is None:
-        cls = _of_model_task(getattr(model, "task", None))
+    is_name = isinstance(model, str | Path)
+    hub, _ = split_hub_options(options)
+    folder = checkpoint_folder(model, **hub) if is_name and task is None else None
+    if task is not None:
+        cls = PIPELINES[known_task(task)]
+    else:
+        cls = _of_model_task(getattr(model, "task", None) if folder is None else find_model_task(folder))
     cls = cls if pipeline_class is None else pipeline_class
     named = {"framework": framework, "device": device, "dtype": dtype}
-    own = cls.own_names(
-        {**options, **{name: one for name, one in named.items() if one is not None}}, [*_ARGUMENTS, *HUB_OPTIONS]
-    )
-    hub, own = split_hub_options(own)
+    options |= {name: value for name, value in named.items() if value is not None}
+    hub, own = split_hub_options(cls.own_names(options, (*_ARGUMENTS, *HUB_OPTIONS)))
     given = {name: own.pop(name) for name in _ARGUMENTS if name in own}
     cls.read_options(own)  # what is quickly checked comes before a model is loaded
-    if not isinstance(model, str | Path):
-        given = {name: one for name, one in given.items() if name not in ("device_map", "model_kwargs")}
-        return cls(model, _tokenizer(tokenizer, hub), **given, **own)
+    if not is_name:
+        about = {name: given[name] for name in ("framework", "device", "dtype") if name in given}
+        return cls(model, _tokenizer(tokenizer, hub), **about, **own)
     folder = folder or checkpoint_folder(model, **hub)
     check_head(folder, cls.task, cls.model_task)
     tokenizer = _tokenizer(model if tokenizer is None else tokenizer, hub)
@@ -112,12 +108,12 @@ def known_task(task: Any) -> str:
     """The name of a pipeline by any of its names.
 
     Raises:
-        InputError: the name is unknown.
+        MissingName: the name is unknown.
     """
     row = PIPELINE_TASKS.get(task) if isinstance(task, str) else None
     name: str = row.ours if isinstance(row, Renamed) else task
     if name not in PIPELINES:
-        raise InputError(one_of("task", task, tuple(PIPELINES)))
+        raise MissingName(one_of("task", task, tuple(PIPELINES)))
     return name
 
 

@@ -59,26 +59,27 @@ class FeatureExtractionPipeline(Pipeline):
         """
         return super().read_options(unfolded(options, "tokenize_kwargs"), defaults)
 
-    def prepare(self, example: Any, options: Any) -> Prepared:
+    def check_model(self, options: FeatureExtractionOptions) -> None:
+        """Raises InputError if tensors of another framework are asked for."""
+        super().check_model(options)
+        if options.return_tensors not in (False, True, "np", {"torch": "pt"}.get(str(self.framework), self.framework)):
+            raise InputError(f"return_tensors={options.return_tensors!r}, but the model is one of {self.framework!r}.")
+
+    def prepare(self, example: Any, options: FeatureExtractionOptions) -> Prepared:
         """Makes one row of a text or a pair."""
         texts = read_pair(example)
-        return Prepared([ModelRow(self.tokenize(texts["text"], texts.get("text_pair"), options))])
+        inputs = self.tokenize(texts["text"], texts.get("text_pair"), options)
+        if options.padding == "max_length":
+            inputs = self.model_inputs(self.tokenizer.pad(inputs, padding="max_length", max_length=self.limit(options)))
+        return Prepared([ModelRow(inputs)])
 
     def finish(self, prepared: Prepared, options: FeatureExtractionOptions) -> Any:
         """Gives the last hidden state."""
         hidden = prepared.values[0]["last_hidden_state"][None]
+        backend = self._given.backend
         if options.return_tensors is False:
             return hidden.tolist()
-        return (
-            hidden if options.return_tensors == "np" or self._given.backend is None else self._tensor(hidden, options)
-        )
-
-    def _tensor(self, hidden: Any, options: FeatureExtractionOptions) -> Any:
-        assert self._given.backend is not None
-        own = {"torch": "pt"}.get(str(self.framework), self.framework)
-        if options.return_tensors not in (True, own):
-            raise InputError(f"return_tensors={options.return_tensors!r}, but the model is one of {self.framework!r}.")
-        return self._given.backend.tensor(hidden)
+        return hidden if options.return_tensors == "np" or backend is None else backend.tensor(hidden)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

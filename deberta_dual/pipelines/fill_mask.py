@@ -105,7 +105,7 @@ class FillMaskPipeline(Pipeline):
 
     def _result(self, parts: Sequence[str], place: int, token: int, score: float) -> dict[str, Any]:
         word = self.tokenizer.decode([token])
-        mask = self.tokenizer.mask_token
+        mask = str(self.tokenizer.mask_token)
         before, after = mask.join(parts[: place + 1]), mask.join(parts[place + 1 :])
         return {"score": score, "token": token, "token_str": word, "sequence": before + word.strip() + after}
 

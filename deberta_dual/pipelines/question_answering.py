@@ -55,6 +55,10 @@ class QuestionAnsweringOptions(PipelineOptions):
         check_count("max_seq_len", self.max_seq_len, least=8, none=f"for {WINDOW}")
         check_count("doc_stride", self.doc_stride, least=0, none=f"for {STRIDE}")
         check_count("max_question_len", self.max_question_len, none="for all of it")
+        if self.doc_stride is not None and self.doc_stride > (self.max_seq_len or WINDOW):
+            raise InputError(
+                f"doc_stride={self.doc_stride} is more than a window holds. Lower it or raise max_seq_len."
+            )
         check_flag("handle_impossible_answer", self.handle_impossible_answer)
         check_flag("align_to_words", self.align_to_words)
 

@@ -81,10 +81,9 @@ class TextClassificationPipeline(Pipeline):
             Of pairs float32 `[pairs]` where there is one class, else `[pairs, N]`; of a single pair without the first
             axis.
         """
-        if isinstance(inputs, tuple):
-            scores: NDArray[np.float32] = self._scores([inputs], options)[0]
-            return scores
-        if isinstance(inputs, list) and inputs and isinstance(inputs[0], list | tuple):
+        if isinstance(inputs, tuple) and self.is_one(inputs):
+            return self._scores([inputs], options)[0]
+        if isinstance(inputs, list | tuple) and inputs and isinstance(inputs[0], list | tuple):
             return self._scores(inputs, options)
         return self(inputs, **options)
 
@@ -118,12 +117,13 @@ class TextClassificationPipeline(Pipeline):
         return [
             {"corpus_id": number, "score": float(scores[number])}
             | ({"text": documents[number]} if return_documents else {})
-            for number in best(scores, top_k)
+            for number in best(scores.astype(np.float64), top_k)
         ]
 
     def is_one(self, inputs: Any) -> bool:
-        """Whether the inputs of a call are a single one; a tuple is a pair."""
-        return super().is_one(inputs) or isinstance(inputs, tuple)
+        """Whether the inputs of a call are a single one; a tuple of two texts is a pair."""
+        is_pair = isinstance(inputs, tuple) and len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
+        return super().is_one(inputs) or is_pair
 
     def prepare(self, example: Any, options: TextClassificationOptions) -> Prepared:
         """Makes one row of a text or a pair."""
@@ -138,7 +138,8 @@ class TextClassificationPipeline(Pipeline):
         if options.top_k == "best":
             first = int(scores.argmax())
             return {"label": config.id2label[first], "score": float(scores[first])}
-        order = range(len(scores)) if options.top_k == "all" else best(scores, options.top_k)
+        count = None if isinstance(options.top_k, str) else options.top_k
+        order = range(len(scores)) if options.top_k == "all" else best(scores, count)
         return [{"label": config.id2label[number], "score": float(scores[number])} for number in order]
 
     def _function(self) -> str:
@@ -147,10 +148,10 @@ class TextClassificationPipeline(Pipeline):
             return "none"
         return "sigmoid" if config.problem_type == "multi_label_classification" or config.num_labels == 1 else "softmax"
 
-    def _scores(self, pairs: list[Any], options: Any) -> NDArray[np.float32]:
+    def _scores(self, pairs: Sequence[Any], options: Any) -> NDArray[np.float32]:
         own = own_keywords(CROSS_ENCODER_OPTIONS, options, _CROSS_ENCODER, "option")
         function = own.pop("function_to_apply", None) or self._activation()
-        results = self(pairs, top_k="all", function_to_apply=function, **own)
+        results = self(list(pairs), top_k="all", function_to_apply=function, **own)
         scores = np.array([[one["score"] for one in result] for result in results], dtype=np.float32)
         return scores[:, 0] if self.arrays.config.num_labels == 1 else scores
 

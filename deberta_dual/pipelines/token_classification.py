@@ -108,6 +108,8 @@ class TokenClassificationPipeline(Pipeline):
         """
         mapping = options.pop("offset_mapping", None)
         split = options.get("is_split_into_words", self.options.is_split_into_words)
+        if split and isinstance(inputs, str):
+            raise WrongType(f"inputs={inputs!r:.60} is a text. With is_split_into_words=True give a list of words.")
         if split and isinstance(inputs, list | tuple):
             lists = list(inputs) if all(isinstance(one, list | tuple) for one in inputs) else [inputs]
             inputs = [{"words": words} for words in lists]
@@ -150,8 +152,8 @@ class TokenClassificationPipeline(Pipeline):
         tokenized: TokenizedText = prepared.texts
         scores = join_windows(prepared.values, tokenized.windows)
         assert self.arrays.config.id2label is not None
-        units = make_units(scores, tokenized.words, options.aggregation_strategy, self.arrays.config.id2label)
-        units = [unit for unit in units if unit.label not in options.ignore_labels]
+        made = make_units(scores, tokenized.words, options.aggregation_strategy, self.arrays.config.id2label)
+        units = [unit for unit in made if unit.label not in options.ignore_labels]
         if options.aggregation_strategy == "none":
             return [self._token(unit, tokenized) for unit in units]
         return [found for unit in units if (found := _part_of_text(unit, tokenized)) is not None]
@@ -181,7 +183,7 @@ class TokenClassificationPipeline(Pipeline):
     def _encoded(self, example: Any, options: TokenClassificationOptions) -> tuple[str, Any, list[Span]]:
         """The text of an example, its tokens, and their places in it."""
         given = example.get("offset_mapping") if isinstance(example, Mapping) else None
-        kind = {"add_special_tokens": False, "return_offsets_mapping": True}
+        kind: dict[str, Any] = {"add_special_tokens": False, "return_offsets_mapping": True}
         if isinstance(example, Mapping) and "words" in example:
             words = read_fields(example, ["words"], ["offset_mapping"])["words"]
             if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):

@@ -58,12 +58,13 @@ class ZeroShotClassificationPipeline(Pipeline):
     cuts = "only_first"
 
     def __call__(
-        self, sequences: Any, candidate_labels: Any = (), *, progress: bool | None = None, **options: Any
+        self, inputs: Any = None, candidate_labels: Any = (), *, progress: bool | None = None, **options: Any
     ) -> Any:
-        """Answers one text, or many; see `Pipeline.__call__`."""
+        """Answers one text, or many, also given as `sequences`; see `Pipeline.__call__`."""
+        inputs = options.pop("sequences", inputs)
         if candidate_labels != ():
             options["candidate_labels"] = candidate_labels
-        return super().__call__(sequences, progress=progress, **options)
+        return super().__call__(inputs, progress=progress, **options)
 
     @property
     def entailment_id(self) -> int:
