@@ -9,6 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
+from deberta_dual.evaluation.entities import PREFIXES, split_label
 from deberta_dual.pipelines.scores import Floats
 from deberta_dual.pipelines.spans import Span
 
@@ -48,8 +49,8 @@ class Unit:
 
     @property
     def entity(self) -> str:
-        """The class without its prefix."""
-        return self.label[2:] if self.label[:2] in ("B-", "I-") else self.label
+        """The class without its prefix, of any scheme; "O" is one, too."""
+        return split_label(self.label)[1] or self.label
 
 
 def make_units(scores: Floats, words: Sequence[int | None], strategy: str, labels: Mapping[int, str]) -> Iterator[Unit]:
@@ -66,10 +67,12 @@ def make_units(scores: Floats, words: Sequence[int | None], strategy: str, label
 
 
 def join_units(units: Sequence[Unit]) -> Iterator[Unit]:
-    """Puts neighbours of one entity together; one that begins with B- starts anew. The score is the mean."""
+    """Puts neighbours of one entity together, as their prefixes say. The score is the mean."""
     run: list[Unit] = []
     for unit in units:
-        if run and (unit.entity != run[-1].entity or unit.label.startswith("B-")):
+        begins = PREFIXES.get(split_label(unit.label)[0], (False, False))[0]
+        ended = bool(run) and PREFIXES.get(split_label(run[-1].label)[0], (False, False))[1]
+        if run and (unit.entity != run[-1].entity or begins or ended):
             yield _joined(run)
             run = []
         run.append(unit)

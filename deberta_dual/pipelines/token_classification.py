@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from deberta_core.errors import InputError, WrongType, one_of
 from deberta_dual.backends.protocol import Arrays
+from deberta_dual.data.words import CONFIG_KEY, WORD_RULES, split_words, words_of_tokens
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
-from deberta_dual.pipelines.entities import STRATEGIES, WORD_STRATEGIES, Unit, make_units
+from deberta_dual.pipelines.entities import STRATEGIES, Unit, make_units
 from deberta_dual.pipelines.examples import check_count, check_flag, read_fields, read_texts
 from deberta_dual.pipelines.options import PipelineOptions
 from deberta_dual.pipelines.scores import Floats, softmax
@@ -33,6 +34,8 @@ class TokenClassificationOptions(PipelineOptions):
         ignore_subwords: whether "simple" is "first", an old option of transformers.
         is_split_into_words: whether an input is a list of words; places are those in the words joined by `delimiter`.
         delimiter: what joins words.
+        word_rule: what a word of running text is, a name of `WORD_RULES`, and that the model reads word by word, as it
+            was trained; None: what the model's configuration says, else the text is read as it is.
     """
 
     aggregation_strategy: str = "none"
@@ -41,6 +44,7 @@ class TokenClassificationOptions(PipelineOptions):
     ignore_subwords: bool = False
     is_split_into_words: bool = False
     delimiter: str = " "
+    word_rule: str | None = None
 
     def __post_init__(self) -> None:
         PipelineOptions.__post_init__(self)
@@ -58,6 +62,8 @@ class TokenClassificationOptions(PipelineOptions):
             check_flag(name, getattr(self, name))
         if not isinstance(self.delimiter, str):
             raise WrongType(f"delimiter={self.delimiter!r:.40} is no text. Give what joins words, such as a space.")
+        if self.word_rule is not None and self.word_rule not in WORD_RULES:
+            raise InputError(one_of("word_rule", self.word_rule, WORD_RULES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,15 @@ class TokenClassificationPipeline(Pipeline):
             inputs = _with_spans(inputs, mapping)
         return super().__call__(inputs, progress=progress, **options)
 
+    def __init__(self, model: Any, tokenizer: Any = None, *, device: Any = None, **options: Any) -> None:
+        super().__init__(model, tokenizer, device=device, **options)
+        rule = self.arrays.config.extra.get(CONFIG_KEY)
+        if rule not in WORD_RULES or self.options.word_rule is not None:
+            return
+        own = self.own_names(options, ("framework", "dtype"))
+        changes = {} if "aggregation_strategy" in own else {"aggregation_strategy": "first"}
+        self.options = replace(self.options, word_rule=rule, **changes)
+
     def check_model(self, options: TokenClassificationOptions) -> None:
         """Raises InputError if windows share more than they hold."""
         super().check_model(options)
@@ -128,10 +143,8 @@ class TokenClassificationPipeline(Pipeline):
 
     def prepare(self, example: Any, options: TokenClassificationOptions) -> Prepared:
         """Makes a row for each window of the text."""
-        text, encoding, places = self._encoded(example, options)
-        ids = encoding["input_ids"]
+        text, ids, places, words = self._encoded(example, options)
         windows = self._windows(len(ids), options)
-        by_word = options.aggregation_strategy in WORD_STRATEGIES
         rows = []
         for start, end in windows:
             inputs = {
@@ -140,7 +153,6 @@ class TokenClassificationPipeline(Pipeline):
                 "attention_mask": [1] * (end - start + 2),
             }
             rows.append(ModelRow(inputs))
-        words = encoding.word_ids() if by_word else ()
         return Prepared(rows, TokenizedText(text, ids, places, words, windows))
 
     def reduce(self, prepared: Prepared, row: int, outputs: Arrays, options: TokenClassificationOptions) -> Any:
@@ -180,32 +192,49 @@ class TokenClassificationPipeline(Pipeline):
                 results.append({"entity_group": unit.label, "word": word, **found})
         return results
 
-    def _encoded(self, example: Any, options: TokenClassificationOptions) -> tuple[str, Any, list[Span]]:
-        """The text of an example, its tokens, and their places in it."""
+    def _encoded(
+        self, example: Any, options: TokenClassificationOptions
+    ) -> tuple[str, list[int], list[Span], list[int | None]]:
+        """The text of an example, the ids of its tokens, their places in it, and the numbers of their words."""
         given = example.get("offset_mapping") if isinstance(example, Mapping) else None
-        kind: dict[str, Any] = {"add_special_tokens": False, "return_offsets_mapping": True}
         if isinstance(example, Mapping) and "words" in example:
             words = read_fields(example, ["words"], ["offset_mapping"])["words"]
             if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
                 raise WrongType(f"words={words!r:.60} are not allowed. Give a list of texts.")
             text = options.delimiter.join(words)
-            encoding = self.tokenizer(list(words), is_split_into_words=True, **kind)
             starts = np.cumsum([0, *(len(word) + len(options.delimiter) for word in words)]).tolist()
-            own = zip(encoding["offset_mapping"], encoding.word_ids(), strict=True)
-            places = [(start + starts[word or 0], end + starts[word or 0]) for (start, end), word in own]
+            ids, places, numbers = self._word_by_word(list(words), starts)
         else:
             if isinstance(example, list | tuple):
                 raise WrongType(f"the input is {example!r:.60}. Give a text, or words with is_split_into_words=True.")
             fields = dict(example) if isinstance(example, Mapping) else {"text": example}
             fields.pop("offset_mapping", None)
             text = read_texts(fields, ["text"], may_be_empty=True)["text"]
-            encoding = self.tokenizer(text, **kind)
-            places = encoding["offset_mapping"]
+            if options.word_rule is None:
+                encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+                ids, places = encoding["input_ids"], encoding["offset_mapping"]
+                numbers = words_of_tokens(text, places)
+            else:
+                spans = split_words(text, options.word_rule)
+                parts = [text[start:end] for start, end in spans]
+                ids, places, numbers = self._word_by_word(parts, [start for start, _ in spans])
         if given is None:
-            return text, encoding, places
+            return text, ids, places, numbers
         if len(given) < len(places) + 1:
             raise InputError(f"offset_mapping has {len(given)} places for {len(places) + 2} tokens. Give one for each.")
-        return text, encoding, [(int(start), int(end)) for start, end in given[1 : len(places) + 1]]
+        return text, ids, [(int(start), int(end)) for start, end in given[1 : len(places) + 1]], numbers
+
+    def _word_by_word(self, words: list[str], starts: Sequence[int]) -> tuple[list[int], list[Span], list[int | None]]:
+        """The tokens of words: ids, places in the text in which the words begin at `starts`, and numbers of words."""
+        if not words:
+            return [], [], []
+        encoding = self.tokenizer(
+            words, is_split_into_words=True, add_special_tokens=False, return_offsets_mapping=True
+        )
+        numbers = encoding.word_ids()
+        own = zip(encoding["offset_mapping"], numbers, strict=True)
+        places = [(start + starts[word or 0], end + starts[word or 0]) for (start, end), word in own]
+        return encoding["input_ids"], places, numbers
 
     def _windows(self, length: int, options: TokenClassificationOptions) -> list[Span]:
         size = self.limit(options) - self.tokenizer.num_special_tokens_to_add()

@@ -14,6 +14,7 @@ from deberta_core.errors import InputError
 from deberta_core.inputs import IGNORED_LABEL
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
+from deberta_dual.data.words import CONFIG_KEY, choose_rule
 from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.evaluation.entities import entity_scores
 from deberta_dual.finetuning.labels import OUTSIDE, ClassIds, check_label, find_classes
@@ -49,11 +50,12 @@ class TokenClassification(FinetuneTask):
 
     @classmethod
     def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
-        """Finds the classes."""
+        """Finds the classes, and the rule by which running text has such words."""
         if problem_type is not None:
             raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
         names, is_new = find_classes([label for record in records for label in entry(record, "labels")], config)
-        return Head({"id2label": names}, is_new)
+        rule = choose_rule([entry(record, "words") for record in records])
+        return Head({"id2label": names, "extra": {**config.extra, CONFIG_KEY: rule}}, is_new)
 
     @classmethod
     def texts(cls, record: Record) -> list[str]:
