@@ -45,17 +45,19 @@ def split_words(text: str, rule: str) -> list[Span]:
 
 
 def words_of_tokens(text: str, places: Sequence[Span]) -> list[int | None]:
-    """The number of the word in which each token begins, words split from punctuation; None for one without characters.
+    """The number of the word in which each token begins, words split from punctuation; None behind the last one.
 
     Args:
         text: as it was tokenized.
-        places: the characters of its tokens, which may have white space before them.
+        places: the characters of its tokens, which may have white space before them; or none, as the first bytes of a
+            character that takes several tokens have.
     """
-    starts = [start for start, _ in split_words(text, "unicode")]
+    ends = [end for _, end in split_words(text, "unicode")]
     found: list[int | None] = []
     for start, end in places:
         first = end - len(text[start:end].lstrip())
-        found.append(bisect_right(starts, first) - 1 if first < end else None)
+        place = bisect_right(ends, first)  # the word of the character, or the next one
+        found.append(place if place < len(ends) else None)
     return found
 
 

@@ -46,6 +46,7 @@ def test_the_rule_of_real_data(shared, name, rule):
 def test_words_of_tokens():
     text = "Port Louis."
     assert words_of_tokens(text, [(0, 4), (4, 8), (8, 10), (10, 11), (11, 11)]) == [0, 1, 1, 2, None]
+    assert words_of_tokens("a 東", [(0, 0), (0, 1), (1, 2), (2, 2), (2, 3)]) == [0, 0, 1, 1, 1]
 
 
 # Words and labels, as Penn's rule has them: names beside punctuation and clitics.
