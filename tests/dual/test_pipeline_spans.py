@@ -142,7 +142,7 @@ def test_places_are_of_the_original_text(make, strategy, version, request):
         assert all(part.strip() == part != "" for part in parts)
     if strategy in ("first", "average", "max"):
         words = [UNICODE[start:end] for start, end in split_words(UNICODE, "unicode")]
-            assert [part for part in parts if "s" != part[-1] != "'"] == [word for word in words if word not in "'s"]
+        assert [part for part in parts if "s" != part[-1] != "'"] == [word for word in words if word not in "'s"]
 
 
 def test_a_long_text_is_read_in_windows(make, small_tokenizer, prose):
