@@ -10,6 +10,8 @@ from deberta_core.config import CONFIG_FILE, BaseConfig, DebertaConfig, DebertaV
 from deberta_core.errors import ConfigError, TokenizationError, one_of
 from deberta_core.files import read_json
 from deberta_core.hub import Wanted, local_folder, split_hub_options
+from deberta_core.names.configs import CONFIG_LOADING
+from deberta_core.names.rows import with_other_names
 from deberta_core.tokenization import DebertaTokenizer, DebertaV2Tokenizer, DebertaV2TokenizerFast, Tokenizer
 from deberta_core.tokenization.settings import ANY_CLASS
 from deberta_core.tokenization.settings import CONFIG_FILE as TOKENIZER_CONFIG_FILE
@@ -28,8 +30,9 @@ TOKENIZER_CLASSES: dict[str, tuple[type[Tokenizer], type[Tokenizer]]] = {
 class AutoConfig:
     """The configuration of any DeBERTa; not to be instantiated."""
 
-    @staticmethod
-    def from_pretrained(path: str | Path, **overrides: Any) -> BaseConfig:
+    @classmethod
+    @with_other_names(CONFIG_LOADING, ConfigError)
+    def from_pretrained(cls, path: str | Path, **overrides: Any) -> BaseConfig:
         """Reads config.json of a checkpoint folder with the class its `model_type` names.
 
         Args:
@@ -42,8 +45,8 @@ class AutoConfig:
         hub, overrides = split_hub_options(overrides)
         file = config_file(path, **hub)
         values = read_json(file, ConfigError, hint="A checkpoint folder holds a config.json.")
-        cls = row_of(CONFIG_CLASSES, f"{file}: model_type", values.get("model_type"), ConfigError)
-        return cls.from_pretrained(file, **overrides)
+        chosen = row_of(CONFIG_CLASSES, f"{file}: model_type", values.get("model_type"), ConfigError)
+        return chosen.from_pretrained(file, **overrides).replace(name_or_path=str(path))
 
     @staticmethod
     def for_model(model_type: str, **fields: Any) -> BaseConfig:

@@ -104,6 +104,9 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
     "share_att_key": _FLAG,
     "talking_head": _FLAG,
     "legacy": _FLAG,
+    "output_attentions": _FLAG,
+    "output_hidden_states": _FLAG,
+    "return_dict": _FLAG,
     "pruned_heads": (
         lambda value: isinstance(value, dict) and all(map(_integer(0), value)) and all(map(_heads, value.values())),
         "a mapping of layer numbers to lists of head numbers, all from 0",

@@ -49,7 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def answer(self, body: bool):
-        owner, name, _, revision, file = self.path.strip("/").split("/")
+        owner, name, _, revision, file = self.path.strip("/").split("/", 4)
         repo = f"{owner}/{name}"
         self.server.log.append((self.command, file, self.headers.get("Range")))
         if repo not in {known for known, *_ in self.server.files}:

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from deberta_core.checkpoint.formats import FORMATS, open_weights
 from deberta_core.checkpoint.lazy import LazyWeights, compared
 from deberta_core.checkpoint.model_config import MASKED_LM_HEADS
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, WeightError, name_list
+from deberta_core.names.loading import LOAD_REPORT
+from deberta_core.names.rows import other_attribute
 from deberta_core.parameters import UNUSED_NAMES, Array, expand
 from deberta_core.tasks import BACKBONE_PREFIX, FRESH_MODULES, head_modules, task_spec
 
@@ -33,6 +35,8 @@ _DIAGNOSES = {
 class LoadReport:
     """What did not match when a checkpoint was loaded; every tuple is sorted.
 
+    As a mapping it has transformers' keys, such as `report["missing_keys"]`, whose values are lists.
+
     Attributes:
         missing: the model's parameters that are not in the file.
         unexpected: names in the file that belong to no known model.
@@ -46,6 +50,13 @@ class LoadReport:
     mismatched: tuple[tuple[str, Shape, Shape], ...] = ()
     dropped: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
+
+    def __getitem__(self, key: str) -> list[Any]:
+        return list(other_attribute(LOAD_REPORT, self, key))
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the mapping."""
+        return tuple(LOAD_REPORT)
 
 
 @dataclass(frozen=True, slots=True)

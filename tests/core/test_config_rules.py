@@ -27,7 +27,10 @@ WRONG_VALUES = [
     *((name, value) for name in ("hidden_act", "pooler_hidden_act", "conv_act") for value in ("gleu", None, ["gelu"])),
     *(
         (name, value)
-        for name in ("position_biased_input", "relative_attention", "share_att_key", "talking_head", "legacy")
+        for name in (
+            *("position_biased_input", "relative_attention", "share_att_key", "talking_head", "legacy"),
+            *("output_attentions", "output_hidden_states", "return_dict"),
+        )
         for value in (1, "true", None)
     ),
     *(("pos_att_type", value) for value in ("p2p", "c2p|p2p", ["c2p", "c2p"], 5, ["c2p", 1], ("c2p", "none"))),
