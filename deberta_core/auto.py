@@ -46,7 +46,7 @@ class AutoConfig:
         file = config_file(path, **hub)
         values = read_json(file, ConfigError, hint="A checkpoint folder holds a config.json.")
         chosen = row_of(CONFIG_CLASSES, f"{file}: model_type", values.get("model_type"), ConfigError)
-        return chosen.from_pretrained(file, **overrides).replace(name_or_path=str(path))
+        return chosen.from_pretrained(file, **{"name_or_path": str(path), **overrides})
 
     @staticmethod
     def for_model(model_type: str, **fields: Any) -> BaseConfig:

@@ -236,7 +236,7 @@ class BaseConfig(Sizes, ConfigNames):
             config = cls.from_dict(values)
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
-        return config.replace(**overrides, name_or_path=str(path))
+        return config.replace(**{"name_or_path": str(path), **overrides})
 
     @classmethod
     def from_json_file(cls, json_file: str | Path) -> Self:

@@ -109,9 +109,7 @@ def own_fields(
         ConfigError: a name is refused or unknown.
     """
     known = {*cls.field_names(), "name_or_path", "extra"}
-    fields = own_keywords(
-        CONFIG_OPTIONS | CONFIG_KEPT, values, values.keys() - CONFIG_OPTIONS.keys(), error=ConfigError
-    )
+    fields = own_keywords(CONFIG_OPTIONS, values, values.keys() - CONFIG_OPTIONS.keys(), error=ConfigError)
     kept = {name: fields.pop(name) for name in CONFIG_KEPT if name in fields}
     if unknown := fields.keys() - known:
         raise ConfigError(_no_field(cls, unknown))

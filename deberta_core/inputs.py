@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, name_list, shown
+from deberta_core.errors import InputError, name_list, one_of, shown
 from deberta_core.tasks import BY_PROBLEM, TaskSpec, sequence_problem
 
 # The documented order: a list or tuple as the first argument of a Keras model is read in it.
@@ -115,6 +115,17 @@ def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tupl
             _check_padding_labels(values, arrays.get("attention_mask"))
 
 
+def ignores_padding(labels_at_padding: str) -> bool:
+    """Whether the argument `labels_at_padding` of a call is "ignore", not "error".
+
+    Raises:
+        InputError: it is neither.
+    """
+    if labels_at_padding not in ("error", "ignore"):
+        raise InputError(one_of("labels_at_padding", labels_at_padding, ("error", "ignore")))
+    return labels_at_padding == "ignore"
+
+
 def fold_choices(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
     """Folds inputs of multiple choice, `[B, N, ...]`, to `[B * N, ...]`.
 
@@ -191,7 +202,8 @@ def _check_padding_labels(labels: npt.NDArray[Any], mask: npt.NDArray[Any] | Non
     if wrong.size:
         raise InputError(
             f"labels holds {wrong.flat[0]} at a padding position: labels must be {IGNORED_LABEL} there. "
-            f"Set them with numpy.where(attention_mask == 1, labels, {IGNORED_LABEL})."
+            f"Set them with numpy.where(attention_mask == 1, labels, {IGNORED_LABEL}), or call the model with "
+            f'labels_at_padding="ignore".'
         )
 
 

@@ -40,7 +40,11 @@ class AutoModelBase:
         """
         hub, options = split_hub_options(options)
         folder = checkpoint_folder(path, with_config=config is None, **hub)
-        model_type = (AutoConfig.from_pretrained(config_beside(folder)) if config is None else config).model_type
+        if config is None:
+            model_type = AutoConfig.from_pretrained(config_beside(folder)).model_type
+            options = {"name_or_path": str(path), **options}
+        else:
+            model_type = config.model_type
         return cls.classes[model_type].from_pretrained(folder, config, **options)
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +82,9 @@ class LoadedWeights:
         self.weights.close()
 
 
+Match = Callable[[LazyWeights, BaseConfig, str | None], LoadedWeights]
+
+
 def load_weights(
     path: str | Path,
     config: BaseConfig,
@@ -89,6 +92,8 @@ def load_weights(
     *,
     new_head: bool = False,
     ignore_mismatched_sizes: bool = False,
+    match: Match | None = None,
+    fresh: Collection[str] = (),
 ) -> LoadedWeights:
     """Opens a checkpoint for a model; a bare one fits a task model and the reverse.
 
@@ -100,6 +105,8 @@ def load_weights(
         task: its task; None for the bare backbone.
         new_head: whether any parameter of the head may be missing, silently.
         ignore_mismatched_sizes: whether parameters whose shape differs are left out, with a warning.
+        match: used instead of `match_weights`.
+        fresh: names of other parameters that may be missing, with a warning.
 
     Returns:
         the parameters the file has, and the report.
@@ -110,10 +117,10 @@ def load_weights(
         InputError: no such task.
     """
     source = open_weights(path, config)
-    loaded = match_weights(source, config, task)
+    loaded = (match or match_weights)(source, config, task)
     report = loaded.report
     head = task_spec(task).head_modules
-    allowed = tuple(f"{module}." for module in (head if new_head else FRESH_MODULES))
+    allowed = (*(f"{module}." for module in (head if new_head else FRESH_MODULES)), *fresh)
     try:
         refuse_problems(loaded, config, task, allowed, ignore_mismatched_sizes=ignore_mismatched_sizes)
         if report.missing and not new_head:
