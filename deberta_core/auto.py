@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.arguments import row_of
-from deberta_core.config import CONFIG_FILE, BaseConfig, DebertaConfig, DebertaV2Config, config_file
+from deberta_core.config import CONFIG_FILE, FILE_HINT, BaseConfig, DebertaConfig, DebertaV2Config, config_file
 from deberta_core.errors import ConfigError, TokenizationError, one_of
 from deberta_core.files import read_json
 from deberta_core.hub import Wanted, local_folder, split_hub_options
@@ -44,7 +44,7 @@ class AutoConfig:
         """
         hub, overrides = split_hub_options(overrides)
         file = config_file(path, **hub)
-        values = read_json(file, ConfigError, hint="A checkpoint folder holds a config.json.")
+        values = read_json(file, ConfigError, hint=FILE_HINT)
         chosen = row_of(CONFIG_CLASSES, f"{file}: model_type", values.get("model_type"), ConfigError)
         return chosen.from_pretrained(file, **{"name_or_path": str(path), **overrides})
 

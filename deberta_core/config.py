@@ -25,6 +25,10 @@ from deberta_core.presets import preset_fields
 from deberta_core.transaction import replace_files
 
 CONFIG_FILE = "config.json"
+FILE_HINT = (
+    "A checkpoint folder holds a config.json. Where a trainer saved the weights alone, write it with "
+    "model.config.save_pretrained(folder), or give the model's from_pretrained a config."
+)
 
 _FIELDS = map_of(ANY)
 _LABEL_FIELDS = ("num_labels", "id2label", "label2id")
@@ -231,7 +235,7 @@ class BaseConfig(Sizes, ConfigNames):
         """
         hub, overrides = split_hub_options(overrides)
         file = config_file(path, **hub)
-        values = read_json(file, ConfigError, hint="A checkpoint folder holds a config.json.")
+        values = read_json(file, ConfigError, hint=FILE_HINT)
         try:
             config = cls.from_dict(values)
         except ConfigError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,13 @@ from deberta_core.names.models import MODEL_ATTRIBUTES
 from deberta_core.names.rows import Accepted, Refused, Row
 from deberta_torch.layers import initialize
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 
 class ModelNames(nn.Module):
     """Attributes and methods of transformers' `PreTrainedModel`; further ones are set from `MODEL_ATTRIBUTES` below.
 
-    They are members of the class; `__getattr__` finds none, since every look at a part of a module would pass through it.
+    They are members of the class: through a `__getattr__` every look at a part of a module would pass.
 
     Attributes:
         warnings_issued: where trainers note what they have warned of.
@@ -69,6 +72,21 @@ class ModelNames(nn.Module):
         """The bytes of the parameters, and of the buffers unless they are left out."""
         tensors = [*self.parameters(), *(self.buffers() if return_buffers else ())]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def unlisted(name: str) -> Callable[[Function], Function]:
+    """A decorator: the function takes an argument of which `inspect.signature` does not tell.
+
+    Trainer thinks that every argument with "label" in its name holds labels, and that all of them are given.
+    """
+
+    def hide(function: Function) -> Function:
+        signature = inspect.signature(function)
+        listed = [parameter for parameter in signature.parameters.values() if parameter.name != name]
+        function.__signature__ = signature.replace(parameters=listed)  # type: ignore[attr-defined]  # read by inspect
+        return function
+
+    return hide
 
 
 def _member(name: str, row: Row) -> Any:

@@ -19,6 +19,7 @@ from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import is_eager
 from deberta_torch.kernels.linear import Linear
 from deberta_torch.losses import LOSSES, mean_loss
+from deberta_torch.model_names import unlisted
 from deberta_torch.models import Backbone, Encoded, PreTrainedModel
 
 
@@ -37,6 +38,7 @@ class TaskModel(PreTrainedModel):
         """The mean loss of the head's outputs against the labels; a scalar."""
         return mean_loss(LOSSES[self.spec.loss](self.config, predictions, labels, encoded.token_mask))
 
+    @unlisted("labels_at_padding")
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -151,6 +153,7 @@ class LmModel(TaskModel):
                 return super().loss(encoded, {"logits": rows}, {"labels": flat[labelled]})
         return super().loss(encoded, predictions or self.predict_outputs(encoded), labels)
 
+    @unlisted("labels_at_padding")
     def forward(
         self,
         input_ids: Tensor | None = None,

@@ -110,7 +110,7 @@ def _fill(
     with torch.no_grad():
         for name, value in model.state_dict(keep_vars=True).items():
             if name in stored:
-                value.copy_(stored[name])
+                value.copy_(stored[name].reshape(value.shape))  # NumPy makes a row of a single number
     return loaded.report
 
 

@@ -211,14 +211,16 @@ def refuse_problems(
         loaded: what `match_weights` gave.
         config: the model's configuration.
         task: its task.
-        allowed: beginnings of the names that may be missing.
+        allowed: beginnings of the names that may be missing; what is named as a whole may also hold other numbers.
         ignore_mismatched_sizes: whether shapes may differ.
 
     Raises:
         WeightError: there is something.
     """
     report, entries = loaded.report, loaded.weights.entries
-    not_float = [f"{name} ({e.dtype})" for name, e in entries.items() if e.dtype.name not in _FLOATS]
+    not_float = [
+        f"{name} ({e.dtype})" for name, e in entries.items() if e.dtype.name not in _FLOATS and name not in allowed
+    ]
     problems: dict[str, Sequence[str]] = {
         "missing": [name for name in report.missing if not name.startswith(allowed)],
         "unexpected": report.unexpected,
