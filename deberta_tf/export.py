@@ -58,7 +58,7 @@ def _input_specs(model: PreTrainedModel, dtype: str, has_mask: bool) -> dict[str
 
 
 def _evaluate(model: PreTrainedModel) -> Serve:
-    return lambda inputs: dict(model(inputs, training=False).items())
+    return lambda inputs: dict(model(inputs, return_dict=True, training=False).items())
 
 
 def _as_first(serve: Serve) -> Serve:

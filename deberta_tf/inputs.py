@@ -9,7 +9,8 @@ import numpy as np
 from keras import ops
 
 from deberta_core.errors import InputError, name_list
-from deberta_core.inputs import INPUT_NAMES
+from deberta_core.inputs import IGNORED_LABEL, INPUT_NAMES
+from deberta_core.tasks import TaskSpec
 
 
 def name_inputs(inputs: Any, keywords: Mapping[str, Any], labels: Collection[str]) -> dict[str, Any]:
@@ -49,6 +50,16 @@ def name_inputs(inputs: Any, keywords: Mapping[str, Any], labels: Collection[str
     if unknown:
         raise InputError(f"the inputs hold {name_list(unknown)}, which the model does not take: {', '.join(known)}.")
     return {name: _to_array(value) for name, value in named.items() if value is not None}
+
+
+def without_padding(spec: TaskSpec, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs and labels of a call, labels of tokens -100 where no query sees the token."""
+    seen = ops.not_equal(named["attention_mask"], 0)
+    if len(seen.shape) > 2:
+        seen = ops.any(seen, axis=tuple(range(1, len(seen.shape) - 1)))  # [B, L]
+    per_token = [name for name, kind in spec.labels.items() if kind.per_token and name in named]
+    fitting = [name for name in per_token if len(named[name].shape) == 2]  # others are refused with their shape
+    return {**named, **{name: ops.where(seen, named[name], IGNORED_LABEL) for name in fitting}}
 
 
 def fold_choices(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:

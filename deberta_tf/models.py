@@ -10,6 +10,10 @@ from keras import ops
 
 from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
+from deberta_core.errors import ConfigError
+from deberta_core.inputs import ignores_padding
+from deberta_core.names.loading import LOADING, SAVING
+from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
 from deberta_tf import weights
@@ -17,7 +21,7 @@ from deberta_tf.checks import check_call
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
 from deberta_tf.export import export_saved_model
-from deberta_tf.inputs import name_inputs
+from deberta_tf.inputs import name_inputs, without_padding
 from deberta_tf.masks import make_masks
 from deberta_tf.surgery import Resizable
 
@@ -64,13 +68,18 @@ class PreTrainedModel(Resizable):
                 position_ids, inputs_embeds, or a dict of these and labels. NumPy arrays are welcome, in a dict and
                 as keywords nested lists too.
             training: whether dropout is on.
-            **keywords: inputs by name, `output_attentions`, `output_hidden_states`, `return_dict`.
+            **keywords: inputs by name, `output_attentions`, `output_hidden_states`, `return_dict`; and
+                `labels_at_padding`: labels of tokens that are not -100 at padding are an "error", or with "ignore" do
+                not count.
 
         Raises:
             InputError: an unknown name, a wrong shape, or a value out of range.
         """
         options = {name: keywords.pop(name) for name in _OPTIONS if name in keywords}
+        ignores = ignores_padding(keywords.pop("labels_at_padding", "error"))
         named = name_inputs(inputs, keywords, self.spec.labels)
+        if ignores and named.get("attention_mask") is not None:
+            named = without_padding(self.spec, named)
         check_call(self.config, self.spec, named)
         if training is not None:
             options["training"] = training
@@ -92,6 +101,7 @@ class PreTrainedModel(Resizable):
         return cls(cls.config_class.from_dict(values.pop("config")), **values)
 
     @classmethod
+    @with_other_names(LOADING, ConfigError)
     def from_pretrained(
         cls,
         path: str | Path,
@@ -106,6 +116,7 @@ class PreTrainedModel(Resizable):
         local_files_only: bool = False,
         token: str | bool | None = None,
         force_download: bool = False,
+        subfolder: str | None = None,
         **config_overrides: Any,
     ) -> Self | tuple[Self, Any]:
         """Builds a model from a checkpoint folder.
@@ -126,13 +137,17 @@ class PreTrainedModel(Resizable):
             local_files_only: use no network.
             token: for repositories that are not public.
             force_download: download again what is in the cache.
-            **config_overrides: fields of the configuration to change.
+            subfolder: a folder inside of the folder or repository that is meant.
+            **config_overrides: fields of the configuration to change, also `output_hidden_states`,
+                `output_attentions` and `return_dict`, what a call returns that does not say so itself. Names of
+                transformers, such as `from_pt`, are in `deberta_core.names.loading`.
 
         Raises:
             ConfigError: config.json is missing, wrong or another model's.
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
+        name = str(path)
         path = checkpoint_folder(
             path,
             with_config=config is None,
@@ -141,8 +156,10 @@ class PreTrainedModel(Resizable):
             local_files_only=local_files_only,
             token=token,
             force_download=force_download,
+            subfolder=subfolder,
         )
         if config is None:
+            config_overrides = {"name_or_path": name, **config_overrides}
             config = load_config(cls.config_class, path, cls.task, config_overrides)
         elif config_overrides:
             config = config.replace(**config_overrides)
@@ -151,6 +168,7 @@ class PreTrainedModel(Resizable):
         )
         return (model, report) if output_loading_info else model
 
+    @with_other_names(SAVING)
     def save_pretrained(
         self, folder: str | Path, max_shard_size: int | str | None = "5GB", format: str = "safetensors"
     ) -> None:
@@ -249,9 +267,9 @@ class Backbone(PreTrainedModel):
         token_type_ids: Any = None,
         position_ids: Any = None,
         inputs_embeds: Any = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         training: bool | None = None,
     ) -> Any:
         """Encodes a batch of texts.
@@ -262,7 +280,8 @@ class Backbone(PreTrainedModel):
             token_type_ids: `[B, L]` integers in [0, type_vocab_size); read only if that is above 0.
             position_ids: `[B, L]` or `[1, L]`, default 0, ..., L - 1; read only with `position_biased_input`.
             inputs_embeds: `[B, L, E]`, instead of input_ids.
-            output_attentions: also return every layer's probabilities.
+            output_attentions: also return every layer's probabilities; None is the configuration's field, here and
+                below.
             output_hidden_states: also return the embedding output and every layer's output.
             return_dict: False returns a plain tuple.
             training: whether dropout is on; reaches every layer through Keras' call context.
@@ -272,13 +291,14 @@ class Backbone(PreTrainedModel):
             `attentions`, layers of `[B, H, L, L]`. Values at padding positions mean nothing.
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.encode(*inputs, output_attentions, output_hidden_states)
+        attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
+        encoded = self.encode(*inputs, attentions, states)
         values = {
             "last_hidden_state": encoded.last_hidden_state,
             "hidden_states": encoded.hidden_states,
             "attentions": encoded.attentions,
         }
-        return make_output(self.spec.output, values, return_dict)
+        return make_output(self.spec.output, values, named)
 
 
 @keras.saving.register_keras_serializable("deberta_tf")

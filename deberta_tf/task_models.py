@@ -37,9 +37,9 @@ class TaskModel(Trained, PreTrainedModel):
         position_ids: Any = None,
         inputs_embeds: Any = None,
         labels: Any = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         training: bool | None = None,
     ) -> Any:
         """Runs backbone and head, and computes the loss where labels are given.
@@ -66,7 +66,8 @@ class TaskModel(Trained, PreTrainedModel):
         choices: Any = 1
         if self.spec.folds_choices:
             inputs, choices = fold_choices(inputs)
-        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
+        attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
+        encoded = self.deberta.encode(*inputs, attentions, states)
         predictions = self.predict_outputs(encoded)
         if self.spec.folds_choices:
             predictions = {name: ops.reshape(values, (-1, choices)) for name, values in predictions.items()}
@@ -77,7 +78,7 @@ class TaskModel(Trained, PreTrainedModel):
             values["loss"] = mean_loss(parts)
         values |= predictions
         values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
-        return make_output(self.spec.output, values, return_dict)
+        return make_output(self.spec.output, values, named)
 
 
 class LmModel(TaskModel):
@@ -182,9 +183,9 @@ class SpanModel(TaskModel):
         inputs_embeds: Any = None,
         start_positions: Any = None,
         end_positions: Any = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         training: bool | None = None,
     ) -> Any:
         """Runs backbone and head; see `TaskModel.call`.

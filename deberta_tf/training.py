@@ -56,7 +56,7 @@ class Trained(keras.Model):
             raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
         if self._compile_loss is not None:
             return self._compiled_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
-        parts = LOSSES[self.spec.loss](self.config, y_pred._asdict(), labels, self._token_mask(x))
+        parts = LOSSES[self.spec.loss](self.config, self._predictions(y_pred), labels, self._token_mask(x))
         if sample_weight is not None:
             parts = [(losses * _broadcast(sample_weight, losses), counts) for losses, counts in parts]
         loss = mean_loss(parts)
@@ -104,7 +104,13 @@ class Trained(keras.Model):
 
     def _scores(self, y_pred: Any) -> Any:
         """The logits; a list of them where the task has several."""
-        return _plain({name: value for name, value in y_pred.items() if name.endswith("logits")})
+        return _plain(self._predictions(y_pred))
+
+    def _predictions(self, y_pred: Any) -> dict[str, Any]:
+        """The logits by name; without `return_dict` they are the last of the outputs that are no tuples."""
+        names = [name for name in self.spec.output.all_fields if name.endswith("logits")]
+        tensors = [value for value in y_pred if not isinstance(value, tuple)]
+        return dict(zip(names, tensors[-len(names) :], strict=True))
 
     def _token_mask(self, x: Any) -> Any:
         """True at real tokens, `[B, L]`, of the inputs of a batch."""
