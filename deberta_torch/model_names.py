@@ -28,6 +28,7 @@ class ModelNames(nn.Module):
         warnings_issued: where trainers note what they have warned of.
     """
 
+    base_model: Any
     config: BaseConfig
 
     def __init__(self) -> None:
@@ -40,7 +41,8 @@ class ModelNames(nn.Module):
         """Inputs that every model takes."""
         return {"input_ids": torch.tensor([[7, 6, 0, 0, 1], [1, 2, 3, 0, 0], [0, 0, 0, 4, 5]]) % self.config.vocab_size}
 
-    def can_generate(self) -> bool:
+    @classmethod
+    def can_generate(cls) -> bool:
         """False: an encoder generates no text."""
         return False
 
@@ -59,7 +61,7 @@ class ModelNames(nn.Module):
     def enable_input_require_grads(self) -> None:
         """Makes the word embeddings' output need gradients, so that they flow through a frozen model's layers."""
         self.disable_input_require_grads()
-        words: nn.Module = self.get_input_embeddings()
+        words = self.base_model.embeddings.word_embeddings
         self._grad_hook = words.register_forward_hook(lambda module, inputs, output: output.requires_grad_(True))
 
     def disable_input_require_grads(self) -> None:

@@ -41,7 +41,16 @@ class OwnLayers:
             missing=(*self._there(table.report.missing), *sorted(self.own.keys() - source.entries.keys())),
             unexpected=table.report.unexpected,
             mismatched=tuple(
-                sorted([*wrong, *((self.places[n], *s) for n, *s in table.report.mismatched if n in self.places)])
+                sorted(
+                    [
+                        *wrong,
+                        *(
+                            (self.places[n], file, model)
+                            for n, file, model in table.report.mismatched
+                            if n in self.places
+                        ),
+                    ]
+                )
             ),
             dropped=table.report.dropped,
             tied=table.report.tied,

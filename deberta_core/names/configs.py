@@ -54,6 +54,7 @@ CONFIG_ATTRIBUTES: Rows = {
     "transformers_version": Accepted("None where config.json has none"),
     "torch_dtype": Accepted("the model has a dtype"),
     "dtype": Accepted("the model has a dtype"),
+    "sub_configs": Accepted("a DeBERTa is one model", reads_as={}),
     "is_decoder": Accepted(_NO_GENERATION, reads_as=False),
     "is_encoder_decoder": Accepted(_NO_GENERATION, reads_as=False),
     "use_cache": Accepted(_NO_GENERATION, reads_as=False),

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import transformers
 
+from deberta_core import DebertaV2TokenizerFast
 from deberta_core.errors import ConfigError
 from deberta_torch import (
     DebertaConfig,
@@ -24,7 +25,6 @@ from deberta_torch import (
     DebertaV2ForQuestionAnswering,
     DebertaV2ForSequenceClassification,
     DebertaV2ForTokenClassification,
-    DebertaV2TokenizerFast,
 )
 
 TEXTS = ["a film that never loses its nerve", "two hours I would like to have back", "it is good", "so very bad"] * 8
@@ -32,7 +32,7 @@ SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attenti
 VERSION = int(transformers.__version__.split(".")[0])
 
 
-class Rows(torch.utils.data.Dataset):
+class Rows(torch.utils.data.Dataset[dict[str, Any]]):
     """Examples as a map-style data set."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
