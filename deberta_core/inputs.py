@@ -126,6 +126,12 @@ def ignores_padding(labels_at_padding: str) -> bool:
     return labels_at_padding == "ignore"
 
 
+def seen_tokens(attention_mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which tokens any query sees, `[B, L]`; of a mask `[B, L]`, `[B, L, L]` or `[B, 1, L, L]`."""
+    seen: npt.NDArray[np.bool_] = attention_mask != 0
+    return seen.any(axis=tuple(range(1, seen.ndim - 1))) if seen.ndim > 2 else seen
+
+
 def fold_choices(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
     """Folds inputs of multiple choice, `[B, N, ...]`, to `[B * N, ...]`.
 
@@ -197,8 +203,7 @@ def _check_classes(name: str, values: npt.NDArray[Any], count: int | None, any_n
 def _check_padding_labels(labels: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> None:
     if mask is None:
         return
-    seen = (mask != 0) if mask.ndim == 2 else (mask != 0).any(axis=tuple(range(1, mask.ndim - 1)))
-    wrong = labels[~seen & (labels != IGNORED_LABEL)]
+    wrong = labels[~seen_tokens(mask) & (labels != IGNORED_LABEL)]
     if wrong.size:
         raise InputError(
             f"labels holds {wrong.flat[0]} at a padding position: labels must be {IGNORED_LABEL} there. "
