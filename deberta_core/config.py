@@ -34,7 +34,6 @@ _FIELDS = map_of(ANY)
 _LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 # num_labels follows from id2label, as in published files.
 _NOT_WRITTEN = frozenset({"extra", "num_labels", "name_or_path"})
-_NULL_IS_NOT_SET = frozenset({"pad_token_id", "pooler_dropout"})  # in files, as transformers writes them
 # What a call returns; files mention it where it is not the default.
 _CALL_DEFAULTS = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
 
@@ -192,7 +191,6 @@ class BaseConfig(Sizes, ConfigNames):
         declared = cls.field_names()
         values = _pooling(values) | values
         known = {name: values.pop(name) for name in declared if name in values}
-        known = {name: value for name, value in known.items() if value is not None or name not in _NULL_IS_NOT_SET}
         for name in values:
             close = difflib.get_close_matches(name, declared, n=1, cutoff=0.9)
             if close and not name.startswith("_"):
