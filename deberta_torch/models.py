@@ -23,7 +23,7 @@ from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
 from deberta_torch.kernels.attention_functions import check_attn_implementation
 from deberta_torch.masks import make_masks
-from deberta_torch.model_names import ModelNames
+from deberta_torch.model_names import ModelNames, unlisted
 from deberta_torch.surgery import Resizable
 
 
@@ -328,6 +328,7 @@ class Backbone(PreTrainedModel):
         )
         return Encoded(hidden, masks.tokens, hidden_states, attentions)
 
+    @unlisted("labels")
     def forward(
         self,
         input_ids: Tensor | None = None,
