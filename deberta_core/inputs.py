@@ -129,7 +129,7 @@ def ignores_padding(labels_at_padding: str) -> bool:
 def seen_tokens(attention_mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which tokens any query sees, `[B, L]`; of a mask `[B, L]`, `[B, L, L]` or `[B, 1, L, L]`."""
     seen: npt.NDArray[np.bool_] = attention_mask != 0
-    return seen.any(axis=tuple(range(1, seen.ndim - 1))) if seen.ndim > 2 else seen
+    return np.asarray(seen.any(axis=tuple(range(1, seen.ndim - 1)))) if seen.ndim > 2 else seen
 
 
 def fold_choices(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
