@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import TokenizationError, name_list, reason
 from deberta_core.hub import Wanted, local_folder
-from deberta_core.tokenization.settings import SETTINGS_FILES, Settings, read_settings
+from deberta_core.layout import TOKENIZER_FILES
+from deberta_core.tokenization.settings import SETTINGS_FILES, Settings, read_settings, write_settings
 from deberta_core.tokenization.subwords import SubwordModel
-from deberta_core.tokenization.tokenizer_json import TOKENIZER_FILE, TokenizerFile
+from deberta_core.tokenization.tokenizer_json import TOKENIZER_FILE, TokenizerFile, write_tokenizer_json
+from deberta_core.tokenization.vocabulary import Vocabulary
+from deberta_core.transaction import replace_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,36 @@ def read_folder(name: str | Path, layout: Layout, owner: str, options: Sequence[
     described = TokenizerFile(file, layout.model_kind, owner) if file.exists() else None
     tokens = described.added_tokens() if described else {}
     return Folder(files, read_settings(path, options, layout.tokenizer_class, tokens), described)
+
+
+def write_folder(
+    folder: str | Path,
+    prefix: str,
+    model: SubwordModel,
+    vocabulary: Vocabulary,
+    config: Mapping[str, Any] | None,
+    pipeline: Mapping[str, Any] | None,
+) -> tuple[str, ...]:
+    """Writes the files of a tokenizer, makes the folder if need be, and returns the paths.
+
+    Args:
+        folder: the folder; without `config` only vocabulary files are written, and others stay.
+        prefix: put before the names.
+        model: which writes its own files.
+        vocabulary: what the JSON files say.
+        config: for tokenizer_config.json; None writes none of the three files of settings.
+        pipeline: of `SubwordModel.describe`, for a tokenizer.json; None writes none.
+
+    Raises:
+        TokenizationError: the folder cannot be made or written; it is as it was.
+    """
+    stale = {f"{prefix}{file}" for file in TOKENIZER_FILES} if config is not None else set()
+    with replace_files(folder, TokenizationError, stale=lambda _: stale) as staging:
+        written = () if config is None else write_settings(staging, prefix, config, vocabulary)
+        written = (*written, *model.save(staging, prefix))
+        if pipeline is not None:
+            written = (*written, write_tokenizer_json(staging, prefix, pipeline, vocabulary))
+    return tuple(str(Path(folder) / file.name) for file in written)
 
 
 def _find_files(folder: Path, layout: Layout, owner: str) -> dict[str, Path]:

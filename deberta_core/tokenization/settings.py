@@ -89,8 +89,8 @@ def read_settings(
     return Settings({**options, **roles, "added_tokens_decoder": {**described, **tokens}}, extra)
 
 
-def write_settings(folder: Path, config: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[Path, ...]:
-    """Writes the three JSON files into an existing folder; `config` is for tokenizer_config.json."""
+def write_settings(folder: Path, prefix: str, config: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[Path, ...]:
+    """Writes the three JSON files, their names after a prefix; `config` is for tokenizer_config.json."""
     roles: dict[str, AddedToken | list[AddedToken]] = {name: role for name, role in vocabulary.roles().items() if role}
     texts = {name: _each(roles.get(name), str) for name in TOKEN_OPTIONS}
     decoder = {str(index): token.to_json() for index, token in vocabulary.by_id.items()}
@@ -101,7 +101,7 @@ def write_settings(folder: Path, config: Mapping[str, Any], vocabulary: Vocabula
         ADDED_FILE: {token: index for token, index in vocabulary.ids.items() if index >= first_added},
     }
     return tuple(
-        write_text(folder / file, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        write_text(folder / f"{prefix}{file}", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         for file, content in contents.items()
     )
 

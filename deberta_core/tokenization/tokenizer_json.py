@@ -76,6 +76,18 @@ class TokenizerFile:
 
 def write_tokenizer_json(folder: Path, prefix: str, pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> Path:
     """Writes a tokenizer.json for other libraries; `pipeline` is of `SubwordModel.describe`, `prefix` for the name."""
+    return write_text(folder / f"{prefix}{TOKENIZER_FILE}", _tokenizer_json(pipeline, vocabulary))
+
+
+def pipeline_of(pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> Any:
+    """The `tokenizers.Tokenizer` of the tokenizer.json that would be written."""
+    from tokenizers import Tokenizer as Pipeline
+
+    with library_errors("The tokenizer is refused by the tokenizers library", _HINT):
+        return Pipeline.from_str(_tokenizer_json(pipeline, vocabulary))
+
+
+def _tokenizer_json(pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> str:
     around = [vocabulary.special[name] for name in ("cls_token", "sep_token") if name in vocabulary.special]
     ends = {token: vocabulary.ids[token] for token in around}
     content = {
@@ -89,7 +101,7 @@ def write_tokenizer_json(folder: Path, prefix: str, pipeline: Mapping[str, Any],
         "decoder": pipeline["decoder"],
         "model": pipeline["model"],
     }
-    return write_text(folder / f"{prefix}{TOKENIZER_FILE}", json.dumps(content, ensure_ascii=False))
+    return json.dumps(content, ensure_ascii=False)
 
 
 def _flat(part: dict[str, Any] | None) -> list[dict[str, Any]]:
