@@ -26,12 +26,13 @@ class ByteLevelModel(TokenizersModel):
     Args:
         pipeline: a `tokenizers.Tokenizer`.
         add_prefix_space: puts a space before a text where none is; None: as the pipeline says.
+        unknown: the token that stands for bytes that the vocabulary lacks; None if there is no such token.
 
     Raises:
-        TokenizationError: the ids of the vocabulary are not 0, 1, 2, ..., or it lacks a byte.
+        TokenizationError: the ids of the vocabulary are not 0, 1, 2, ..., or it lacks a byte and the unknown token.
     """
 
-    def __init__(self, pipeline: Any, add_prefix_space: bool | None) -> None:
+    def __init__(self, pipeline: Any, add_prefix_space: bool | None, unknown: str | None = None) -> None:
         before = pipeline.pre_tokenizer
         own = bool(getattr(before, "add_prefix_space", False))
         self.add_prefix_space = own if add_prefix_space is None else add_prefix_space
@@ -40,7 +41,11 @@ class ByteLevelModel(TokenizersModel):
             pipeline.pre_tokenizer = before
         super().__init__(pipeline, SPACE)
         missing = [character for character in byte_characters() if self.piece_to_id(character) is None]
-        if missing:
+        if missing and unknown is not None:
+            self.unknown_id = self.piece_to_id(unknown)
+        if missing and self.unknown_id is not None:
+            self.pipeline.model.unk_token = self.id_to_piece(self.unknown_id)
+        elif missing:
             raise TokenizationError(
                 f"The vocabulary lacks {len(missing)} of the 256 bytes, such as {missing[0]!r}, so that texts would "
                 f"lose characters. Use the vocabulary's original files."

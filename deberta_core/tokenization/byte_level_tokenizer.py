@@ -129,7 +129,8 @@ class DebertaTokenizer(Tokenizer):
         check_choice("errors", errors, _ERRORS)
         if add_prefix_space is not None:
             check_bool("add_prefix_space", add_prefix_space)
-        model = ByteLevelModel(pipeline, add_prefix_space)
+        unknown = options.get("unk_token", DEFAULTS["unk_token"])
+        model = ByteLevelModel(pipeline, add_prefix_space, None if unknown is None else str(unknown))
         self._errors = errors
         super().__init__(model, CutOptions(space=not model.add_prefix_space), options, files)
 
@@ -137,13 +138,13 @@ class DebertaTokenizer(Tokenizer):
         if add_prefix_space is None or add_prefix_space == self.add_prefix_space:
             return self._vocabulary, self._cut
         check_bool("add_prefix_space", add_prefix_space)
-        model = ByteLevelModel(self._subwords.pipeline, add_prefix_space)
+        model = ByteLevelModel(self._subwords.pipeline, add_prefix_space, self.unk_token)
         vocabulary = Vocabulary(model, {**self._vocabulary.roles(), "added_tokens_decoder": self._vocabulary.by_id})
         return vocabulary, CutOptions(space=not add_prefix_space)
 
 
 def _described(path: Path, owner: str) -> Any:
-    file = TokenizerFile(path, DebertaTokenizer.layout.model_kind, owner)
+    file = TokenizerFile(path, ("BPE",), owner)
     if "ByteLevel" not in file.part_types("pre_tokenizer"):
         raise TokenizationError(f"{path} holds a BPE of characters, but {owner} needs one of bytes (ByteLevel).")
     return file.pipeline()

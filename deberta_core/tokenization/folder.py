@@ -24,8 +24,10 @@ class Layout:
     tokenizer_class: str  # the name in tokenizer_config.json
     vocabulary: dict[str, str]  # file names by the argument of the constructor that takes the path
     foreign: tuple[str, ...]  # vocabularies of the other kind of tokenizer
-    model_kind: str  # what a tokenizer.json must hold
+    model_kind: str | None  # what a tokenizer.json must hold; None: anything
     has_tokenizer_json: bool  # whether one is written, and read where there are no vocabulary files
+    other_kinds: tuple[str, ...] = ()  # what it may hold too where it only lies beside vocabulary files
+    prefers_tokenizer_json: bool = False  # whether it is read where there are vocabulary files, too
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Folder:
                 f"{self.described.file} and {names[0]} beside it are of two tokenizers: {detail}. Remove the one that "
                 f"is wrong."
             )
-        if self.described.merges() != model.merges:
+        if model.merges and self.described.merges() != model.merges:
             raise TokenizationError(
                 f"{self.described.file} and {names[-1]} beside it have different merges. Remove the one that is wrong."
             )
@@ -73,9 +75,12 @@ def read_folder(name: str | Path, layout: Layout, owner: str, options: Sequence[
     path = local_folder(name, [Wanted((file,), required=False) for file in names], TokenizationError, **hub)
     files = _find_files(path, layout, owner)
     file = path / TOKENIZER_FILE
-    described = TokenizerFile(file, layout.model_kind, owner) if file.exists() else None
+    others = () if "tokenizer_file" in files else layout.other_kinds
+    kinds = (layout.model_kind, *others) if layout.model_kind else ()
+    described = TokenizerFile(file, kinds, owner) if file.exists() else None
     tokens = described.added_tokens() if described else {}
-    return Folder(files, read_settings(path, options, layout.tokenizer_class, tokens), described)
+    owner_class = layout.tokenizer_class if layout.model_kind else None
+    return Folder(files, read_settings(path, options, owner_class, tokens), described)
 
 
 def write_folder(
@@ -131,6 +136,6 @@ def _find_files(folder: Path, layout: Layout, owner: str) -> dict[str, Path]:
             f"{folder} has no {name_list(missing)}{alternative}, which {owner} needs. It holds: "
             f"{name_list(present) or 'nothing'}. Choose the folder of a tokenizer, or the class that fits.{fast}"
         )
-    if missing:
+    if missing or (described and layout.prefers_tokenizer_json):
         return {"tokenizer_file": folder / TOKENIZER_FILE}
     return {argument: folder / file for argument, file in layout.vocabulary.items()}

@@ -53,6 +53,7 @@ class DebertaV2Tokenizer(Tokenizer):
         foreign=("vocab.json", "merges.txt"),
         model_kind="Unigram",
         has_tokenizer_json=False,
+        other_kinds=("BPE",),
     )
     own_options = ("do_lower_case", "split_by_punct", "sp_model_kwargs")
     spaces_around_added_tokens = True
@@ -156,7 +157,9 @@ class DebertaV2Tokenizer(Tokenizer):
         elif tokenizer_file is not None:
             if self._arguments:
                 raise InputError(f"sp_model_kwargs={self._arguments!r} needs {VOCABULARY_FILE}. Leave it out.")
-            file = TokenizerFile(to_path("tokenizer_file", tokenizer_file), self.layout.model_kind, type(self).__name__)
+            file = TokenizerFile(
+                to_path("tokenizer_file", tokenizer_file), (self.layout.model_kind,), type(self).__name__
+            )
             model, cut = _described(file, cut), CutOptions()
         else:
             raise InputError("vocab_file and tokenizer_file are both None. Give the path of one of them.")

@@ -48,7 +48,7 @@ class Settings:
 
 
 def read_settings(
-    folder: Path, names: Sequence[str], tokenizer_class: str, described: Mapping[int, AddedToken]
+    folder: Path, names: Sequence[str], tokenizer_class: str | None, described: Mapping[int, AddedToken]
 ) -> Settings:
     """Reads the JSON files of a folder; any of them may be missing.
 
@@ -57,7 +57,8 @@ def read_settings(
     Args:
         folder: the folder.
         names: options of the constructor that tokenizer_config.json may hold, beside the special tokens.
-        tokenizer_class: the class that reads; `...Fast` counts as the same, and so does a class that can be any.
+        tokenizer_class: the class that reads; `...Fast` counts as the same, and so does a class that can be any; None
+            if it reads the folders of all.
         described: the added tokens that a tokenizer.json holds.
 
     Raises:
@@ -65,7 +66,7 @@ def read_settings(
     """
     config, special_map, added = (_read(folder / file, shape) for file, shape in _SHAPES.items())
     found = config.get("tokenizer_class") or tokenizer_class
-    if str(found).removesuffix("Fast") not in (tokenizer_class, *ANY_CLASS):
+    if tokenizer_class and str(found).removesuffix("Fast") not in (tokenizer_class, *ANY_CLASS):
         raise TokenizationError(f"{folder} holds a {found}, not a {tokenizer_class}. Load it with that class.")
     if isinstance(config.get("extra_special_tokens"), list):  # the name in transformers 5
         config["additional_special_tokens"] = config.pop("extra_special_tokens")

@@ -95,7 +95,9 @@ class Tokenizer:
         for name in SAVED_OPTIONS:
             setattr(self, name, settings[name])
         self._extra: dict[str, Any] = {}
-        self._subwords, self._cut, self._files = model, cut, dict(files)
+        self._subwords, self._cut = model, cut
+        # A vocabulary that is no path is in the model already.
+        self._files = {name: None if isinstance(file, bytes) else file for name, file in files.items()}
         self._set_vocabulary(Vocabulary(model, settings))
 
     def __getattr__(self, name: str) -> Any:

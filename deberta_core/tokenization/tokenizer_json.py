@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,22 @@ class TokenizerFile:
 
     Args:
         file: the path.
-        kind: the algorithm it must hold: "BPE" or "Unigram".
+        kinds: the algorithms it may hold, such as "BPE" or "Unigram"; any if empty.
         owner: the class that reads it, for messages.
 
     Raises:
         TokenizationError: the file is missing, broken, or another tokenizer's.
     """
 
-    def __init__(self, file: Path, kind: str, owner: str) -> None:
+    def __init__(self, file: Path, kinds: Sequence[str], owner: str) -> None:
         self.file = file
         self._content = read_json(file, TokenizationError, _HINT, TOKENIZER)
         self.model: dict[str, Any] = self._content["model"]
-        found = _kind(self.model)
-        if found != kind:
-            what = f"a {found} model" if found else "no model"
-            raise TokenizationError(f"{file} holds {what}, but {owner} needs {kind}. Choose the class that fits.")
+        self.kind = _kind(self.model)  # None where the file does not say it
+        if kinds and self.kind not in kinds:
+            what = f"a {self.kind} model" if self.kind else "no model"
+            needs = " or ".join(kinds)
+            raise TokenizationError(f"{file} holds {what}, but {owner} needs {needs}. Choose the class that fits.")
         growths = [_growth(self._content.get(name), file) for name in ("normalizer", "decoder")]
         check("text_growth", max(growths), f"{file} makes a text up to", TokenizationError)
 
