@@ -18,7 +18,9 @@ def align(texts: list[Text], cutter: Cutter, model: SubwordModel, added: Mapping
     """
     if any(isinstance(text, Ids) for text in texts):
         raise InputError("Ids cover no characters of a text. Call the tokenizer with the text itself.")
-    words = [(word, isinstance(text, list)) for text in texts for word in (text if isinstance(text, list) else [text])]
+    words = [
+        (str(word), isinstance(text, list)) for text in texts for word in ([text] if isinstance(text, str) else text)
+    ]
     cuts = [cutter.cut(word, is_word) for word, is_word in words]
     parts = [text[part.start : part.end] for text, cut, _ in cuts for part in cut if part.token is None]
     found = iter(model.align(parts) if parts else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ class ByteLevelModel(TokenizersModel):
         before = pipeline.pre_tokenizer
         own = bool(getattr(before, "add_prefix_space", False))
         self.add_prefix_space = own if add_prefix_space is None else add_prefix_space
-        if hasattr(before, "add_prefix_space"):
-            before.add_prefix_space = self.add_prefix_space
-            pipeline.pre_tokenizer = before
         super().__init__(pipeline, SPACE)
+        if own != self.add_prefix_space and hasattr(before, "add_prefix_space"):
+            before = deepcopy(before)  # that of the pipeline stays
+            before.add_prefix_space = self.add_prefix_space
+            self.pipeline.pre_tokenizer = before
         missing = [character for character in byte_characters() if self.piece_to_id(character) is None]
         if missing and unknown is not None:
             self.unknown_id = self.piece_to_id(unknown)

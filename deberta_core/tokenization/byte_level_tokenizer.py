@@ -59,6 +59,7 @@ class DebertaTokenizer(Tokenizer):
         has_tokenizer_json=True,
     )
     own_options = ("errors", "add_prefix_space")
+    _subwords: ByteLevelModel
     errors = property(lambda self: self._errors, doc="What decoding does with bytes that make no character.")
     option_defaults: ClassVar = {
         "unk_token": "[UNK]",

@@ -52,6 +52,7 @@ class FileTokenizer(Tokenizer):
     )
     own_options = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
     spaces_around_added_tokens = False
+    _subwords: TokenizersModel
     do_lower_case = property(lambda self: self._bert("lowercase"), doc="Whether texts are lower-cased.")
     tokenize_chinese_chars = property(
         lambda self: self._bert("handle_chinese_chars"), doc="Whether every Chinese character is a word."
@@ -141,7 +142,7 @@ def _word_pieces(file: Path, unknown: str) -> Any:
     lines = text.removesuffix("\n").split("\n")
     vocabulary = {line.rstrip("\r"): index for index, line in enumerate(lines)}
     if len(vocabulary) != len(lines) or unknown not in vocabulary:
-        problem = "a token twice" if len(vocabulary) != len(lines) else f"no unknown token {unknown!r}"
+        what = "a token twice" if len(vocabulary) != len(lines) else f"no unknown token {unknown!r}"
         raise TokenizationError(
             f"{file} holds {problem}. A vocab.txt has one token a line, the unknown one among them."
         )

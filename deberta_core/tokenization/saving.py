@@ -81,6 +81,8 @@ def save_vocabulary(self: Tokenizer, save_directory: str | Path, filename_prefix
     return _write(self, save_directory, filename_prefix, None, True)
 
 
-def _write(self: Tokenizer, folder: str | Path, prefix: str | None, config: dict[str, Any] | None, json: bool) -> Any:
+def _write(
+    self: Tokenizer, folder: str | Path, prefix: str | None, config: dict[str, Any] | None, json: bool
+) -> tuple[str, ...]:
     pipeline = self._subwords.describe(self._cut) if json and self.layout.has_tokenizer_json else None
     return write_folder(folder, f"{prefix}-" if prefix else "", self._subwords, self._vocabulary, config, pipeline)

@@ -157,9 +157,7 @@ class DebertaV2Tokenizer(Tokenizer):
         elif tokenizer_file is not None:
             if self._arguments:
                 raise InputError(f"sp_model_kwargs={self._arguments!r} needs {VOCABULARY_FILE}. Leave it out.")
-            file = TokenizerFile(
-                to_path("tokenizer_file", tokenizer_file), (self.layout.model_kind,), type(self).__name__
-            )
+            file = TokenizerFile(to_path("tokenizer_file", tokenizer_file), ("Unigram",), type(self).__name__)
             model, cut = _described(file, cut), CutOptions()
         else:
             raise InputError("vocab_file and tokenizer_file are both None. Give the path of one of them.")

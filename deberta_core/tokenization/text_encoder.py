@@ -117,8 +117,8 @@ class TextEncoder:
             return [text]
         if isinstance(text, Ids):
             return list(text)
-        ids, is_split = self.vocabulary.ids, isinstance(text, list)
-        cuts = [self.cutter.cut(word, is_split) for word in (text if isinstance(text, list) else [text])]
+        ids, words = self.vocabulary.ids, [text] if isinstance(text, str) else list(map(str, text))
+        cuts = [self.cutter.cut(word, isinstance(text, list)) for word in words]
         return [
             ids[part.token] if part.token else cut[part.start : part.end] for cut, parts, _ in cuts for part in parts
         ]
@@ -215,7 +215,7 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
     if text_pair is None:
         rows = [_row(row, f"text[{place}]", check) for place, row in enumerate(text)]
         return Texts([first for first, _ in rows], [second for _, second in rows], is_batch=True)
-    if text_pair is not None and (not isinstance(text_pair, list | tuple) or len(text_pair) != len(text)):
+    if not isinstance(text_pair, list | tuple) or len(text_pair) != len(text):
         found = f"{len(text_pair)} texts" if isinstance(text_pair, list | tuple) else type(text_pair).__name__
         raise InputError(
             f"text is a batch of {len(text)} texts but text_pair is {found}. Give one second text for each first."

@@ -101,6 +101,8 @@ class Tokenizer:
         self._set_vocabulary(Vocabulary(model, settings))
 
     def __getattr__(self, name: str) -> Any:
+        if name == "backend_tokenizer":  # Python asks again here where the property has none
+            raise NotOffered(f"{type(self).__name__} has no backend_tokenizer. Load it with {type(self).__name__}Fast.")
         return other_attribute(TOKENIZER_ATTRIBUTES, self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -117,6 +119,8 @@ class Tokenizer:
             known = [*CHECKS, *(known for known in DEFAULTS if known != "added_tokens_decoder")]
             raise MissingName(unknown_name("attribute", name, known))
         object.__setattr__(self, name, value)
+        if name == "split_special_tokens" and "_vocabulary" in vars(self):
+            self._set_vocabulary(self._vocabulary)
 
     def __call__(
         self,
@@ -313,7 +317,7 @@ class Tokenizer:
             NotOffered: the class writes no tokenizer.json.
         """
         if not self.is_fast:
-            raise NotOffered(f"{type(self).__name__} has no backend_tokenizer. Load it with {type(self).__name__}Fast.")
+            raise AttributeError
         return pipeline_of(self._subwords.describe(self._cut), self._vocabulary)
 
     @property

@@ -55,7 +55,7 @@ class TokenizersModel:
         self._own_ids: dict[int, int] = {}  # of added tokens, by the library's
         self._added: dict[int, AddedToken] = {}
         self._ids: dict[str, int] = self.pipeline.get_vocab(with_added_tokens=False)
-        self._pieces = sorted(self._ids, key=self._ids.__getitem__)
+        self._pieces: list[str] = sorted(self._ids, key=self._ids.__getitem__)
         self.vocab_size = len(self._pieces)
         if self._pieces and self._ids[self._pieces[-1]] != self.vocab_size - 1:
             raise TokenizationError(
