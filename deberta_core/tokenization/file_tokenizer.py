@@ -143,9 +143,7 @@ def _word_pieces(file: Path, unknown: str) -> Any:
     vocabulary = {line.rstrip("\r"): index for index, line in enumerate(lines)}
     if len(vocabulary) != len(lines) or unknown not in vocabulary:
         what = "a token twice" if len(vocabulary) != len(lines) else f"no unknown token {unknown!r}"
-        raise TokenizationError(
-            f"{file} holds {problem}. A vocab.txt has one token a line, the unknown one among them."
-        )
+        raise TokenizationError(f"{file} holds {what}. A vocab.txt has one token a line, the unknown one among them.")
     with library_errors(f"{file} is refused by the tokenizers library", "Copy it again."):
         pipeline = Pipeline(models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100))
     pipeline.normalizer = normalizers.BertNormalizer()

@@ -7,7 +7,6 @@ It is made of parts, which do the work:
 * `TextEncoder` (`text_encoder.py`): texts to rows of ids, with special tokens, windows, padding, tensors;
 * `token_methods.py`, `id_rows.py`, `saving.py`: the methods that work on tokens, on rows of ids, on files;
 * `Layout` and `Folder` (`folder.py`), `settings.py`: the files;
-* `deberta_core.names.tokenizers`: what other libraries call all this.
 """
 
 from __future__ import annotations
@@ -269,10 +268,7 @@ class Tokenizer:
         """The added tokens with their ids."""
         return dict(self._vocabulary.ids)
 
-    @property
-    def added_tokens_encoder(self) -> dict[str, int]:
-        """The added tokens with their ids, as `get_added_vocab`."""
-        return self.get_added_vocab()
+    added_tokens_encoder = property(get_added_vocab)
 
     @property
     def special_tokens_map(self) -> dict[str, Any]:
@@ -362,8 +358,8 @@ class Tokenizer:
         return tokenizer
 
     def __repr__(self) -> str:
-        size = f"vocab_size={self.vocab_size}, model_max_length={self.model_max_length}"
-        return f"{type(self).__name__}({size}, special_tokens={self.special_tokens_map})"
+        sizes = f"vocab_size={self.vocab_size}, model_max_length={self.model_max_length}"
+        return f"{type(self).__name__}({sizes}, special_tokens={self.special_tokens_map})"
 
     def _tokenizer_class(self) -> str:
         return self.layout.tokenizer_class
