@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
-from deberta_core.errors import DebertaError, InputError, MissingName, shown
+from deberta_core.errors import DebertaError, InputError, MissingName, NotOffered, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +146,20 @@ def other_attribute(rows: Rows, owner: object, name: str) -> Any:
     """The value of an attribute that `owner` has under another name; for `__getattr__`.
 
     Raises:
-        MissingName: the attribute is refused, or in no row.
+        NotOffered: the attribute is refused.
+        MissingName: it is in no row; the message has the nearest name, if one is near.
     """
     row = rows.get(name)
     if isinstance(row, Renamed):
         return _translated(row.values, attrgetter(row.ours)(owner))
     if isinstance(row, Accepted):
         return row.reads_as
-    mend = f" {row.instead}" if isinstance(row, Refused) else ""
-    raise MissingName(f"{type(owner).__name__} has no attribute {name!r}.{mend}")
+    has_none = f"{type(owner).__name__} has no attribute {name!r}."
+    if row is not None:
+        raise NotOffered(f"{has_none} {row.instead}")
+    known = [name for name in (*dir(type(owner)), *rows) if not name.startswith("_")]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    raise MissingName(f"{has_none} Did you mean {close[0]!r}?" if close else has_none)
 
 
 def _translated(values: Mapping[Any, Any] | None, value: Any) -> Any:
