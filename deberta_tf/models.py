@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -14,6 +15,7 @@ from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
 from deberta_tf import weights
 from deberta_tf.checks import check_call
+from deberta_tf.data import Fed
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
 from deberta_tf.export import export_saved_model
@@ -69,6 +71,9 @@ class PreTrainedModel(Resizable):
         Raises:
             InputError: an unknown name, a wrong shape, or a value out of range.
         """
+        if isinstance(inputs, Mapping):  # transformers' users write the options among the inputs
+            keywords = {name: inputs[name] for name in _OPTIONS if name in inputs} | keywords
+            inputs = {name: value for name, value in inputs.items() if name not in _OPTIONS}
         options = {name: keywords.pop(name) for name in _OPTIONS if name in keywords}
         named = name_inputs(inputs, keywords, self.spec.labels)
         check_call(self.config, self.spec, named)
@@ -86,8 +91,10 @@ class PreTrainedModel(Resizable):
         return {"config": self.config.to_dict(), "name": self.name, "dtype": policy}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Builds a model with fresh weights from `get_config`'s dictionary."""
+    def from_config(cls, config: dict[str, Any] | BaseConfig, custom_objects: Any = None) -> Self:
+        """Builds a model with fresh weights, from a configuration or from `get_config`'s dictionary."""
+        if isinstance(config, BaseConfig):
+            return cls(config)
         values = dict(config)
         return cls(cls.config_class.from_dict(values.pop("config")), **values)
 
@@ -207,7 +214,7 @@ class TFDebertaV2PreTrainedModel(PreTrainedModel):
     config_class = DebertaV2Config
 
 
-class Backbone(PreTrainedModel):
+class Backbone(Fed, PreTrainedModel):
     """Embeddings and encoder, of every version."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:

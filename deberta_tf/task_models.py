@@ -10,6 +10,7 @@ from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_core.outputs import make_output
+from deberta_tf.data import Fed
 from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, Scope
 from deberta_tf.inputs import fold_choices
 from deberta_tf.layers import dense, dropout
@@ -18,7 +19,7 @@ from deberta_tf.models import Backbone, Encoded, PreTrainedModel
 from deberta_tf.training import Trained
 
 
-class TaskModel(Trained, PreTrainedModel):
+class TaskModel(Fed, Trained, PreTrainedModel):
     """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:

@@ -11,6 +11,7 @@ from keras import ops, tree
 from deberta_core.errors import InputError
 from deberta_tf.class_weights import applies_per_token, check_class_weight, weigh_tokens
 from deberta_tf.distribution import gather_rows, replica_count
+from deberta_tf.inputs import named_labels
 from deberta_tf.losses import LOSSES, mean_loss
 from deberta_tf.masks import make_masks
 
@@ -50,7 +51,7 @@ class Trained(keras.Model):
         Raises:
             InputError: there are no labels.
         """
-        labels = self._labels(x, y)
+        labels = named_labels(self.spec, x, y)
         if labels is None:
             names = ", ".join(self.spec.labels)
             raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
@@ -71,7 +72,7 @@ class Trained(keras.Model):
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Updates the compiled metrics with the logits."""
-        return super().compute_metrics(x, _plain(self._labels(x, y)), self._scores(y_pred), sample_weight)
+        return super().compute_metrics(x, _plain(named_labels(self.spec, x, y)), self._scores(y_pred), sample_weight)
 
     def predict_step(self, data: Any) -> Any:
         """Predicts a batch; labels inside a dict x are left aside, since a mean loss has no rows to put together."""
@@ -90,17 +91,6 @@ class Trained(keras.Model):
             return x, options
         x, weights = weigh_tokens(x, y, options.get("sample_weight"), classes)
         return x, {**options, "class_weight": None, "sample_weight": weights}
-
-    def _labels(self, x: Any, y: Any) -> dict[str, Any] | None:
-        """The labels by name, from y (an array, a list or tuple in order, a dict) or else from x; None without any."""
-        names = tuple(self.spec.labels)
-        if y is None:
-            y = {name: x[name] for name in names if x.get(name) is not None} if isinstance(x, Mapping) else {}
-        elif isinstance(y, (list, tuple)):
-            y = dict(zip(names, y, strict=True))
-        elif not isinstance(y, Mapping):
-            y = {names[0]: y}
-        return {name: y[name] for name in names} if set(names) <= set(y) else None
 
     def _scores(self, y_pred: Any) -> Any:
         """The logits; a list of them where the task has several."""

@@ -32,6 +32,7 @@ def load(
     loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
     model = cls(config, dtype=dtype)
     assign(model, loaded.weights)
+    model._tokenizer_folder = path if path.is_dir() else path.parent
     return model, loaded.report
 
 
