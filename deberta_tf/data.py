@@ -8,14 +8,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from deberta_core.auto import AutoTokenizer
-from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.layout import TOKENIZER_FILES
 from deberta_core.tasks import TaskSpec
 from deberta_core.tokenization import Tokenizer
-from deberta_tf.checks import check_fit_labels
 from deberta_tf.inputs import check_names, holds_texts
 from deberta_tf.preprocessing import TextPreprocessor, dataset_holds_texts, map_leaves
 
@@ -29,7 +28,6 @@ class Fed(keras.Model):
     (texts, lists of choices). Those in memory are tokenized once, not in every epoch.
     """
 
-    config: BaseConfig
     spec: TaskSpec
     _preprocessor: TextPreprocessor | None = None
     _tokenizer_folder: Path | None = None
@@ -39,7 +37,7 @@ class Fed(keras.Model):
         """What tokenizes texts: the one that was set, or that of the folder the model is from; None without either."""
         folder = self._tokenizer_folder
         if self._preprocessor is None and folder is not None and any((folder / name).exists() for name in TOKENIZER_FILES):
-            self.preprocessor = AutoTokenizer.from_pretrained(folder)
+            self._preprocessor = TextPreprocessor(AutoTokenizer.from_pretrained(folder))
         return self._preprocessor
 
     @preprocessor.setter
@@ -101,11 +99,8 @@ class Fed(keras.Model):
         elif isinstance(x, Mapping):
             check_names(x, self.spec.labels)
             x = map_leaves(x, _to_array)
-        if y is not None:
-            y = map_leaves(y, _to_array)
-        if self._compile_loss is None:  # what another loss takes is not known
-            check_fit_labels(self.config, self.spec, x, y)
-        return x, y
+        several = isinstance(y, (list, tuple)) and len(self.spec.labels) > 1
+        return x, type(y)(map(_to_array, y)) if several else map_leaves(y, _to_array)
 
     def _required_preprocessor(self) -> TextPreprocessor:
         found = self.preprocessor
@@ -124,7 +119,8 @@ def _to_array(value: Any) -> Any:
         InputError: rows of different lengths.
     """
     try:
-        return np.asarray(value) if isinstance(value, (list, tuple)) or hasattr(value, "numpy") else value
+        foreign = isinstance(value, (list, tuple)) or (hasattr(value, "numpy") and not ops.is_tensor(value))
+        return np.asarray(value) if foreign else value
     except ValueError:
         raise InputError("a list has rows of different lengths. Pad them: tokenizer(texts, padding=True).") from None
 

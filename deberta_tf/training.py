@@ -9,6 +9,7 @@ import keras
 from keras import ops, tree
 
 from deberta_core.errors import InputError
+from deberta_tf.checks import check_fit_labels
 from deberta_tf.class_weights import applies_per_token, check_class_weight, weigh_tokens
 from deberta_tf.distribution import gather_rows, replica_count
 from deberta_tf.inputs import named_labels
@@ -27,15 +28,25 @@ class Trained(keras.Model):
         """Keras' `fit`; `class_weight` also weighs labels per token.
 
         Raises:
-            InputError: class weights for labels that are no classes, or with sample weights.
+            InputError: labels of a wrong shape or out of range, class weights for labels that are no classes, or with
+                sample weights.
         """
-        x, options = self._weigh_classes(x, y, options)
-        return super().fit(x, y, *arguments, **options)
+        weighed, options = self._weigh_classes(x, y, options)
+        self._check_labels(x, y)
+        if isinstance(options.get("validation_data"), tuple):
+            self._check_labels(*options["validation_data"][:2])
+        return super().fit(weighed, y, *arguments, **options)
+
+    def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
+        """Keras' `evaluate`; see `fit`."""
+        self._check_labels(x, y)
+        return super().evaluate(x, y, *arguments, **options)
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **options: Any) -> Any:
         """Keras' `train_on_batch`; see `fit`."""
-        x, options = self._weigh_classes(x, y, {"sample_weight": sample_weight, **options})
-        return super().train_on_batch(x, y, **options)
+        weighed, options = self._weigh_classes(x, y, {"sample_weight": sample_weight, **options})
+        self._check_labels(x, y)
+        return super().train_on_batch(weighed, y, **options)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -80,6 +91,10 @@ class Trained(keras.Model):
         if isinstance(x, Mapping):
             x = {name: value for name, value in x.items() if name not in self.spec.labels}
         return super().predict_step((x,))
+
+    def _check_labels(self, x: Any, y: Any) -> None:
+        if self._compile_loss is None:  # what another loss takes is not known
+            check_fit_labels(self.config, self.spec, x, y)
 
     def _weigh_classes(self, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Turns an option `class_weight` that Keras would misread into sample weights; x is a dataset if y is None."""
