@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels, fold_choices
@@ -56,6 +57,8 @@ def check_fit_labels(config: BaseConfig, spec: TaskSpec, x: Any, y: Any) -> None
 
 
 def _is_concrete(value: Any) -> bool:
+    if keras.backend.backend() == "jax":
+        return ops.is_tensor(value) and "Tracer" not in type(value).__name__  # what stands for a value while it traces
     return not keras.backend.is_keras_tensor(value) and hasattr(value, "numpy")
 
 

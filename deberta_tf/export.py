@@ -41,13 +41,14 @@ def export_saved_model(model: PreTrainedModel, folder: str | Path, verbose: bool
     archive.track(model)
     serve = _evaluate(model)
     for name, (dtype, has_mask) in SIGNATURES.items():
-        endpoint = archive.add_endpoint(name, serve, [_input_specs(model, dtype, has_mask)])
+        endpoint = archive.add_endpoint(name, serve, [input_specs(model, dtype, has_mask)])
         serve = _as_first(endpoint) if name == "serving_default" else serve
     archive.write_out(str(folder), verbose=bool(verbose))
     model.config.save_pretrained(Path(folder) / _EXTRA_ASSETS)
 
 
-def _input_specs(model: PreTrainedModel, dtype: str, has_mask: bool) -> dict[str, keras.InputSpec]:
+def input_specs(model: PreTrainedModel, dtype: str = "int32", has_mask: bool = True) -> dict[str, keras.InputSpec]:
+    """The inputs that a model is exported with, by name, of any B and L."""
     names = ["input_ids"]
     if has_mask:
         names.append("attention_mask")

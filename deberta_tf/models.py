@@ -18,9 +18,11 @@ from deberta_tf.checks import check_call
 from deberta_tf.data import Fed
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
-from deberta_tf.export import export_saved_model
+from deberta_tf.export import export_saved_model, input_specs
 from deberta_tf.inputs import name_inputs
+from deberta_tf.lora import Adaptable
 from deberta_tf.masks import make_masks
+from deberta_tf.quantization import Quantizable
 from deberta_tf.surgery import Resizable
 
 
@@ -33,7 +35,7 @@ class Encoded(NamedTuple):
     attentions: tuple[Any, ...] | None
 
 
-class PreTrainedModel(Resizable):
+class PreTrainedModel(Adaptable, Quantizable, Resizable):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
     Every variable exists from construction on.
@@ -81,6 +83,17 @@ class PreTrainedModel(Resizable):
             options["training"] = training
         return super().__call__(**named, **options)
 
+    def stateless_call(
+        self, trainable_variables: Any, non_trainable_variables: Any, *args: Any, return_losses: bool = False, **kwargs: Any
+    ) -> Any:
+        """Keras' `stateless_call`, in which JAX trains, by way of a call: that names the inputs and sets the mode."""
+        values = [*trainable_variables, *non_trainable_variables]
+        mapping = list(zip((*self.trainable_variables, *self.non_trainable_variables), values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=return_losses) as scope:
+            outputs = self(*args, **kwargs)
+            losses = (self.losses,) if return_losses else ()
+        return outputs, [scope.get_current_value(one) for one in self.non_trainable_variables], *losses
+
     def named_inputs(self, inputs: Any) -> dict[str, Any]:
         """Inputs and labels by name, from any form of the first argument."""
         return name_inputs(inputs, {}, self.spec.labels)
@@ -88,7 +101,9 @@ class PreTrainedModel(Resizable):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs: the configuration as a dictionary, and Keras' name and dtype policy."""
         policy = keras.dtype_policies.serialize(self.dtype_policy)
-        return {"config": self.config.to_dict(), "name": self.name, "dtype": policy}
+        quantized = self.quantized_layers()
+        made = {"config": self.config.to_dict(), "name": self.name, "dtype": policy}
+        return made | ({"quantized": quantized} if quantized else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any] | BaseConfig, custom_objects: Any = None) -> Self:
@@ -96,7 +111,10 @@ class PreTrainedModel(Resizable):
         if isinstance(config, BaseConfig):
             return cls(config)
         values = dict(config)
-        return cls(cls.config_class.from_dict(values.pop("config")), **values)
+        quantized = values.pop("quantized", {})
+        model = cls(cls.config_class.from_dict(values.pop("config")), **values)
+        model.quantize_layers(quantized)
+        return model
 
     @classmethod
     def from_pretrained(
@@ -196,7 +214,8 @@ class PreTrainedModel(Resizable):
         if format == "tf_saved_model" and input_signature is None:
             export_saved_model(self, filepath, verbose)
         else:
-            super().export(filepath, format, verbose, input_signature, **kwargs)
+            signature = [input_specs(self)] if input_signature is None else input_signature
+            super().export(str(filepath), format, verbose, signature, **kwargs)
 
 
 _OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")

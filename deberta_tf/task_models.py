@@ -106,7 +106,10 @@ class LmModel(TaskModel):
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """`logits [B, L, V]`."""
-        words = ops.cast(self.deberta.embeddings.word_embeddings.embeddings, self.compute_dtype)
+        table = self.deberta.embeddings.word_embeddings
+        # Of a quantized table only a lookup gives numbers.
+        words = table(ops.arange(self.config.vocab_size)) if table.quantization_mode else table.embeddings
+        words = ops.cast(words, self.compute_dtype)
         return {"logits": self.head(encoded.last_hidden_state, words)}
 
 

@@ -85,12 +85,16 @@ class Trained(keras.Model):
         """Updates the compiled metrics with the logits."""
         return super().compute_metrics(x, _plain(named_labels(self.spec, x, y)), self._scores(y_pred), sample_weight)
 
-    def predict_step(self, data: Any) -> Any:
-        """Predicts a batch; labels inside a dict x are left aside, since a mean loss has no rows to put together."""
+    def predict_step(self, *state_and_data: Any) -> Any:
+        """Predicts a batch; labels inside a dict x are left aside, since a mean loss has no rows to put together.
+
+        JAX gives the variables' values before the data.
+        """
+        *state, data = state_and_data
         x = data[0] if isinstance(data, tuple) else data
         if isinstance(x, Mapping):
             x = {name: value for name, value in x.items() if name not in self.spec.labels}
-        return super().predict_step((x,))
+        return super().predict_step(*state, (x,))
 
     def _check_labels(self, x: Any, y: Any) -> None:
         if self._compile_loss is None:  # what another loss takes is not known
