@@ -34,7 +34,7 @@ def name_inputs(inputs: Any, keywords: Mapping[str, Any], labels: Collection[str
             "tokenizer(texts, padding=True, return_tensors='np')."
         )
     if inputs is None:
-        named: dict[str, Any] = {}
+        named = dict[str, Any]()
     elif isinstance(inputs, Mapping):
         named = dict(inputs)
     elif isinstance(inputs, (list, tuple)):

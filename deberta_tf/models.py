@@ -18,7 +18,7 @@ from deberta_tf.checks import check_call
 from deberta_tf.data import Fed
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
-from deberta_tf.export import export_saved_model, input_specs
+from deberta_tf.export import check_export, export_saved_model, input_specs
 from deberta_tf.inputs import name_inputs
 from deberta_tf.lora import Adaptable
 from deberta_tf.masks import make_masks
@@ -206,11 +206,15 @@ class PreTrainedModel(Adaptable, Quantizable, Resizable):
 
         Args:
             filepath: the folder, or file, to write.
-            format: "tf_saved_model", of any batch size and length; others are left to Keras.
+            format: "tf_saved_model", "litert" (a file `.tflite`) or "openvino" (`.xml`), of any batch size and length.
             verbose: whether Keras prints what it wrote.
             input_signature: another signature than ours; it is left to Keras.
             **kwargs: Keras' options of the format.
+
+        Raises:
+            InputError: Keras cannot write these models in this format, or on this backend.
         """
+        check_export(self, format)
         if format == "tf_saved_model" and input_signature is None:
             export_saved_model(self, filepath, verbose)
         else:
@@ -243,8 +247,13 @@ class Backbone(Fed, PreTrainedModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.embeddings.build()
-        self.encoder.build()
+        self.embeddings.build((None, None))
+        self.encoder.build((None, None, self.config.hidden_size))
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, L, C]`."""
+        return (None, None, self.config.hidden_size)
 
     def encode(
         self,

@@ -96,8 +96,8 @@ class LmModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
-        self.head.build()
+        self.deberta.build((None, None))
+        self.head.build((None, None, self.config.hidden_size))
 
     @property
     def head(self) -> keras.layers.Layer:
@@ -130,8 +130,9 @@ class PooledModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
-        self.pooler.build()
+        self.deberta.build((None, None))
+        self.pooler.build((None, None, self.config.hidden_size))
+        self.dropout.build((None, self.config.hidden_size))
         self.classifier.build((None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
@@ -151,7 +152,8 @@ class TokenModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
+        self.deberta.build((None, None))
+        self.dropout.build((None, None, self.config.hidden_size))
         self.classifier.build((None, None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
@@ -169,7 +171,7 @@ class SpanModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
+        self.deberta.build((None, None))
         self.qa_outputs.build((None, None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
