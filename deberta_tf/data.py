@@ -36,7 +36,11 @@ class Fed(keras.Model):
     def preprocessor(self) -> TextPreprocessor | None:
         """What tokenizes texts: the one that was set, or that of the folder the model is from; None without either."""
         folder = self._tokenizer_folder
-        if self._preprocessor is None and folder is not None and any((folder / name).exists() for name in TOKENIZER_FILES):
+        if (
+            self._preprocessor is None
+            and folder is not None
+            and any((folder / name).exists() for name in TOKENIZER_FILES)
+        ):
             self._preprocessor = TextPreprocessor(AutoTokenizer.from_pretrained(folder))
         return self._preprocessor
 
@@ -82,7 +86,9 @@ class Fed(keras.Model):
         return super().predict_on_batch(self._prepare(x, None)[0])
 
     def _prepare(self, x: Any, y: Any) -> tuple[Any, Any]:
-        if dataset_holds_texts(x, place=1) or (y is not None and holds_texts(next(iter(y.values())) if isinstance(y, Mapping) else y)):
+        if dataset_holds_texts(x, place=1) or (
+            y is not None and holds_texts(next(iter(y.values())) if isinstance(y, Mapping) else y)
+        ):
             raise InputError(
                 "the labels are texts. Give numbers: [model.config.label2id[label] for label in labels], where the "
                 "names are those of the configuration's label2id."

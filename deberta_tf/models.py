@@ -84,7 +84,12 @@ class PreTrainedModel(Adaptable, Quantizable, Resizable):
         return super().__call__(**named, **options)
 
     def stateless_call(
-        self, trainable_variables: Any, non_trainable_variables: Any, *args: Any, return_losses: bool = False, **kwargs: Any
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """Keras' `stateless_call`, in which JAX trains, by way of a call: that names the inputs and sets the mode."""
         values = [*trainable_variables, *non_trainable_variables]

@@ -132,7 +132,9 @@ class TextPreprocessor:
     def _encode_choices(self, x: Any) -> Arrays:
         texts, choices = _plain(x) if isinstance(x, tuple) and len(x) == 2 else (None, None)
         if texts is None or len({len(row) for row in choices}) != 1:
-            raise InputError("multiple choice takes (texts, choices): as many lists of N choices each as there are texts.")
+            raise InputError(
+                "multiple choice takes (texts, choices): as many lists of N choices each as there are texts."
+            )
         first = [text for text, row in zip(texts, choices, strict=True) for _ in row]
         flat = self._arrays(self._encoding((first, [choice for row in choices for choice in row]), task_spec(None)))
         return {name: values.reshape(len(texts), -1, values.shape[-1]) for name, values in flat.items()}
@@ -173,8 +175,14 @@ def _plain(value: Any) -> Any:
         value = value.numpy()
     if not isinstance(value, (str, list)):
         value = np.asarray(value).tolist()
-    return [list(_plain(part)) if isinstance(part, tuple) else _plain(part) for part in value] if isinstance(value, list) else value
+    return (
+        [list(_plain(part)) if isinstance(part, tuple) else _plain(part) for part in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 def _refuse_parts(count: int) -> Any:
-    raise InputError(f"a tuple of {count} lists of texts was given. A model takes one, or two for pairs; texts go into a list.")
+    raise InputError(
+        f"a tuple of {count} lists of texts was given. A model takes one, or two for pairs; texts go into a list."
+    )

@@ -8,8 +8,6 @@ from typing import Any
 
 import keras
 
-from deberta_core.errors import InputError
-
 
 class Quantizable(keras.Model):
     """The quantized side of a model, mixed into it."""
@@ -21,16 +19,11 @@ class Quantizable(keras.Model):
         checkpoint hold floats alone.
 
         Args:
-            mode: "int8", "int4" or "float8".
+            mode: "int8", "int4" or "float8"; those that calibrate, "gptq" and "awq", want a sequential model.
             config: options of Keras; such a model cannot be saved.
             filters: Keras' choice of layers: a pattern of names, several, or a function of a layer.
             **options: Keras' others.
-
-        Raises:
-            InputError: a mode that calibrates layer by layer ("gptq", "awq"), which needs a sequential model.
         """
-        if mode in ("gptq", "awq"):
-            raise InputError(f"mode={mode!r} calibrates sequential models alone. Use 'int8' or 'int4'.")
         super().quantize(
             mode, config=config, filters=lambda layer: isinstance(layer, _KINDS) and _fits(layer, filters), **options
         )

@@ -10,6 +10,6 @@ KERAS_OPTIONS: Rows = {
 }
 # Arguments of `TextPreprocessor`.
 PREPROCESSOR_OPTIONS: Rows = {
-    "sequence_length": Renamed("max_length", note="`padding=\"max_length\"` for rows of that length"),
+    "sequence_length": Renamed("max_length", note='`padding="max_length"` for rows of that length'),
     "truncate": Refused("Texts are cut from the end, the longer one of a pair first."),
 }

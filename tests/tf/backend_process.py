@@ -18,7 +18,12 @@ from deberta_core.parameters import expand
 from deberta_tf.weights import assign, parameter_variables
 
 BACKEND = keras.backend.backend()
-TEXTS = ["A film that never loses its nerve.", "Two hours I would like to have back.", "Fine.", "Old jokes, told twice."]
+TEXTS = [
+    "A film that never loses its nerve.",
+    "Two hours I would like to have back.",
+    "Fine.",
+    "Old jokes, told twice.",
+]
 
 
 def golden_model(golden):
@@ -58,7 +63,7 @@ def gradients(model, inputs):
 
 def check_goldens():
     count = 0
-    for golden in goldens():
+    for golden in (case.values[0] for case in goldens()):
         model, mask = golden_model(golden), golden.mask()
         inputs = golden.tensors("input")
         output = model(dict(inputs), output_hidden_states=True, output_attentions=True)
@@ -74,7 +79,7 @@ def check_goldens():
 
 def check_gradients():
     count = 0
-    for golden in goldens(with_gradients=True):
+    for golden in (case.values[0] for case in goldens(with_gradients=True)):
         if golden.task == "question_answering" and not golden.mask().all():
             continue  # NUMERICS decision 10
         expected = golden.tensors("grad")

@@ -91,6 +91,7 @@ def test_an_encoding_as_it_is(model, prose, batch, labels, small_tokenizer, kind
 
 
 def test_a_folder_with_a_tokenizer_has_a_preprocessor(model, prose, small_tokenizer, tmp_path):
+    prose = [text[:60] for text in prose]  # short: the folder knows no length
     small_tokenizer.save_pretrained(tmp_path)
     model.save_pretrained(tmp_path)
     loaded = TFAutoModelForSequenceClassification.from_pretrained(tmp_path)
@@ -104,7 +105,9 @@ def test_a_folder_with_a_tokenizer_has_a_preprocessor(model, prose, small_tokeni
 
 
 def test_words_and_their_labels(tiny_config, small_tokenizer, prose):
-    model = build(TFDebertaV2ForTokenClassification, tiny_config, small_tokenizer, sequence_length=40, padding="max_length")
+    model = build(
+        TFDebertaV2ForTokenClassification, tiny_config, small_tokenizer, sequence_length=40, padding="max_length"
+    )
     words = [text.split() for text in prose]
     targets = [[number % 3 for number, _ in enumerate(row)] for row in words]
     encoding = small_tokenizer(words, is_split_into_words=True, padding="max_length", truncation=True, max_length=40)
@@ -121,7 +124,7 @@ def test_words_and_their_labels(tiny_config, small_tokenizer, prose):
 
 
 def test_questions_and_choices(tiny_config, small_tokenizer, prose):
-    spans = build(TFDebertaV2ForQuestionAnswering, tiny_config, small_tokenizer, max_length=48)
+    spans = build(TFDebertaV2ForQuestionAnswering, tiny_config, small_tokenizer, max_length=128)
     assert np.isfinite(spans.fit((prose, prose[::-1]), ([1] * len(prose), [2] * len(prose)), verbose=0).history["loss"])
     found = spans.predict((prose, prose[::-1]), verbose=0)
     assert found.start_logits.shape == found.end_logits.shape == (len(prose), found.start_logits.shape[1])
@@ -156,7 +159,10 @@ def test_a_preprocessor_by_itself(small_tokenizer, prose, labels, batch):
 WRONG = {
     "one text": (lambda texts, y: (texts[0], y), "x is one text. Give a list of texts"),
     "text labels": (lambda texts, y: (texts, ["good"] * len(y)), "the labels are texts. Give numbers"),
-    "a class out of range": (lambda texts, y: (texts, y + 7), r"labels holds 7: a class must be an integer in \[0, 3\)"),
+    "a class out of range": (
+        lambda texts, y: (texts, y + 7),
+        r"labels holds 7: a class must be an integer in \[0, 3\)",
+    ),
     "too few labels": (lambda texts, y: (texts, y[:3]), r"labels has shape \(3,\)"),
     "a table": (lambda texts, y: ({"text": texts}, y), "the inputs hold text, which the model does not take"),
     "texts by name": (lambda texts, y: ({"input_ids": texts}, y), "input_ids holds texts. Tokenize them"),

@@ -20,7 +20,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from deberta_core.errors import InputError
-from deberta_tf import DebertaConfig, DebertaV2Config, TFDebertaForSequenceClassification, TFDebertaV2ForTokenClassification
+from deberta_tf import (
+    DebertaConfig,
+    DebertaV2Config,
+    TFDebertaForSequenceClassification,
+    TFDebertaV2ForTokenClassification,
+)
 
 SIZES: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 SIZES |= {"intermediate_size": 40, "relative_attention": True, "pos_att_type": "c2p|p2c", "initializer_range": 0.1}
