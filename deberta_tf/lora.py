@@ -63,7 +63,8 @@ class Adaptable(keras.Model):
         known = {name.split(".")[-2] for name in layers}
         if unknown := set(targets) - known:
             raise InputError(one_of("target_modules", sorted(unknown)[0], sorted(known)))
-        for variable in getattr(self, "deberta", self).weights:
+        backbone: Any = getattr(self, "deberta", self)
+        for variable in backbone.weights:
             variable.trainable = False
         for name, layer in layers.items():
             if name.split(".")[-2] in targets:

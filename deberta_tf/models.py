@@ -38,7 +38,8 @@ class Encoded(NamedTuple):
 class PreTrainedModel(Adaptable, Quantizable, Resizable):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
-    Every variable exists from construction on.
+    Every variable exists from construction on. `keras.models.load_model("model.keras")` knows our classes after
+    `import deberta_tf`, and only then.
 
     Attributes:
         config: the configuration; not to be changed after construction.

@@ -115,7 +115,7 @@ class TextPreprocessor:
     def _encoding(self, x: Any, spec: TaskSpec) -> Any:
         texts = _plain(x)
         words = spec.name == "token_classification" and not isinstance(texts, tuple) and isinstance(texts[0], list)
-        options = {"is_split_into_words": True} if words else {}
+        options: dict[str, Any] = {"is_split_into_words": True} if words else {}
         if isinstance(texts, tuple) and not isinstance(texts[0], str):  # the first texts, and the second ones
             texts, options = texts[0], {"text_pair": texts[1]} if len(texts) == 2 else _refuse_parts(len(texts))
         elif not words and isinstance(texts[0], list):
@@ -130,8 +130,8 @@ class TextPreprocessor:
         )
 
     def _encode_choices(self, x: Any) -> Arrays:
-        texts, choices = _plain(x) if isinstance(x, tuple) and len(x) == 2 else (None, None)
-        if texts is None or len({len(row) for row in choices}) != 1:
+        texts, choices = _plain(x) if isinstance(x, tuple) and len(x) == 2 else ([], [])
+        if len({len(row) for row in choices}) != 1:
             raise InputError(
                 "multiple choice takes (texts, choices): as many lists of N choices each as there are texts."
             )

@@ -15,11 +15,11 @@ class Quantizable(keras.Model):
     def quantize(self, mode: str | None = None, config: Any = None, filters: Any = None, **options: Any) -> None:
         """Keras' `quantize` of the dense and embedding layers, which are those that can be; the others stay.
 
-        `model.save("model.keras")`, `save_weights` and `export` keep it; `save_pretrained` refuses, since the files of a
-        checkpoint hold floats alone.
+        `model.save("model.keras")`, `save_weights` and `export` keep it; `save_pretrained` refuses, since the files
+        of a checkpoint hold floats alone.
 
         Args:
-            mode: "int8", "int4" or "float8"; those that calibrate, "gptq" and "awq", want a sequential model.
+            mode: "int8", "int4" or "float8"; "gptq" and "awq", which calibrate, want a sequential model.
             config: options of Keras; such a model cannot be saved.
             filters: Keras' choice of layers: a pattern of names, several, or a function of a layer.
             **options: Keras' others.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 import deberta_tf
 from conformance.suite.adapters import flatten_outputs
@@ -53,7 +54,9 @@ def gradients(model, inputs):
         fixed = [variable.value for variable in model.non_trainable_variables]
         loss = lambda values: model.stateless_call(values, fixed, inputs, training=False)[0].loss  # noqa: E731
         values = jax.grad(loss)([variable.value for variable in model.trainable_variables])
-        by_path = {variable.path: np.asarray(value) for variable, value in zip(model.trainable_variables, values)}
+        by_path = {
+            variable.path: np.asarray(value) for variable, value in zip(model.trainable_variables, values, strict=True)
+        }
         found = {name: by_path[variable.path] for name, variable in variables.items()}
     return {
         name: table[name].kind.convert(np.zeros(variables[name].shape, np.float32) if grad is None else grad)
@@ -108,7 +111,7 @@ def check_training(folder):
     losses = model.fit(TEXTS, [0, 1, 0, 1], epochs=40, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0], losses
     expected = model.predict(TEXTS, verbose=0).logits
-    loss, accuracy = model.evaluate(TEXTS, [0, 1, 0, 1], verbose=0)
+    _, accuracy = model.evaluate(TEXTS, [0, 1, 0, 1], verbose=0)
     assert accuracy == (expected.argmax(-1) == [0, 1, 0, 1]).mean()
     model.save(folder / "model.keras")
     model.save_pretrained(folder)
@@ -126,16 +129,12 @@ def check_training(folder):
     assert_close(again.predict(TEXTS, verbose=0).logits, after, quantity="logits", name="adapted")
     again.quantize("int8")
     assert np.isfinite(again.predict(TEXTS, verbose=0).logits).all()
-    try:
+    with pytest.raises(deberta_tf.InputError, match="exported on TensorFlow alone"):
         model.export(folder / "exported")
-    except deberta_tf.InputError as problem:
-        assert "exported on TensorFlow alone" in str(problem)
-    else:
-        raise AssertionError("export was not refused")
 
 
 if __name__ == "__main__":
-    assert BACKEND == sys.argv[1], BACKEND
+    assert sys.argv[1] == BACKEND, BACKEND
     print(f"{check_goldens()} goldens, {check_gradients()} with gradients", end=", ")
     with tempfile.TemporaryDirectory() as place:
         check_training(Path(place))

@@ -108,7 +108,7 @@ def test_an_adapter_is_that_of_peft(tiny_config, batch, labels, tmp_path):
 
 def test_wrong_adapters(tiny_config, batch, labels, tmp_path):
     model = TFDebertaV2ForSequenceClassification(tiny_config)
-    with pytest.raises(InputError, match="the model has no adapters. Call enable_lora"):
+    with pytest.raises(InputError, match=r"the model has no adapters\. Call enable_lora"):
         model.save_lora_weights(tmp_path)
     with pytest.raises(InputError, match="rank=0 is no positive integer"):
         model.enable_lora(0)
@@ -117,7 +117,7 @@ def test_wrong_adapters(tiny_config, batch, labels, tmp_path):
     with pytest.raises(WeightError, match="A folder of save_lora_weights, or of PEFT, has both files"):
         model.load_lora_weights(tmp_path)
     trained(model, batch, labels).save_lora_weights(tmp_path)
-    with pytest.raises(InputError, match="the model is compiled already. Call enable_lora once, before compile"):
+    with pytest.raises(InputError, match=r"the model is compiled already\. Call enable_lora once, before compile"):
         model.enable_lora(2)
     deeper = TFDebertaV2ForSequenceClassification(tiny_config.replace(num_hidden_layers=2))
     with pytest.raises(WeightError, match=r"other adapters than its configuration makes.*layer\.1\.attention"):

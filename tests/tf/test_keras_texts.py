@@ -150,7 +150,7 @@ def test_a_preprocessor_by_itself(small_tokenizer, prose, labels, batch):
     assert len(preprocessor(prose, labels, labels)) == 3
     with pytest.raises(InputError, match=r"'truncate' is not taken\. Texts are cut from the end"):
         TextPreprocessor(small_tokenizer, truncate="round_robin")
-    with pytest.raises(InputError, match="option 'max_len' is unknown. Did you mean 'max_length'"):
+    with pytest.raises(InputError, match=r"option 'max_len' is unknown\. Did you mean 'max_length'"):
         TextPreprocessor(small_tokenizer, max_len=3)
     with pytest.raises(InputError, match="a str is no tokenizer"):
         TextPreprocessor("my-model")
@@ -189,9 +189,9 @@ def test_wrong_data_is_refused_before_anything_is_traced(tiny_config, small_toke
 def test_texts_without_a_preprocessor(tiny_config, prose, labels):
     model = build(TFDebertaV2ForSequenceClassification, tiny_config)
     for call in (lambda: model.fit(prose, labels), lambda: model.predict(np.array(prose))):
-        with pytest.raises(InputError, match="the model has no preprocessor. Set model.preprocessor = tokenizer"):
+        with pytest.raises(InputError, match=r"the model has no preprocessor\. Set model.preprocessor = tokenizer"):
             call()
-    with pytest.raises(InputError, match="which a call does not tokenize. Call model.predict"):
+    with pytest.raises(InputError, match=r"which a call does not tokenize\. Call model.predict"):
         model(prose)
 
 

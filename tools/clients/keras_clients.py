@@ -19,9 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
+from deberta_core.tokenization import DebertaV2Tokenizer
 from deberta_tf import (
     DebertaV2Config,
-    DebertaV2Tokenizer,
     TextPreprocessor,
     TFDebertaV2ForSequenceClassification,
     TFDebertaV2Model,
@@ -65,7 +65,13 @@ def callbacks(folder: Path) -> list[str]:
     other.load_weights(folder / "best.weights.h5")
     np.testing.assert_allclose(other.predict(TEXTS, verbose=0).logits, expected, atol=1e-5)
     assert any((folder / "board").rglob("events*"))
-    return ["ModelCheckpoint of .keras and .weights.h5", "EarlyStopping", "TensorBoard", "CSVLogger", "BackupAndRestore"]
+    return [
+        "ModelCheckpoint of .keras and .weights.h5",
+        "EarlyStopping",
+        "TensorBoard",
+        "CSVLogger",
+        "BackupAndRestore",
+    ]
 
 
 def data(folder: Path) -> list[str]:
@@ -99,7 +105,7 @@ def serving(folder: Path) -> list[str]:
 
 def tuner(folder: Path) -> list[str]:
     """A search over learning rates."""
-    import keras_tuner
+    import keras_tuner  # type: ignore[import-not-found] # of an environment of its own
 
     search = keras_tuner.RandomSearch(
         lambda space: build(space.Float("rate", 1e-4, 1e-2, sampling="log")),
