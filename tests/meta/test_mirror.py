@@ -52,6 +52,7 @@ ONLY_KERAS: dict[str, str] = {
     "attention.py skew": "the same",
     "class_weights.py": "an argument of fit",
     "distribution.py": "replicas under fit; DistributedDataParallel averages gradients itself in PyTorch",
+    "checks.py check_fit_labels": "labels of fit, which traces",
     "data.py": "what fit, evaluate and predict are given",
     "embeddings.py Embeddings.output_shape": "Keras' summary shows it",
     "encoder.py Encoder.output_shape": "the same",
