@@ -131,7 +131,9 @@ def test_questions_and_choices(tiny_config, small_tokenizer, prose):
     chooser = build(TFDebertaV2ForMultipleChoice, tiny_config, small_tokenizer)
     choices = [[text, prose[0]] for text in prose]
     chooser.fit((prose, choices), [0] * len(prose), verbose=0)
-    inputs = small_tokenizer([t for t in prose for _ in range(2)], [c for row in choices for c in row], padding=True)
+    first, second = [text for text in prose for _ in range(2)], [text for row in choices for text in row]
+    longest = chooser.preprocessor.max_length
+    inputs = small_tokenizer(first, second, padding=True, truncation=True, max_length=longest)
     folded = {name: np.reshape(values, (len(prose), 2, -1)) for name, values in inputs.items()}
     close(chooser.predict((prose, choices), verbose=0).logits, chooser(folded).logits)
 
