@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -18,11 +19,14 @@ from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
 from deberta_tf import weights
 from deberta_tf.checks import check_call
+from deberta_tf.data import Fed
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
-from deberta_tf.export import export_saved_model
+from deberta_tf.export import check_export, export_saved_model, input_specs
 from deberta_tf.inputs import name_inputs, without_padding
+from deberta_tf.lora import Adaptable
 from deberta_tf.masks import make_masks
+from deberta_tf.quantization import Quantizable
 from deberta_tf.surgery import Resizable
 
 
@@ -35,10 +39,11 @@ class Encoded(NamedTuple):
     attentions: tuple[Any, ...] | None
 
 
-class PreTrainedModel(Resizable):
+class PreTrainedModel(Adaptable, Quantizable, Resizable):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
-    Every variable exists from construction on.
+    Every variable exists from construction on. `keras.models.load_model("model.keras")` knows our classes after
+    `import deberta_tf`, and only then.
 
     Attributes:
         config: the configuration; not to be changed after construction.
@@ -75,6 +80,9 @@ class PreTrainedModel(Resizable):
         Raises:
             InputError: an unknown name, a wrong shape, or a value out of range.
         """
+        if isinstance(inputs, Mapping):  # transformers' users write the options among the inputs
+            keywords = {name: inputs[name] for name in _OPTIONS if name in inputs} | keywords
+            inputs = {name: value for name, value in inputs.items() if name not in _OPTIONS}
         options = {name: keywords.pop(name) for name in _OPTIONS if name in keywords}
         ignores = ignores_padding(keywords.pop("labels_at_padding", "error"))
         named = name_inputs(inputs, keywords, self.spec.labels)
@@ -85,6 +93,22 @@ class PreTrainedModel(Resizable):
             options["training"] = training
         return super().__call__(**named, **options)
 
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Keras' `stateless_call`, in which JAX trains, by way of a call: that names the inputs and sets the mode."""
+        values = [*trainable_variables, *non_trainable_variables]
+        mapping = list(zip((*self.trainable_variables, *self.non_trainable_variables), values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=return_losses) as scope:
+            outputs = self(*args, **kwargs)
+            losses = (self.losses,) if return_losses else ()
+        return outputs, [scope.get_current_value(one) for one in self.non_trainable_variables], *losses
+
     def named_inputs(self, inputs: Any) -> dict[str, Any]:
         """Inputs and labels by name, from any form of the first argument."""
         return name_inputs(inputs, {}, self.spec.labels)
@@ -92,13 +116,20 @@ class PreTrainedModel(Resizable):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs: the configuration as a dictionary, and Keras' name and dtype policy."""
         policy = keras.dtype_policies.serialize(self.dtype_policy)
-        return {"config": self.config.to_dict(), "name": self.name, "dtype": policy}
+        quantized = self.quantized_layers()
+        made = {"config": self.config.to_dict(), "name": self.name, "dtype": policy}
+        return made | ({"quantized": quantized} if quantized else {})
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Builds a model with fresh weights from `get_config`'s dictionary."""
+    def from_config(cls, config: dict[str, Any] | BaseConfig, custom_objects: Any = None) -> Self:
+        """Builds a model with fresh weights, from a configuration or from `get_config`'s dictionary."""
+        if isinstance(config, BaseConfig):
+            return cls(config)
         values = dict(config)
-        return cls(cls.config_class.from_dict(values.pop("config")), **values)
+        quantized = values.pop("quantized", {})
+        model = cls(cls.config_class.from_dict(values.pop("config")), **values)
+        model.quantize_layers(quantized)
+        return model
 
     @classmethod
     @with_other_names(LOADING, ConfigError)
@@ -199,15 +230,20 @@ class PreTrainedModel(Resizable):
 
         Args:
             filepath: the folder, or file, to write.
-            format: "tf_saved_model", of any batch size and length; others are left to Keras.
+            format: "tf_saved_model", "litert" (a file `.tflite`) or "openvino" (`.xml`), of any batch size and length.
             verbose: whether Keras prints what it wrote.
             input_signature: another signature than ours; it is left to Keras.
             **kwargs: Keras' options of the format.
+
+        Raises:
+            InputError: Keras cannot write these models in this format, or on this backend.
         """
+        check_export(self, format)
         if format == "tf_saved_model" and input_signature is None:
             export_saved_model(self, filepath, verbose)
         else:
-            super().export(filepath, format, verbose, input_signature, **kwargs)
+            signature = [input_specs(self)] if input_signature is None else input_signature
+            super().export(str(filepath), format, verbose, signature, **kwargs)
 
 
 _OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
@@ -225,7 +261,7 @@ class TFDebertaV2PreTrainedModel(PreTrainedModel):
     config_class = DebertaV2Config
 
 
-class Backbone(PreTrainedModel):
+class Backbone(Fed, PreTrainedModel):
     """Embeddings and encoder, of every version."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
@@ -235,8 +271,13 @@ class Backbone(PreTrainedModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.embeddings.build()
-        self.encoder.build()
+        self.embeddings.build((None, None))
+        self.encoder.build((None, None, self.config.hidden_size))
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, L, C]`."""
+        return (None, None, self.config.hidden_size)
 
     def encode(
         self,

@@ -11,10 +11,10 @@ import numpy as np
 from deberta_core import surgery
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
-from deberta_core.parameters import EMBEDDING
+from deberta_core.parameters import EMBEDDING, expand
 from deberta_core.surgery import Surgery, near_mean
 from deberta_core.tasks import task_spec
-from deberta_tf.weights import parameter_variables
+from deberta_tf.weights import merged_arrays, parameter_variables
 
 
 class Resizable(keras.Model):
@@ -22,7 +22,7 @@ class Resizable(keras.Model):
 
     A Keras variable cannot change its shape, so that each of these returns a NEW model of the same class, name and
     dtype policy, not compiled yet, and leaves this one as it is: `model = model.prune_heads({0: [1]})`. What was frozen
-    stays so. A backbone inside a task model is changed through that model.
+    stays so; adapters (LoRA) are merged. A backbone inside a task model is changed through that model.
 
     Source:
         transformers `PreTrainedModel`, whose names and arguments these are.
@@ -109,18 +109,17 @@ def _operate(model: Any, operation: Surgery, mean_resizing: bool = False) -> Any
         raise InputError("this backbone is part of a task model, which must change with it. Call that model's method.")
     changed = type(model)(operation.after, name=model.name, dtype=model.dtype_policy)
     changes = {change.parameter.name: change for change in operation.changes(model.task)}
-    sources, targets = parameter_variables(model), parameter_variables(changed)
+    sources, targets = merged_arrays(model), parameter_variables(changed)
+    table, old = expand(changed.config, changed.task), parameter_variables(model)
     for name, target in targets.items():
-        values = keras.ops.convert_to_numpy(sources[name])
+        values, layout = sources[name], table[name].kind.convert
         if name in changes:
-            change = changes[name]
-            layout = change.parameter.kind.convert
-            old, fresh = layout(values), layout(keras.ops.convert_to_numpy(target)).copy()
+            change, fresh = changes[name], layout(keras.ops.convert_to_numpy(target)).copy()
             if mean_resizing and change.fresh:  # of a vocabulary, the first axis wherever it is one
-                fresh[-change.fresh :] = near_mean(old, change.fresh, _normal)
-            values = layout(change.apply(old, fresh))
-        target.assign(values)
-        target.trainable = sources[name].trainable
+                fresh[-change.fresh :] = near_mean(values, change.fresh, _normal)
+            values = change.apply(values, fresh)
+        target.assign(np.ascontiguousarray(layout(values)))
+        target.trainable = old[name].trainable
     return changed
 
 

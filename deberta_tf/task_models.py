@@ -10,6 +10,7 @@ from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_core.outputs import make_output
+from deberta_tf.data import Fed
 from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, Scope
 from deberta_tf.inputs import fold_choices
 from deberta_tf.layers import dense, dropout
@@ -18,7 +19,7 @@ from deberta_tf.models import Backbone, Encoded, PreTrainedModel
 from deberta_tf.training import Trained
 
 
-class TaskModel(Trained, PreTrainedModel):
+class TaskModel(Fed, Trained, PreTrainedModel):
     """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
@@ -96,8 +97,8 @@ class LmModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
-        self.head.build()
+        self.deberta.build((None, None))
+        self.head.build((None, None, self.config.hidden_size))
 
     @property
     def head(self) -> keras.layers.Layer:
@@ -106,7 +107,10 @@ class LmModel(TaskModel):
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """`logits [B, L, V]`."""
-        words = ops.cast(self.deberta.embeddings.word_embeddings.embeddings, self.compute_dtype)
+        table = self.deberta.embeddings.word_embeddings
+        # Of a quantized table only a lookup gives numbers.
+        words = table(ops.arange(self.config.vocab_size)) if table.quantization_mode else table.embeddings
+        words = ops.cast(words, self.compute_dtype)
         return {"logits": self.head(encoded.last_hidden_state, words)}
 
 
@@ -127,8 +131,9 @@ class PooledModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
-        self.pooler.build()
+        self.deberta.build((None, None))
+        self.pooler.build((None, None, self.config.hidden_size))
+        self.dropout.build((None, self.config.hidden_size))
         self.classifier.build((None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
@@ -148,7 +153,8 @@ class TokenModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
+        self.deberta.build((None, None))
+        self.dropout.build((None, None, self.config.hidden_size))
         self.classifier.build((None, None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
@@ -166,7 +172,7 @@ class SpanModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
+        self.deberta.build((None, None))
         self.qa_outputs.build((None, None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:

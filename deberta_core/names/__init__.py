@@ -26,4 +26,5 @@ NAMES: dict[str, Rows] = {
     "pipeline tasks": pipelines.PIPELINE_TASKS,
     "pipeline options": pipelines.PIPELINE_OPTIONS,
     "Keras": keras.KERAS_OPTIONS,
+    "preprocessors": keras.PREPROCESSOR_OPTIONS,
 }
