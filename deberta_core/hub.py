@@ -79,10 +79,11 @@ def local_folder(
         settle(path if path.is_dir() else path.parent, error)
         return path  # whoever reads it says what is missing there
     _check_options(error, revision=revision, cache_dir=cache_dir, token=token)
-    from huggingface_hub import hf_hub_download, is_offline_mode
+    from huggingface_hub import constants, hf_hub_download
 
     hint = "Choose a repository that has one."
-    if local_files_only or is_offline_mode():
+    local_files_only = local_files_only or constants.HF_HUB_OFFLINE
+    if local_files_only:
         hint = "Only the cache was looked at: allow the network (local_files_only=False, no HF_HUB_OFFLINE)."
     download = partial(
         _download,
@@ -142,13 +143,13 @@ def _download(
 
     try:
         return Path(hf_hub_download(repo, file, library_name="deberta-dual", **options))
-    except errors.RemoteEntryNotFoundError:
-        return None
     except errors.LocalEntryNotFoundError as problem:
-        if options["local_files_only"] or isinstance(problem.__cause__, errors.OfflineModeIsEnabled):
+        if options["local_files_only"]:
             return None
         reason = "the hub cannot be reached, and the cache does not hold it"
         raise error(f"{repo}/{file}: {reason} ({_line(problem.__cause__)}). Try again, or give a folder.") from None
+    except errors.EntryNotFoundError:  # since huggingface_hub 1 the base of that and of what the hub says
+        return None
     except errors.GatedRepoError:
         reason = "is gated: ask for access on its page and give token=..., or log in with `hf auth login`"
     except errors.RepositoryNotFoundError:
