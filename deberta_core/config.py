@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from deberta_core import limits
-from deberta_core.config_rules import NOT_SET, head_numbers, label_fields, violations
+from deberta_core.config_rules import NOT_SET, SPELLINGS, head_numbers, label_fields, usual_spelling, violations
+from deberta_core.config_place import CONFIG_FILE, config_in, with_published_names
 from deberta_core.errors import ConfigError, DebertaWarning, name_list, shown
 from deberta_core.files import read_json, write_text
 from deberta_core.hub import Wanted, local_folder, split_hub_options
@@ -20,21 +21,18 @@ from deberta_core.json_shape import ANY, map_of
 from deberta_core.presets import preset_fields
 from deberta_core.transaction import replace_files
 
-CONFIG_FILE = "config.json"
-
 _FIELDS = map_of(ANY)
 _LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 _NOT_WRITTEN = frozenset({"extra", "num_labels"})  # num_labels follows from id2label, as in published files
 
 
 def config_file(path: str | Path, **hub_options: Any) -> Path:
-    """The config.json of a checkpoint folder, a file that is given itself, or that of a hub id, downloaded.
+    """The config.json of a checkpoint folder or beside a weight file, one that is given itself, or that of a hub id, downloaded.
 
     Raises:
         ConfigError: see `deberta_core.hub.local_folder`.
     """
-    path = local_folder(path, [Wanted((CONFIG_FILE,))], ConfigError, **hub_options)
-    return path / CONFIG_FILE if path.is_dir() else path
+    return config_in(local_folder(path, [Wanted((CONFIG_FILE,))], ConfigError, **hub_options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +91,7 @@ class BaseConfig:
             raise ConfigError(f"{found.inside('.extra').describe(type(self).__name__)}. Keys are names of fields.")
         self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra or {}))
         self._set(pruned_heads=head_numbers(self.pruned_heads))
+        self._set(**{name: usual_spelling(self, name) for name in SPELLINGS if hasattr(self, name)})
         for name in ("max_relative_positions", *(n for n in ("position_buckets",) if hasattr(self, n))):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
@@ -245,6 +244,7 @@ class BaseConfig:
                 f"Use the classes of that model."
             )
         values.pop("pooler_hidden_size", None)  # always hidden_size (NUMERICS, decision 6)
+        values = with_published_names(values)
         declared = cls.field_names()
         known = {name: values.pop(name) for name in declared if name in values}
         for name in values:

@@ -39,6 +39,8 @@ class LoadReport:
         mismatched: the model's parameters whose shape differs: name, shape in the file, shape in the model.
         dropped: names in the file that belong to another head, or that no model uses.
         tied: names in the file of second copies of the model's parameters; they are compared on reading.
+        prefix: what stands before the names of the model in the file, such as `state_dict.model.`, where it is a part
+            of something else; what is beside it there is in `dropped`.
     """
 
     missing: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class LoadReport:
     mismatched: tuple[tuple[str, Shape, Shape], ...] = ()
     dropped: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +172,9 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
         missing=tuple(sorted(parameters.keys() - found.keys())),
         unexpected=tuple(sorted(unexpected)),
         mismatched=tuple(sorted(mismatched)),
-        dropped=tuple(sorted(dropped)),
+        dropped=tuple(sorted([*dropped, *source.beside])),
         tied=tuple(sorted(copies)),
+        prefix=_prefix(source),
     )
     weights = source.select(fits)
     for name, parameter in copies.items():
@@ -214,6 +218,13 @@ def refuse_problems(
     raise WeightError(
         f"{loaded.weights.file} does not fit {model}: {' '.join(parts)} {_mend(loaded, config, task, problems)}"
     )
+
+
+def _prefix(source: LazyWeights) -> str:
+    """What stands before the names that are stored; nothing in formats that spell names their own way."""
+    stored = {name: entry.stored for name, entry in source.entries.items()}
+    found = {place.removesuffix(name) for name, place in stored.items() if place.endswith(name)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
