@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from deberta_core import limits
-from deberta_core.config_rules import NOT_SET, SPELLINGS, head_numbers, label_fields, usual_spelling, violations
 from deberta_core.config_place import CONFIG_FILE, config_in, with_published_names
+from deberta_core.config_rules import NOT_SET, SPELLINGS, head_numbers, label_fields, usual_spelling, violations
 from deberta_core.errors import ConfigError, DebertaWarning, name_list, shown
 from deberta_core.files import read_json, write_text
 from deberta_core.hub import Wanted, local_folder, split_hub_options
@@ -27,7 +27,7 @@ _NOT_WRITTEN = frozenset({"extra", "num_labels"})  # num_labels follows from id2
 
 
 def config_file(path: str | Path, **hub_options: Any) -> Path:
-    """The config.json of a checkpoint folder or beside a weight file, one that is given itself, or that of a hub id, downloaded.
+    """The config.json of a folder or beside a weight file, one that is given itself, or a hub id's, downloaded.
 
     Raises:
         ConfigError: see `deberta_core.hub.local_folder`.

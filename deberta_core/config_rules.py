@@ -20,7 +20,7 @@ NOT_SET = -1
 SPELLINGS: dict[str, dict[Any, Any]] = {
     "pad_token_id": {None: 0},
     "pooler_dropout": {None: 0.0},
-    **dict.fromkeys(("hidden_act", "pooler_hidden_act", "conv_act"), {"gelu_pytorch_tanh": "gelu_new"}),
+    **{name: {"gelu_pytorch_tanh": "gelu_new"} for name in ("hidden_act", "pooler_hidden_act", "conv_act")},
 }
 
 Check = Callable[[Any], bool]

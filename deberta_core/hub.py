@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import DebertaError, reason, shown
+from deberta_core.other_folders import KINDS, MARKS
 from deberta_core.shard_names import shard_names
 from deberta_core.transaction import settle
 
@@ -131,7 +132,9 @@ def _first_of(
                     raise error(f"{name}: {candidate} lists {shard}, which is not there. Choose another revision.")
         return file.parent
     if wanted.required:
-        raise error(f"{name} has no {' or '.join(wanted.names)}. {hint}")
+        mark = next((mark for mark in MARKS if download(mark) is not None), None)
+        kind = f"It {KINDS[mark]}" if mark else hint
+        raise error(f"{name} has no {' or '.join(wanted.names)}. {kind}")
     return None
 
 

@@ -14,7 +14,7 @@ from deberta_core.checkpoint.formats import FORMATS, open_weights
 from deberta_core.checkpoint.lazy import LazyWeights, compared
 from deberta_core.checkpoint.model_config import MASKED_LM_HEADS
 from deberta_core.config import BaseConfig
-from deberta_core.errors import DebertaWarning, WeightError, name_list
+from deberta_core.errors import DebertaWarning, WeightError, name_list, shown
 from deberta_core.parameters import UNUSED_NAMES, Array, expand
 from deberta_core.tasks import BACKBONE_PREFIX, FRESH_MODULES, head_modules, task_spec
 
@@ -243,6 +243,9 @@ def _mend(loaded: LoadedWeights, config: BaseConfig, task: str | None, problems:
     layers = 1 + max((int(match[1]) for name in names if (match := _LAYER_NUMBER.search(name))), default=-1)
     if names and layers != config.num_hidden_layers:
         found.append(f"The file has {layers} layers, but num_hidden_layers={config.num_hidden_layers} in the config.")
+    if isinstance(quantised := config.extra.get("quantization_config"), dict):
+        method = shown(quantised.get("quant_method"))[1:-1]
+        found.append(f"Its weights are quantised by {method}, which is not read. Take the model it was made from.")
     found += _head_diagnosis(loaded, task, problems["missing"])
     if not found and problems["of another shape"]:
         found.append("Pass ignore_mismatched_sizes=True to start parameters of another shape fresh.")

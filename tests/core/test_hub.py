@@ -95,7 +95,7 @@ def test_an_interrupted_download_goes_on(hub, monkeypatch):
     hub.files[REPO, "main", "model.safetensors"] = content
     hub.cut = 500_000
     if int(version("huggingface_hub").split(".")[0]) < 1:  # does not ask again by itself
-        with pytest.raises(WeightError, match="someone/deberta cannot be downloaded: .*IncompleteRead"):
+        with pytest.raises(WeightError, match=r"someone/deberta cannot be downloaded: .*IncompleteRead"):
             local_folder(REPO, [WEIGHTS], WeightError)
     folder = local_folder(REPO, [WEIGHTS], WeightError)
     assert (folder / "model.safetensors").read_bytes() == content
