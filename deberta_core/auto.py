@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.arguments import row_of
-from deberta_core.config import CONFIG_FILE, BaseConfig, DebertaConfig, DebertaV2Config, config_file
-from deberta_core.config_place import told_model_type
+from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config, config_file
+from deberta_core.config_place import CONFIG_FILE, told_model_type
 from deberta_core.errors import ConfigError, TokenizationError, one_of
 from deberta_core.files import read_json
 from deberta_core.hub import Wanted, local_folder, split_hub_options

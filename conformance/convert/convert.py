@@ -30,7 +30,8 @@ from deberta_core.checkpoint import (
     shard_files,
     shard_names,
 )
-from deberta_core.config import CONFIG_FILE, BaseConfig
+from deberta_core.config import BaseConfig
+from deberta_core.config_place import CONFIG_FILE
 from deberta_core.errors import WeightError, name_list, one_of
 from deberta_core.layout import COMPANIONS, TOKENIZER_FILES, refuse_foreign
 from deberta_core.tasks import task_spec

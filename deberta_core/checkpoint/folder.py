@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.checkpoint.formats import FORMATS
-from deberta_core.config import CONFIG_FILE
+from deberta_core.config_place import CONFIG_FILE
 from deberta_core.errors import WeightError
 from deberta_core.hub import Wanted, local_folder
 
