@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.arguments import row_of
-from deberta_core.config import CONFIG_FILE, FILE_HINT, BaseConfig, DebertaConfig, DebertaV2Config, config_file
+from deberta_core.config import FILE_HINT, BaseConfig, DebertaConfig, DebertaV2Config, config_file
+from deberta_core.config_place import CONFIG_FILE, told_model_type
 from deberta_core.errors import ConfigError, TokenizationError, one_of
 from deberta_core.files import read_json
 from deberta_core.hub import Wanted, local_folder, split_hub_options
@@ -39,20 +40,22 @@ class AutoConfig:
 
     @classmethod
     @with_other_names(CONFIG_LOADING, ConfigError)
-    def from_pretrained(cls, path: str | Path, **overrides: Any) -> BaseConfig:
-        """Reads config.json of a checkpoint folder with the class its `model_type` names.
+    def from_pretrained(cls, path: str | Path, *, model_type: str | None = None, **overrides: Any) -> BaseConfig:
+        """Reads config.json of a checkpoint folder with the class its `model_type` names, or else its other keys.
 
         Args:
             path: the folder, the file itself, or a hub id.
+            model_type: used where neither tells; else it must be the file's.
             **overrides: fields to change, and options for the hub; see `BaseConfig.from_pretrained`.
 
         Raises:
-            ConfigError: see `BaseConfig.from_pretrained`; or `model_type` is missing or not DeBERTa's.
+            ConfigError: see `BaseConfig.from_pretrained`; or `model_type` is not DeBERTa's, or nothing tells it.
         """
         hub, overrides = split_hub_options(overrides)
         file = config_file(path, **hub)
         values = read_json(file, ConfigError, hint=FILE_HINT)
-        chosen = row_of(CONFIG_CLASSES, f"{file}: model_type", values.get("model_type"), ConfigError)
+        told = told_model_type(file, values) if model_type is None else model_type
+        chosen = row_of(CONFIG_CLASSES, f"{file}: model_type", told, ConfigError)
         return chosen.from_pretrained(file, **{"name_or_path": str(path), **overrides})
 
     @staticmethod

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self
 
 from deberta_core import limits
 from deberta_core.config_names import ConfigNames, own_fields, with_names
-from deberta_core.config_rules import NOT_SET, head_numbers, label_fields, violations
+from deberta_core.config_place import CONFIG_FILE, config_in, with_published_names
+from deberta_core.config_rules import NOT_SET, SPELLINGS, head_numbers, label_fields, usual_spelling, violations
 from deberta_core.config_sizes import Sizes
 from deberta_core.errors import ConfigError, DebertaWarning, shown
 from deberta_core.files import read_json, write_text
@@ -24,7 +25,6 @@ from deberta_core.names.rows import with_other_names
 from deberta_core.presets import preset_fields
 from deberta_core.transaction import replace_files
 
-CONFIG_FILE = "config.json"
 FILE_HINT = (
     "A checkpoint folder holds a config.json. Where a trainer saved the weights alone, write it with "
     "model.config.save_pretrained(folder), or give the model's from_pretrained a config."
@@ -39,13 +39,12 @@ _CALL_DEFAULTS = {"output_attentions": False, "output_hidden_states": False, "re
 
 
 def config_file(path: str | Path, **hub_options: Any) -> Path:
-    """The config.json of a checkpoint folder, a file that is given itself, or that of a hub id, downloaded.
+    """The config.json of a folder or beside a weight file, one that is given itself, or a hub id's, downloaded.
 
     Raises:
         ConfigError: see `deberta_core.hub.local_folder`.
     """
-    path = local_folder(path, [Wanted((CONFIG_FILE,))], ConfigError, **hub_options)
-    return path / CONFIG_FILE if path.is_dir() else path
+    return config_in(local_folder(path, [Wanted((CONFIG_FILE,))], ConfigError, **hub_options))
 
 
 @with_names
@@ -111,6 +110,7 @@ class BaseConfig(Sizes, ConfigNames):
             raise ConfigError(f"{found.inside('.extra').describe(type(self).__name__)}. Keys are names of fields.")
         self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra or {}))
         self._set(pruned_heads=head_numbers(self.pruned_heads))
+        self._set(**{name: usual_spelling(self, name) for name in SPELLINGS if name in self.field_names()})
         for name in ("max_relative_positions", "position_buckets"):
             value = self._own(name, None)
             if isinstance(value, int) and value < 1:
@@ -186,10 +186,10 @@ class BaseConfig(Sizes, ConfigNames):
                 f"Use the classes of that model."
             )
         values.pop("pooler_hidden_size", None)  # always hidden_size (NUMERICS, decision 6)
+        values = with_published_names(values)
         if "use_return_dict" in values:
             values.setdefault("return_dict", values.pop("use_return_dict"))
         declared = cls.field_names()
-        values = _pooling(values) | values
         known = {name: values.pop(name) for name in declared if name in values}
         for name in values:
             close = difflib.get_close_matches(name, declared, n=1, cutoff=0.9)
@@ -317,13 +317,6 @@ class DebertaV2Config(BaseConfig):
     conv_kernel_size: int = 0  # odd; 0: no convolution
     conv_groups: int = 1
     conv_act: str = "tanh"
-
-
-def _pooling(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The pooler's fields as Microsoft's own files have them, inside of `pooling`."""
-    pooling = values.get("pooling")
-    names = {"dropout": "pooler_dropout", "hidden_act": "pooler_hidden_act"}
-    return {names[name]: pooling[name] for name in names if name in pooling} if isinstance(pooling, Mapping) else {}
 
 
 def _attention_types(value: object) -> object:

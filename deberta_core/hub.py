@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import DebertaError, DebertaWarning, reason, shown
+from deberta_core.other_folders import KINDS, MARKS
 from deberta_core.presets import PRESETS
 from deberta_core.shard_names import shard_names
 from deberta_core.transaction import settle
@@ -93,12 +94,13 @@ def local_folder(
         path = path / (subfolder or "")
         settle(path if path.is_dir() else path.parent, error)
         return path  # whoever reads it says what is missing there
-    from huggingface_hub import hf_hub_download, is_offline_mode
+    from huggingface_hub import constants, hf_hub_download
 
     if path.parent.is_dir():  # a mistyped folder, perhaps; the hub may take half a minute to say that it has none
         warnings.warn(f"{name}: no such folder here, only {path.parent}. Asking the hub.", DebertaWarning, stacklevel=3)
     hint = "Choose a repository that has one."
-    if local_files_only or is_offline_mode():
+    local_files_only = local_files_only or constants.HF_HUB_OFFLINE
+    if local_files_only:
         hint = "Only the cache was looked at: allow the network (local_files_only=False, no HF_HUB_OFFLINE)."
     download = partial(
         _download,
@@ -147,7 +149,9 @@ def _first_of(
                     raise error(f"{name}: {candidate} lists {shard}, which is not there. Choose another revision.")
         return file.parent
     if wanted.required:
-        raise error(f"{name} has no {' or '.join(wanted.names)}. {hint}")
+        mark = next((mark for mark in MARKS if download(mark) is not None), None)
+        kind = f"It {KINDS[mark]}" if mark else hint
+        raise error(f"{name} has no {' or '.join(wanted.names)}. {kind}")
     return None
 
 
@@ -159,13 +163,13 @@ def _download(
 
     try:
         return Path(hf_hub_download(repo, file, library_name="deberta-dual", **options))
-    except errors.RemoteEntryNotFoundError:
-        return None
     except errors.LocalEntryNotFoundError as problem:
-        if options["local_files_only"] or isinstance(problem.__cause__, errors.OfflineModeIsEnabled):
+        if options["local_files_only"]:
             return None
         reason = "is no folder here, the hub cannot be reached, and the cache does not hold it"
         raise error(f"{repo} {reason} ({_line(problem.__cause__)}). Try again, or give a folder.") from None
+    except errors.EntryNotFoundError:  # since huggingface_hub 1 the base of that and of what the hub says
+        return None
     except errors.GatedRepoError:
         reason = "is gated: ask for access on its page and give token=..., or log in with `hf auth login`"
     except errors.RepositoryNotFoundError:

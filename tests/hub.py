@@ -22,8 +22,9 @@ class Hub(http.server.ThreadingHTTPServer):
 
     def publish(self, repo: str, folder: Path) -> None:
         """Puts the files of a folder into a repository."""
-        for file in folder.iterdir():
-            self.files[repo, "main", file.name] = file.read_bytes()
+        for file in folder.rglob("*"):
+            if file.is_file():
+                self.files[repo, "main", file.relative_to(folder).as_posix()] = file.read_bytes()
 
     @property
     def url(self) -> str:

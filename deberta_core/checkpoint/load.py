@@ -14,7 +14,7 @@ from deberta_core.checkpoint.formats import FORMATS, open_weights
 from deberta_core.checkpoint.lazy import LazyWeights, compared
 from deberta_core.checkpoint.model_config import MASKED_LM_HEADS
 from deberta_core.config import BaseConfig
-from deberta_core.errors import DebertaWarning, WeightError, name_list
+from deberta_core.errors import DebertaWarning, WeightError, name_list, shown
 from deberta_core.names.loading import LOAD_REPORT
 from deberta_core.names.rows import other_attribute
 from deberta_core.parameters import UNUSED_NAMES, Array, expand
@@ -43,6 +43,8 @@ class LoadReport:
         mismatched: the model's parameters whose shape differs: name, shape in the file, shape in the model.
         dropped: names in the file that belong to another head, or that no model uses.
         tied: names in the file of second copies of the model's parameters; they are compared on reading.
+        prefix: what stands before the names of the model in the file, such as `state_dict.model.`, where it is a part
+            of something else; what is beside it there is in `dropped`.
     """
 
     missing: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class LoadReport:
     mismatched: tuple[tuple[str, Shape, Shape], ...] = ()
     dropped: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
+    prefix: str = ""
 
     def __getitem__(self, key: str) -> list[Any]:
         return list(other_attribute(LOAD_REPORT, self, key))
@@ -187,8 +190,9 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
         missing=tuple(sorted(parameters.keys() - found.keys())),
         unexpected=tuple(sorted(unexpected)),
         mismatched=tuple(sorted(mismatched)),
-        dropped=tuple(sorted(dropped)),
+        dropped=tuple(sorted([*dropped, *source.beside])),
         tied=tuple(sorted(copies)),
+        prefix=_prefix(source),
     )
     weights = source.select(fits)
     for name, parameter in copies.items():
@@ -236,6 +240,13 @@ def refuse_problems(
     )
 
 
+def _prefix(source: LazyWeights) -> str:
+    """What stands before the names that are stored; nothing in formats that spell names their own way."""
+    stored = {name: entry.stored for name, entry in source.entries.items()}
+    found = {place.removesuffix(name) for name, place in stored.items() if place.endswith(name)}
+    return found.pop() if len(found) == 1 else ""
+
+
 def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
     """Names in the file -> names with the backbone's prefix, which the file of a bare model does not have."""
     if any(name.startswith(BACKBONE_PREFIX) for name in source):
@@ -252,6 +263,9 @@ def _mend(loaded: LoadedWeights, config: BaseConfig, task: str | None, problems:
     layers = 1 + max((int(match[1]) for name in names if (match := _LAYER_NUMBER.search(name))), default=-1)
     if names and layers != config.num_hidden_layers:
         found.append(f"The file has {layers} layers, but num_hidden_layers={config.num_hidden_layers} in the config.")
+    if isinstance(quantised := config.extra.get("quantization_config"), dict):
+        method = shown(quantised.get("quant_method"))[1:-1]
+        found.append(f"Its weights are quantised by {method}, which is not read. Take the model it was made from.")
     found += _head_diagnosis(loaded, task, problems["missing"])
     if not found and problems["of another shape"]:
         found.append("Pass ignore_mismatched_sizes=True to start parameters of another shape fresh.")

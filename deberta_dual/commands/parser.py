@@ -10,7 +10,7 @@ from deberta_dual.backends import FRAMEWORKS
 from deberta_dual.commands.messages import USAGE
 
 # Help that several commands give.
-SOURCE = "checkpoint folder (config.json and weights), or a weight file"
+SOURCE = "checkpoint folder (config.json and weights), a weight file, or a hub id"
 MAX_LENGTH = "maximum sequence length in tokens; longer texts are truncated; default: the model's"
 
 

@@ -80,7 +80,8 @@ def pipeline(
     if is_name:
         folder = checkpoint_folder(model, **hub)
         check_head(folder, cls.name, cls.task)
-        tokenizer = model if tokenizer is None else tokenizer
+        beside = folder.parent if folder.is_file() else model
+        tokenizer = beside if tokenizer is None else tokenizer
     if tokenizer is None:
         raise InputError("tokenizer is missing: a model object does not tell which. Give a tokenizer or its folder.")
     if isinstance(tokenizer, str | Path):

@@ -315,7 +315,7 @@ def test_the_class_follows_the_model_type(cls, tmp_path):
         other.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("values", [{}, {"model_type": "bert"}, {"model_type": None}, {"model_type": ["deberta"]}])
+@pytest.mark.parametrize("values", [{"model_type": "bert"}, {"model_type": None}, {"model_type": ["deberta"]}])
 def test_a_model_type_that_is_not_known(values, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"config\.json: model_type=.* is unknown\. Use one of: deberta, deberta-v2"):

@@ -1,6 +1,7 @@
 """Hub ids, against a server on this machine that speaks the hub's protocol."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,9 @@ def test_an_interrupted_download_goes_on(hub, monkeypatch):
     content = bytes(range(256)) * 4000
     hub.files[REPO, "main", "model.safetensors"] = content
     hub.cut = 500_000
+    if int(version("huggingface_hub").split(".")[0]) < 1:  # does not ask again by itself
+        with pytest.raises(WeightError, match=r"someone/deberta cannot be downloaded: .*IncompleteRead"):
+            local_folder(REPO, [WEIGHTS], WeightError)
     folder = local_folder(REPO, [WEIGHTS], WeightError)
     assert (folder / "model.safetensors").read_bytes() == content
     assert next(asked for method, _, asked in hub.log if method == "GET") is None
