@@ -99,6 +99,8 @@ def main(argv: Sequence[str]) -> int:
         )
         lines = Lines(source, arguments.input_format)
         results = run.stream(lines, on_error=_error_handler(lines, arguments.on_error == "stop"))
+        if arguments.task == "feature-extraction":
+            results = (result[0] for result in results)  # each is a batch of one
         if arguments.output is not None:
             with replace_file(arguments.output, InputError) as temporary, temporary.open("wb") as target:
                 _write(results, target)

@@ -137,7 +137,7 @@ def test_a_bad_line_stops_after_the_lines_before_it(run, classifier, prose):
 
 
 def test_bad_lines_are_passed_over(run, classifier, prose):
-    lines = [prose[0], '{"text": "a"', "", '{"txt": "a"}', '{"text": " "}', prose[1]]
+    lines = [prose[0], '{"text": "a"', "", '{"txt": "a"}', '{"text": 3}', prose[1]]
     status, results, errors = run(
         "\n".join(lines), "--task", "text-classification", "--model", classifier, "--on-error", "skip"
     )
