@@ -72,7 +72,6 @@ class QuestionAnswering(FinetuneTask):
             self.tokenizer,
             batch_size=self.batch_size,
             max_seq_len=self.length,
-            align_to_words=False,
             handle_impossible_answer=not all(truths),
         )
         asked = [{name: entry(record, name) for name in ("question", "context")} for record in records]
