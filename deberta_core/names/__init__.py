@@ -25,6 +25,9 @@ NAMES: dict[str, Rows] = {
     "encodings": tokenizers.ENCODING_ATTRIBUTES,
     "pipeline tasks": pipelines.PIPELINE_TASKS,
     "pipeline options": pipelines.PIPELINE_OPTIONS,
+    "pipeline calls": pipelines.PIPELINE_CALL,
+    **{f"{task} options": rows for task, rows in pipelines.TASK_OPTIONS.items()},
+    "cross-encoders": pipelines.CROSS_ENCODER_OPTIONS,
     "Keras": keras.KERAS_OPTIONS,
     "preprocessors": keras.PREPROCESSOR_OPTIONS,
 }

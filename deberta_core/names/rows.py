@@ -18,7 +18,8 @@ class Renamed:
     """Another name for one of ours.
 
     Args:
-        ours: an argument's name; of an attribute, with dots for attributes of attributes.
+        ours: an argument's name, which is its own where only values differ; of an attribute, with dots for attributes
+            of attributes.
         values: their values to ours, where they differ; a value that is not in it is handed on as it is.
         note: for the page.
     """
@@ -119,7 +120,7 @@ def own_keywords(
         error: a name is refused, or unknown (the message has the nearest that is known), or one thing is given under
             two names.
     """
-    own = {name: value for name, value in given.items() if name in known}
+    own = {name: _translated(_values(rows.get(name), name), value) for name, value in given.items() if name in known}
     for name, value in given.items():
         if name in known:
             continue
@@ -160,6 +161,11 @@ def other_attribute(rows: Rows, owner: object, name: str) -> Any:
     known = [name for name in (*dir(type(owner)), *rows) if not name.startswith("_")]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     raise MissingName(f"{has_none} Did you mean {close[0]!r}?" if close else has_none)
+
+
+def _values(row: Row | None, name: str) -> Mapping[Any, Any] | None:
+    """The values of others that one of our own names has."""
+    return row.values if isinstance(row, Renamed) and row.ours == name else None
 
 
 def _translated(values: Mapping[Any, Any] | None, value: Any) -> Any:

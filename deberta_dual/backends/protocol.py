@@ -42,14 +42,16 @@ class Backend(Protocol):
     def is_model(self, model: Any) -> bool:
         """Whether an object is a model of this framework's package, or wraps one."""
 
-    def load_model(self, folder: Path, task: str | None, device: Any = None, dtype: Any = None) -> Any:
+    def load_model(self, folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any) -> Any:
         """Loads a model for inference.
 
         Args:
             folder: a checkpoint folder.
             task: the task of the model; None for the backbone.
-            device: where to, by the framework's name for it; None is the best device there is.
+            device: where to, by the framework's name for it; as a number, an accelerator, or the CPU for -1 or where
+                there is none; None is the best device there is.
             dtype: of the computation, by the framework's name for it; None is float32.
+            **options: others of the framework's `from_pretrained`.
 
         Raises:
             InputError: an unknown device or dtype.
@@ -57,8 +59,18 @@ class Backend(Protocol):
             WeightError: see `from_pretrained`.
         """
 
-    def check_device(self, model: Any, device: Any) -> None:
-        """Raises InputError if a model object is not on the device, and cannot be run there as it is."""
+    def place_model(self, model: Any, device: Any) -> Any:
+        """Moves a model object to a device, given as in `load_model`, if it cannot be run there as it is.
+
+        Returns:
+            the device where it computes; with None, where it is.
+
+        Raises:
+            InputError: the framework has no such device.
+        """
+
+    def tensor(self, array: NDArray[Any]) -> Any:
+        """An array as the framework's own."""
 
     def array_model(self, model: Any, device: Any = None) -> ArrayModel:
         """A model object as a function of arrays; a call leaves the object's mode as it is.

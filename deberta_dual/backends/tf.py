@@ -38,14 +38,21 @@ def is_model(model: Any) -> bool:
     return isinstance(model, keras.Model) and hasattr(model, "config") and hasattr(model, "task")
 
 
-def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None) -> Any:
+def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any) -> Any:
     """See `Backend.load_model`; the dtype is one, or a policy, of Keras."""
     with _on_device(device):
-        return _auto_class(task).from_pretrained(folder, dtype=_policy(dtype))
+        return _auto_class(task).from_pretrained(folder, dtype=_policy(dtype), **options)
 
 
-def check_device(model: Any, device: Any) -> None:
-    """See `Backend.check_device`: a model computes on any device it is told."""
+def place_model(model: Any, device: Any) -> Any:
+    """See `Backend.place_model`: a model computes on any device it is told, and is moved nowhere."""
+    with _on_device(device):
+        return _named(device) or _present()[-1]
+
+
+def tensor(array: NDArray[Any]) -> Any:
+    """See `Backend.tensor`."""
+    return tf.convert_to_tensor(array)
 
 
 def array_model(model: Any, device: Any = None) -> ArrayModel:
@@ -252,9 +259,20 @@ def _on_device(device: Any) -> Iterator[None]:
     if device is None:
         yield
         return
-    name = str(device).lower().replace("cuda", "gpu")
-    present = [found.name.removeprefix("/device:").lower() for found in tf.config.list_logical_devices()]
-    if name not in {*present, *(one.split(":")[0] for one in present)}:
-        raise InputError(f"device={device!r} is not here. TensorFlow has: {', '.join(present)}.")
+    name = _named(device)
+    if name not in _present() and f"{name}:0" not in _present():
+        raise InputError(f"device={device!r} is not here. TensorFlow has: {', '.join(_present())}.")
     with tf.device(name):
         yield
+
+
+def _present() -> list[str]:
+    """The names of the devices that are here, the CPU first."""
+    return [found.name.removeprefix("/device:").lower() for found in tf.config.list_logical_devices()]
+
+
+def _named(device: Any) -> str | None:
+    """A device's name in TensorFlow; as a number, of a GPU, or the CPU for -1 or where there is none."""
+    if isinstance(device, int):
+        return f"gpu:{device}" if device >= 0 and "gpu:0" in _present() else "cpu:0"
+    return None if device is None else str(device).lower().replace("cuda", "gpu")

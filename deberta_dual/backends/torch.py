@@ -18,7 +18,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 import deberta_torch
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
 
 STATE_FILE = "state.pt"
+# What a model on the CPU is optimised to; in others it is loaded as it is.
+_OPTIMISED = ("float32", "bfloat16", "int8")
 BETAS, EPSILON = (0.9, 0.999), 1e-6
 
 
@@ -40,11 +41,17 @@ def is_model(model: Any) -> bool:
     return isinstance(model, nn.Module) and hasattr(model, "config") and hasattr(model, "task")
 
 
-def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None) -> Any:
+def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any) -> Any:
     """See `Backend.load_model`; on the CPU the model is optimised (`deberta_torch.optimize`)."""
-    place = choose_device(device, "auto" if device is None else None)
-    load = partial(_auto_class(task).from_pretrained, folder, device=place)
+    load = partial(_auto_class(task).from_pretrained, folder, **options)
+    device_map = options.get("device_map")
+    if isinstance(device_map, Mapping) or (device_map == "auto" and torch.accelerator.device_count() > 1):
+        return load(device=_named(device), dtype=dtype)
+    place = choose_device(_named(device), ("auto" if device is None else None) if device_map is None else device_map)
+    load = partial(load, device=place, device_map=None)
     if getattr(place, "type", place) != "cpu":
+        return load(dtype=dtype)
+    if dtype is not None and str(dtype).removeprefix("torch.") not in _OPTIMISED:
         return load(dtype=dtype)
     model = load()
     if dtype is None and model.config.mixes_heads:
@@ -52,10 +59,17 @@ def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = 
     return deberta_torch.optimize(model, "float32" if dtype is None else dtype)
 
 
-def check_device(model: Any, device: Any) -> None:
-    """See `Backend.check_device`: a model computes where it is."""
-    if device is not None and str(device) not in (model.device.type, str(model.device)):
-        raise InputError(f"device={device!r}, but the model is on {str(model.device)!r}. Move it with model.to(...).")
+def place_model(model: Any, device: Any) -> Any:
+    """See `Backend.place_model`: a model computes where it is, and is moved there."""
+    place = choose_device(_named(device))
+    if place is not None and (place.type != model.device.type or place.index not in (None, model.device.index)):
+        model.to(place)
+    return model.device
+
+
+def tensor(array: NDArray[Any]) -> Tensor:
+    """See `Backend.tensor`."""
+    return torch.from_numpy(array)
 
 
 def array_model(model: Any, device: Any = None) -> ArrayModel:
@@ -188,6 +202,16 @@ def _read_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Opt
     state = torch.load(folder / STATE_FILE, map_location=model.device, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
+
+
+def _named(device: Any) -> Any:
+    """A device's name; as a number, of an accelerator, or the CPU for -1 or where there is none."""
+    if not isinstance(device, int):
+        return device
+    if device < 0 or not torch.accelerator.is_available():
+        return "cpu"
+    accelerator = torch.accelerator.current_accelerator()
+    return f"{accelerator.type}:{device}" if accelerator is not None else "cpu"
 
 
 def _auto_class(task: str | None) -> Any:

@@ -18,10 +18,10 @@ from deberta_core.transaction import replace_file
 from deberta_dual.commands.messages import show_warning
 from deberta_dual.commands.parser import MAX_LENGTH, Parser, add_framework_options, flag_of
 from deberta_dual.data.lines import INPUT_FORMATS, Lines
+from deberta_dual.pipelines.entities import STRATEGIES
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
-from deberta_dual.pipelines.features import POOLINGS
 from deberta_dual.pipelines.scores import FUNCTIONS
-from deberta_dual.pipelines.token_classification import STRATEGIES
+from deberta_dual.pipelines.sentence_modules import POOLINGS
 
 _EXAMPLE = """examples:
   deberta run --task text-classification --model my-classifier < reviews.txt > classes.jsonl
@@ -93,12 +93,14 @@ def main(argv: Sequence[str]) -> int:
             arguments.framework,
             arguments.device,
             arguments.dtype,
-            arguments.batch_size,
+            batch_size=arguments.batch_size,
             max_length=arguments.max_length,
             **options,
         )
         lines = Lines(source, arguments.input_format)
         results = run.stream(lines, on_error=_error_handler(lines, arguments.on_error == "stop"))
+        if arguments.task == "feature-extraction":
+            results = (result[0] for result in results)  # each is a batch of one
         if arguments.output is not None:
             with replace_file(arguments.output, InputError) as temporary, temporary.open("wb") as target:
                 _write(results, target)
@@ -136,13 +138,15 @@ def _opened(file: Path | None) -> Iterator[BinaryIO]:
 def _task_options(parser: Parser, arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of the task that were given; ends with status 2 for one of another task."""
     given = {name: getattr(arguments, name) for name in TASK_OPTIONS if hasattr(arguments, name)}
-    known = {field.name for field in fields(PIPELINES[arguments.task].options_class)}
+    known = {field.name for field in fields(PIPELINES[arguments.task].options_class)} & TASK_OPTIONS.keys()
     for name in given:
         if name not in known:
             flags = ", ".join(map(flag_of, sorted(known))) or "none"
             parser.error(f"{flag_of(name)} is not for {arguments.task}, whose own options are: {flags}")
     if "candidate_labels" in known and "candidate_labels" not in given:
         parser.error(f"{arguments.task} needs --candidate-labels")
+    if given.get("top_k") == 1 and arguments.task == "text-classification":
+        del given["top_k"]  # the best class is an object, as without it
     return given
 
 

@@ -7,22 +7,30 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import count
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from deberta_core.errors import DebertaError, DebertaWarning, InputError, one_of
+from deberta_core.auto import AutoTokenizer
+from deberta_core.errors import DebertaError, DebertaWarning, InputError, WrongType
+from deberta_core.names.pipelines import PIPELINE_CALL, PIPELINE_OPTIONS, TASK_OPTIONS
+from deberta_core.names.rows import Renamed, own_keywords
 from deberta_core.tasks import task_spec
 from deberta_core.tokenization.lengths import NO_LIMIT
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_dual.pipelines.batches import ModelRow, run_rows
-from deberta_dual.pipelines.examples import check_count
+from deberta_dual.pipelines.given_model import GivenModel, given_model
+from deberta_dual.pipelines.options import PipelineOptions
+from deberta_dual.pipelines.steps import RowArrays, finish_rows, rows_of, run_row
 from deberta_dual.progress import InputProgress
 
 OnError = Callable[[int, DebertaError], None]
 
 # How many batches of rows are read ahead, so that rows of similar length find together. More saves little padding.
 BATCHES_AHEAD = 16
+# What a pipeline takes besides its options.
+_ARGUMENTS = ("framework", "dtype")
 
 
 @dataclasses.dataclass(slots=True)
@@ -44,58 +52,61 @@ class Pipeline(ABC):
     """A model with a tokenizer, made into a function from texts to answers; `pipeline` makes the one of a task.
 
     Args:
-        model: of the pipeline's task.
-        tokenizer: the model's own.
-        batch_size: rows in a batch, at most.
-        max_length: of a row, in tokens; None: the tokenizer's `model_max_length`; where that is not set, or absolute
-            positions are added, no more than the configuration's `max_position_embeddings`.
-        **options: fields of `options_class`, the defaults of every call.
+        model: of the pipeline's task, a model object of `deberta_torch` or `deberta_tf`, or an `ArrayModel`.
+        tokenizer: the model's own, or its folder.
+        device: where the model computes; a PyTorch model is moved there. None: where it is.
+        **options: fields of `options_class`, the defaults of every call; `framework` and `dtype`, which must be the
+            model's; or names of other libraries, see `deberta_core.names.pipelines`.
 
     Attributes:
-        name: of the pipeline, as in `PIPELINES`.
-        task: of the model, a name of `deberta_core.tasks.TASKS`; None for a backbone.
+        task: the name of the pipeline, as in `PIPELINES`.
+        model_task: of the model, a name of `deberta_core.tasks.TASKS`; None for a backbone.
         options_class: what can be chosen, with the defaults.
+        in_rows: whether an example may be several rows for the model.
+        framework: "torch" or "tf"; None for an `ArrayModel`.
+        device: where the model computes; None for an `ArrayModel`.
 
     Raises:
         InputError: the model is one for another task, the tokenizer has more tokens than the model, or an option is
             unknown or has a value it cannot have.
     """
 
-    name: ClassVar[str]
-    task: ClassVar[str | None]
+    task: ClassVar[str]
+    model_task: ClassVar[str | None]
     options_class: ClassVar[type[Any]]
+    in_rows: ClassVar[bool] = False
+    cuts: ClassVar[str] = "longest_first"
 
-    def __init__(
-        self, model: ArrayModel, tokenizer: Any, *, batch_size: int = 32, max_length: int | None = None, **options: Any
-    ) -> None:
-        check_count("batch_size", batch_size)
-        check_count("max_length", max_length, least=8, none="for the model's own limit")
-        if model.task != self.task:
+    def __init__(self, model: Any, tokenizer: Any = None, *, device: Any = None, **options: Any) -> None:
+        own = self.own_names(options, _ARGUMENTS)
+        about = {name: own.pop(name, None) for name in _ARGUMENTS}
+        self._given: GivenModel = given_model(model, self.model_task, device=device, **about)
+        self.arrays: ArrayModel = self._given.arrays
+        self.model, self.framework, self.device = self._given.model, self._given.framework, self._given.device
+        if self.arrays.task != self.model_task:
+            needed = task_spec(self.model_task)
             raise InputError(
-                f"the model is one for {task_spec(model.task).name}, but {self.name} needs "
-                f"{task_spec(self.task).name}. Load it with the class ...{task_spec(self.task).class_suffix}."
+                f"the model is one for {task_spec(self.arrays.task).name}, but {self.task} needs {needed.name}. "
+                f"Load it with the class ...{needed.class_suffix}."
             )
-        if len(tokenizer) > model.config.vocab_size:
+        if tokenizer is None:
+            raise InputError("tokenizer is missing: a model object does not tell which. Give one or its folder.")
+        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
+        if len(self.tokenizer) > self.arrays.config.vocab_size:
             raise InputError(
-                f"the tokenizer has {len(tokenizer)} tokens, but the model vocab_size={model.config.vocab_size}. Give "
-                f"the model's own tokenizer."
-            )
-        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        self.max_length = max_length or self._limit()
-        if model.config.position_biased_input and self.max_length > model.config.max_position_embeddings:
-            raise InputError(
-                f"max_length={self.max_length} is more than max_position_embeddings="
-                f"{model.config.max_position_embeddings}, and the model adds absolute positions. Lower it."
+                f"the tokenizer has {len(self.tokenizer)} tokens, but the model vocab_size="
+                f"{self.arrays.config.vocab_size}. Give the model's own tokenizer."
             )
         self._warned = False
-        self.options = self.read_options(options)
+        self.options = self.read_options(own)
         self.check_model(self.options)
 
     def __call__(self, inputs: Any, *, progress: bool | None = None, **options: Any) -> Any:
         """Answers one input, or many.
 
         Args:
-            inputs: a str or a dict, one input; a list or tuple, many; any other iterable, a stream of them.
+            inputs: a str or a dict, one input; a list or tuple, many; a data set or any other iterable, a stream of
+                them.
             progress: whether a progress bar is drawn on standard error; None: for many, if it takes long and
                 standard error is a terminal.
             **options: fields of `options_class`, for this call.
@@ -108,12 +119,73 @@ class Pipeline(ABC):
             InputError: an input or an option cannot be used; it says which.
             TokenizationError: a text is not valid Unicode.
         """
-        if isinstance(inputs, str | Mapping):
+        if self.is_one(inputs):
             return next(self._results([inputs], self._call_options(options), _raise, False))
+        if isinstance(inputs, list | tuple):
+            return list(self.stream(inputs, progress=progress, **options))
+        if isinstance(inputs, Sized) and hasattr(inputs, "__getitem__") and not isinstance(inputs, Iterable):
+            data = inputs  # a data set of torch can be counted and indexed
+            inputs = (data[number] for number in range(len(data)))
         if isinstance(inputs, Iterable):
-            results = self.stream(inputs, progress=progress, **options)
-            return list(results) if isinstance(inputs, list | tuple) else results
-        raise InputError(f"inputs is of type {type(inputs).__name__}. Give a str, a dict, or an iterable of them.")
+            return self.stream(inputs, progress=progress, **options)
+        raise WrongType(f"inputs is of type {type(inputs).__name__}. Give a str, a dict, or an iterable of them.")
+
+    def predict(self, inputs: Any, **options: Any) -> Any:
+        """The same as a call, by scikit-learn's name."""
+        return self(inputs, **options)
+
+    def transform(self, inputs: Any, **options: Any) -> Any:
+        """The same as a call, by scikit-learn's name."""
+        return self(inputs, **options)
+
+    def __repr__(self) -> str:
+        tokenizer = type(self.tokenizer).__name__
+        return (
+            f"{type(self).__name__}(task={self.task!r}, model={type(self.model).__name__}, tokenizer={tokenizer}, "
+            f"framework={self.framework!r}, device={str(self.device)!r})"
+        )
+
+    @property
+    def dtype(self) -> Any:
+        """What the model computes in, as its framework says it; None for an `ArrayModel`."""
+        return getattr(self.model, "dtype", None)
+
+    @property
+    def max_length(self) -> int:
+        """How many tokens a row may have, unless a call says otherwise."""
+        return self.limit(self.options)
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Saves the model and its tokenizer.
+
+        Args:
+            folder: where to.
+            **options: those of the model's `save_pretrained`.
+
+        Raises:
+            InputError: the pipeline is around an `ArrayModel`, which cannot be saved.
+        """
+        if not hasattr(self.model, "save_pretrained"):
+            raise InputError("the model is an ArrayModel, which cannot be saved. Save what it was made of.")
+        self.model.save_pretrained(folder, **options)
+        self.tokenizer.save_pretrained(folder)
+
+    def preprocess(self, inputs: Any, **options: Any) -> Any:
+        """The first of three steps that make a result: the model's inputs of one example.
+
+        Returns:
+            arrays `[1, L]` by name; an iterator of such where `in_rows`.
+        """
+        rows = rows_of(self.prepare(inputs, self._call_options(options)))
+        return rows if self.in_rows else next(rows)
+
+    def forward(self, model_inputs: RowArrays) -> RowArrays:
+        """The second step: the model's outputs, arrays `[1, ...]` by name, of one row that `preprocess` made."""
+        return run_row(self, model_inputs)
+
+    def postprocess(self, model_outputs: RowArrays | Iterable[RowArrays], **options: Any) -> Any:
+        """The third step: the result, of what `forward` returned, for all rows where `in_rows`."""
+        return finish_rows(self, model_outputs, self._call_options(options))
 
     def stream(
         self,
@@ -138,6 +210,29 @@ class Pipeline(ABC):
         """
         return self._results(inputs, self._call_options(options), on_error or _raise_numbered, progress)
 
+    def is_one(self, inputs: Any) -> bool:
+        """Whether the inputs of a call are a single one."""
+        return isinstance(inputs, str | Mapping)
+
+    @classmethod
+    def own_names(cls, options: Mapping[str, Any], arguments: Sequence[str] = ()) -> dict[str, Any]:
+        """Options by our names; an old name is said in a warning.
+
+        Args:
+            options: as the caller wrote them.
+            arguments: what is taken besides them.
+
+        Raises:
+            InputError: an option is unknown, refused, or given twice.
+        """
+        own = {*(field.name for field in dataclasses.fields(cls.options_class)), *arguments}
+        old = TASK_OPTIONS.get(cls.task, {})
+        rows = {**(PIPELINE_OPTIONS if arguments else {}), **PIPELINE_CALL, **old}
+        for name in options:
+            if name not in own and isinstance(row := old.get(name), Renamed):
+                warnings.warn(f"{name} is an old name. Use {row.ours}.", DebertaWarning, stacklevel=3)
+        return own_keywords(rows, options, sorted(own), "option")
+
     @classmethod
     def read_options(cls, options: Mapping[str, Any], defaults: Any = None) -> Any:
         """Makes an `options_class` of options by name.
@@ -145,14 +240,21 @@ class Pipeline(ABC):
         Raises:
             InputError: an option is unknown or has a value it cannot have.
         """
-        known = [field.name for field in dataclasses.fields(cls.options_class)]
-        unknown = [name for name in options if name not in known]
-        if unknown:
-            raise InputError(f"{cls.name}: {one_of('option', unknown[0], known or ['none at all'])}")
-        return dataclasses.replace(cls.options_class() if defaults is None else defaults, **options)
+        return dataclasses.replace(cls.options_class() if defaults is None else defaults, **cls.own_names(options))
 
-    def check_model(self, options: Any) -> None:  # noqa: B027 - most pipelines ask for nothing
-        """Raises InputError if the model cannot do what the options ask for; nothing is asked of it here."""
+    @classmethod
+    def folder_options(cls, folder: str | Path, **hub_options: Any) -> dict[str, Any]:
+        """The defaults that files of a checkpoint folder, or of a repository of the hub, set for options."""
+        return {}
+
+    def check_model(self, options: Any) -> None:
+        """Raises InputError if the model cannot do what the options ask for."""
+        config = self.arrays.config
+        if config.position_biased_input and self.limit(options) > config.max_position_embeddings:
+            raise InputError(
+                f"max_length={self.limit(options)} is more than max_position_embeddings="
+                f"{config.max_position_embeddings}, and the model adds absolute positions. Lower it."
+            )
 
     @abstractmethod
     def prepare(self, example: Any, options: Any) -> Prepared:
@@ -170,30 +272,35 @@ class Pipeline(ABC):
     def finish(self, prepared: Prepared, options: Any) -> Any:
         """Makes the result of an example, all of whose rows have their value."""
 
-    def tokenize(self, text: str, pair: str | None = None) -> dict[str, list[int]]:
-        """The model's inputs of a text or a pair; what does not fit is left out, and a warning says so, once."""
+    def limit(self, options: PipelineOptions) -> int:
+        """How many tokens a row may have."""
+        if options.max_length is not None:
+            return options.max_length
+        limit: int = self.tokenizer.model_max_length
+        config = self.arrays.config
+        is_bound = limit >= NO_LIMIT or config.position_biased_input
+        return min(limit, config.max_position_embeddings) if is_bound else limit
+
+    def tokenize(self, text: str, pair: str | None, options: Any) -> dict[str, list[int]]:
+        """The model's inputs of a text or a pair, cut as `options.truncation` says."""
         encoding = self.tokenizer(text, pair)
-        length = len(encoding["input_ids"])
-        if length > self.max_length:
-            if not self._warned:
+        length, limit = len(encoding["input_ids"]), self.limit(options)
+        if length > limit and options.truncation not in (False, "do_not_truncate"):
+            if options.truncation is None and not self._warned:
                 self._warned = True
                 warnings.warn(
-                    f"A text has {length} tokens, of which {self.name} reads max_length={self.max_length}; this is not "
-                    f"said again for other texts. Pass a larger max_length, or shorter texts.",
+                    f"A text has {length} tokens, of which {self.task} reads max_length={limit}; this is not said "
+                    f"again for other texts. Pass a larger max_length, shorter texts, or truncation=True.",
                     DebertaWarning,
                     stacklevel=2,
                 )
-            encoding = self.tokenizer(text, pair, truncation=True, max_length=self.max_length)
+            how = options.truncation if isinstance(options.truncation, str) else self.cuts
+            encoding = self.tokenizer(text, pair, truncation=how, max_length=limit)
         return self.model_inputs(encoding)
 
     def model_inputs(self, encoding: Mapping[str, Any]) -> dict[str, list[int]]:
         """The entries of an encoding that the model takes."""
         return {name: encoding[name] for name in self.tokenizer.model_input_names}
-
-    def _limit(self) -> int:
-        limit: int = self.tokenizer.model_max_length
-        longest = self.model.config.max_position_embeddings
-        return min(limit, longest) if limit >= NO_LIMIT or self.model.config.position_biased_input else limit
 
     def _call_options(self, options: Mapping[str, Any]) -> Any:
         chosen = self.read_options(options, self.options)
@@ -222,7 +329,7 @@ class Pipeline(ABC):
                     break
                 except Exception as error:  # the inputs before it are answered first
                     problem = error
-                if rows >= BATCHES_AHEAD * self.batch_size:
+                if rows >= BATCHES_AHEAD * options.batch_size:
                     yield from self._answer(waiting, options, bar)
                     waiting, rows = [], 0
             yield from self._answer(waiting, options, bar)
@@ -245,7 +352,7 @@ class Pipeline(ABC):
             prepared.values = [None] * len(prepared.rows)
         pad = self.tokenizer.pad_token_id or 0
         rows = [prepared.rows[row] for prepared, row in places]
-        for number, outputs in run_rows(self.model, rows, self.batch_size, pad):
+        for number, outputs in run_rows(self.arrays, rows, options.batch_size, pad):
             prepared, row = places[number]
             prepared.values[row] = self.reduce(prepared, row, outputs, options)
         for prepared in waiting:

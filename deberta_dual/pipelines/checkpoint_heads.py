@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deberta_core.checkpoint import load_config, match_weights, open_weights
+from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError, name_list
 from deberta_core.tasks import TASKS, task_spec
 
@@ -34,11 +35,43 @@ def check_head(folder: Path, name: str, task: str | None) -> None:
             f"{folder} cannot do {name}: it has no {name_list(missing)}. Use a model that was fine-tuned for it "
             f"(...{spec.class_suffix}), or fine-tune this one first."
         )
+    tasks = _declared_tasks(config)
+    if tasks and task not in tasks:
+        raise WeightError(
+            f"{folder} cannot do {name}: config.json says architectures={config.extra['architectures']}, and {name} "
+            f"needs a model ...{spec.class_suffix}. Choose the task it was fine-tuned for, or another model."
+        )
+
+
+def find_model_task(folder: Path) -> str | None:
+    """The task of a checkpoint's head: as config.json says, or else the one whose parts the weights have.
+
+    Args:
+        folder: the checkpoint folder or weight file.
+
+    Returns:
+        a name of `TASKS`; None if there is no head.
+
+    Raises:
+        ConfigError: config.json is missing or wrong.
+    """
+    config = load_config(None, folder, None)
+    if declared := _declared_tasks(config):
+        return declared[0]
+    with open_weights(folder, config) as source:
+        present = {name.split(".")[0] for name in source}
+    whole = {task: _fit(present, spec.head_modules) for task, spec in TASKS.items() if present & {*spec.head_modules}}
+    return max(whole, key=whole.__getitem__, default=None)
+
+
+def _fit(present: set[str], head: tuple[str, ...]) -> tuple[int, int]:
+    """How much of a head there is, and then how little is missing: classifiers share the names of their parts."""
+    found = len(present.intersection(head))
+    return found, found - len(head)
+
+
+def _declared_tasks(config: BaseConfig) -> list[str]:
+    """The tasks of the classes that config.json names."""
     architectures = config.extra.get("architectures")
     declared = [str(one) for one in architectures] if isinstance(architectures, list) else []
-    suffixes = [one.class_suffix for one in TASKS.values() if any(cls.endswith(one.class_suffix) for cls in declared)]
-    if suffixes and spec.class_suffix not in suffixes:
-        raise WeightError(
-            f"{folder} cannot do {name}: config.json says architectures={declared}, and {name} needs a model "
-            f"...{spec.class_suffix}. Choose the task it was fine-tuned for, or another model."
-        )
+    return [task for task, spec in TASKS.items() if any(cls.endswith(spec.class_suffix) for cls in declared)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,44 +13,78 @@ from deberta_core.errors import InputError, one_of
 from deberta_dual.backends.protocol import Arrays
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
-from deberta_dual.pipelines.examples import check_flag, read_texts
+from deberta_dual.pipelines.examples import check_flag, read_pair
+from deberta_dual.pipelines.options import TextOptions, unfolded
+from deberta_dual.pipelines.sentence_modules import POOLINGS, module_options
 
-# By the names of the option `pooling`: hidden states [L, C] of real tokens to [C].
-POOLINGS = {
-    "first": lambda hidden: hidden[0],
-    "mean": lambda hidden: hidden.mean(axis=0, dtype=np.float64),
-    "max": lambda hidden: hidden.max(axis=0),
-}
+_PADDINGS = (False, True, "longest", "max_length", "do_not_pad")
+_KINDS = (False, True, "np", "pt", "tf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureExtractionOptions:
-    """There is nothing to choose."""
+class FeatureExtractionOptions(TextOptions):
+    """What can be chosen.
+
+    Args:
+        return_tensors: False: lists of floats; True, "pt" or "tf": a tensor of the model's framework; "np": an array.
+        padding: "max_length" fills every row up, and gives vectors of padding, too; others change nothing.
+    """
+
+    return_tensors: bool | str = False
+    padding: bool | str = False
+
+    def __post_init__(self) -> None:
+        TextOptions.__post_init__(self)
+        for name, allowed in (("return_tensors", _KINDS), ("padding", _PADDINGS)):
+            if getattr(self, name) not in allowed:
+                raise InputError(one_of(name, getattr(self, name), [str(one) for one in allowed]))
 
 
 class FeatureExtractionPipeline(Pipeline):
-    """Inputs: a text, or {"text", "text_pair"}. Results: float32 `[L, C]`, a vector for each token.
+    """Inputs: a text, or a pair as in text classification. Results: `[1, L, C]`, a vector for each token.
 
-    The special tokens are among them; padding is not. Any checkpoint has a backbone.
+    The special tokens are among them. Any checkpoint has a backbone.
     """
 
-    name = "feature-extraction"
-    task = None
+    task = "feature-extraction"
+    model_task = None
     options_class: ClassVar[type[Any]] = FeatureExtractionOptions
 
-    def prepare(self, example: Any, options: Any) -> Prepared:
-        """Makes one row of a text or a pair."""
-        texts = read_texts(example, ["text"], ["text_pair"])
-        return Prepared([ModelRow(self.tokenize(texts["text"], texts.get("text_pair")))])
+    @classmethod
+    def read_options(cls, options: Mapping[str, Any], defaults: Any = None) -> Any:
+        """As of every pipeline; `tokenize_kwargs` holds options as a dict.
 
-    def finish(self, prepared: Prepared, options: Any) -> Any:
+        Raises:
+            InputError: an option is unknown, has a value it cannot have, or is given twice.
+        """
+        return super().read_options(unfolded(options, "tokenize_kwargs"), defaults)
+
+    def check_model(self, options: FeatureExtractionOptions) -> None:
+        """Raises InputError if tensors of another framework are asked for."""
+        super().check_model(options)
+        if options.return_tensors not in (False, True, "np", {"torch": "pt"}.get(str(self.framework), self.framework)):
+            raise InputError(f"return_tensors={options.return_tensors!r}, but the model is one of {self.framework!r}.")
+
+    def prepare(self, example: Any, options: FeatureExtractionOptions) -> Prepared:
+        """Makes one row of a text or a pair."""
+        texts = read_pair(example)
+        inputs = self.tokenize(texts["text"], texts.get("text_pair"), options)
+        if options.padding == "max_length":
+            inputs = self.model_inputs(self.tokenizer.pad(inputs, padding="max_length", max_length=self.limit(options)))
+        return Prepared([ModelRow(inputs)])
+
+    def finish(self, prepared: Prepared, options: FeatureExtractionOptions) -> Any:
         """Gives the last hidden state."""
-        return prepared.values[0]["last_hidden_state"]
+        hidden = prepared.values[0]["last_hidden_state"][None]
+        backend = self._given.backend
+        if options.return_tensors is False:
+            return hidden.tolist()
+        return hidden if options.return_tensors == "np" or backend is None else backend.tensor(hidden)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SentenceEmbeddingsOptions:
-    """What can be chosen.
+class SentenceEmbeddingsOptions(TextOptions):
+    """What can be chosen; a folder of sentence-transformers sets other defaults.
 
     Args:
         pooling: "first", the context token's vector; "mean" or "max", over all tokens, the special ones too.
@@ -59,16 +95,28 @@ class SentenceEmbeddingsOptions:
     normalize: bool = False
 
     def __post_init__(self) -> None:
+        TextOptions.__post_init__(self)
         check_flag("normalize", self.normalize)
         if self.pooling not in POOLINGS:
             raise InputError(one_of("pooling", self.pooling, tuple(POOLINGS)))
 
 
-class SentenceEmbeddingsPipeline(FeatureExtractionPipeline):
-    """Inputs: a text, or {"text", "text_pair"}. Results: float32 `[C]`, one vector for the text."""
+class SentenceEmbeddingsPipeline(Pipeline):
+    """Inputs: a text, or a pair as in text classification. Results: float32 `[C]`, one vector for the text."""
 
-    name = "sentence-embeddings"
+    task = "sentence-embeddings"
+    model_task = None
     options_class = SentenceEmbeddingsOptions
+
+    @classmethod
+    def folder_options(cls, folder: str | Path, **hub_options: Any) -> dict[str, Any]:
+        """What the files of sentence-transformers say: pooling, normalization and the length of a text."""
+        return module_options(folder, **hub_options)
+
+    def prepare(self, example: Any, options: Any) -> Prepared:
+        """Makes one row of a text or a pair."""
+        texts = read_pair(example)
+        return Prepared([ModelRow(self.tokenize(texts["text"], texts.get("text_pair"), options))])
 
     def reduce(self, prepared: Prepared, row: int, outputs: Arrays, options: SentenceEmbeddingsOptions) -> Any:
         """Makes one vector of the tokens'."""

@@ -11,11 +11,12 @@ from deberta_core.errors import InputError
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
 from deberta_dual.pipelines.examples import check_count, check_text, read_fields
+from deberta_dual.pipelines.options import TextOptions
 from deberta_dual.pipelines.scores import best, softmax
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MultipleChoiceOptions:
+class MultipleChoiceOptions(TextOptions):
     """What can be chosen.
 
     Args:
@@ -25,6 +26,7 @@ class MultipleChoiceOptions:
     top_k: int | None = 1
 
     def __post_init__(self) -> None:
+        TextOptions.__post_init__(self)
         check_count("top_k", self.top_k, none="for all")
 
 
@@ -35,9 +37,10 @@ class MultipleChoicePipeline(Pipeline):
     `top_k` is 1.
     """
 
-    name = "multiple-choice"
-    task = "multiple_choice"
+    task = "multiple-choice"
+    model_task = "multiple_choice"
     options_class = MultipleChoiceOptions
+    in_rows = True
 
     def prepare(self, example: Any, options: MultipleChoiceOptions) -> Prepared:
         """Makes a row for each choice: the text, and the choice."""
@@ -48,7 +51,7 @@ class MultipleChoicePipeline(Pipeline):
             raise InputError(f"choices={choices!r:.60} is not allowed. Give a list of at least one text.")
         for number, choice in enumerate(choices):
             check_text(f"choices[{number}]", choice)
-        return Prepared([ModelRow(self.tokenize(fields["text"], choice)) for choice in choices], choices)
+        return Prepared([ModelRow(self.tokenize(fields["text"], choice, options)) for choice in choices], choices)
 
     def finish(self, prepared: Prepared, options: MultipleChoiceOptions) -> Any:
         """Names the best choices."""

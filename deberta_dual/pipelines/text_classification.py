@@ -2,60 +2,168 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deberta_core.errors import InputError, one_of
+from deberta_core.names.pipelines import CROSS_ENCODER_OPTIONS
+from deberta_core.names.rows import own_keywords
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
-from deberta_dual.pipelines.examples import check_count, read_texts
+from deberta_dual.pipelines.examples import check_count, check_text, read_pair
+from deberta_dual.pipelines.options import TextOptions
 from deberta_dual.pipelines.scores import FUNCTIONS, best
+
+_CROSS_ENCODER = ("batch_size", "max_length", "progress", "function_to_apply")
+# What sentence-transformers writes into config.json: the last part of the name of a class of torch.
+_ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextClassificationOptions:
+class TextClassificationOptions(TextOptions):
     """What can be chosen.
 
     Args:
-        top_k: how many classes; None: all.
+        top_k: "best", the best class alone, a dict; a number, a list of so many, the best first; None, a list of all;
+            "all", a list of all in the model's order.
         function_to_apply: to the logits: "softmax", "sigmoid" or "none"; None: what fits the model.
+        text_pair: the second text of every input that is a single text.
     """
 
-    top_k: int | None = 1
+    top_k: int | str | None = "best"
     function_to_apply: str | None = None
+    text_pair: str | None = None
 
     def __post_init__(self) -> None:
-        check_count("top_k", self.top_k, none="for all")
+        TextOptions.__post_init__(self)
+        if self.top_k not in ("best", "all"):
+            check_count("top_k", self.top_k, none='for all, "best" or "all"')
+        if isinstance(self.function_to_apply, str):
+            object.__setattr__(self, "function_to_apply", self.function_to_apply.lower())
         if self.function_to_apply is not None and self.function_to_apply not in FUNCTIONS:
             raise InputError(one_of("function_to_apply", self.function_to_apply, tuple(FUNCTIONS)))
+        if self.text_pair is not None:
+            check_text("text_pair", self.text_pair, may_be_empty=True)
 
 
 class TextClassificationPipeline(Pipeline):
-    """Inputs: a text, or {"text", "text_pair"}. Results: {"label", "score"}; a list of them unless `top_k` is 1.
+    """Inputs: a text; or a pair, {"text", "text_pair"}, a tuple, or in a list also a list of two texts.
+
+    Results: {"label", "score"}, or lists of them where a call or the pipeline has `top_k`. A single text, unless the
+    call has `top_k`, gives its result in a list.
 
     Without `function_to_apply`, scores are probabilities of all classes together; of each class by itself where
     `problem_type` is "multi_label_classification" or there is one class; and logits where it is "regression".
     """
 
-    name = "text-classification"
-    task = "sequence_classification"
+    task = "text-classification"
+    model_task = "sequence_classification"
     options_class = TextClassificationOptions
+
+    def __call__(self, inputs: Any, *, progress: bool | None = None, **options: Any) -> Any:
+        """Answers one input, or many; see `Pipeline.__call__`."""
+        result = super().__call__(inputs, progress=progress, **options)
+        return [result] if isinstance(inputs, str) and "top_k" not in options else result
+
+    def predict(self, inputs: Any, **options: Any) -> Any:
+        """Scores of pairs, as of a cross-encoder; of other inputs the same as a call.
+
+        Args:
+            inputs: a list of pairs, or a single pair as a tuple; or inputs of a call.
+            **options: for pairs `function_to_apply`, `batch_size`, `max_length` and `progress`. Without the first,
+                one class gets what fits it, and several their logits.
+
+        Returns:
+            Of pairs float32 `[pairs]` where there is one class, else `[pairs, N]`; of a single pair without the first
+            axis.
+        """
+        if isinstance(inputs, tuple) and self.is_one(inputs):
+            return self._scores([inputs], options)[0]
+        if isinstance(inputs, list | tuple) and inputs and isinstance(inputs[0], list | tuple):
+            return self._scores(inputs, options)
+        return self(inputs, **options)
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """Orders documents by the score of the pair of query and document, the best first.
+
+        Args:
+            query: a text.
+            documents: texts.
+            top_k: how many; None: all.
+            return_documents: whether the texts are among the results.
+            **options: as of `predict`.
+
+        Returns:
+            {"corpus_id", "score"} and, if asked for, "text": the number of a document, its score and the document.
+
+        Raises:
+            InputError: the model has several classes.
+        """
+        if self.arrays.config.num_labels != 1:
+            raise InputError(f"rank needs a model of one class, and this one has {self.arrays.config.num_labels}.")
+        check_count("top_k", top_k, none="for all")
+        scores = self._scores([(query, document) for document in documents], options)
+        return [
+            {"corpus_id": number, "score": float(scores[number])}
+            | ({"text": documents[number]} if return_documents else {})
+            for number in best(scores.astype(np.float64), top_k)
+        ]
+
+    def is_one(self, inputs: Any) -> bool:
+        """Whether the inputs of a call are a single one; a tuple of two texts is a pair."""
+        is_pair = isinstance(inputs, tuple) and len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
+        return super().is_one(inputs) or is_pair
 
     def prepare(self, example: Any, options: TextClassificationOptions) -> Prepared:
         """Makes one row of a text or a pair."""
-        texts = read_texts(example, ["text"], ["text_pair"])
-        return Prepared([ModelRow(self.tokenize(texts["text"], texts.get("text_pair")))])
+        texts = read_pair(example)
+        return Prepared([ModelRow(self.tokenize(texts["text"], texts.get("text_pair", options.text_pair), options))])
 
     def finish(self, prepared: Prepared, options: TextClassificationOptions) -> Any:
         """Names the best classes."""
-        config = self.model.config
+        config = self.arrays.config
         scores = FUNCTIONS[options.function_to_apply or self._function()](prepared.values[0]["logits"])
         assert config.id2label is not None
-        found = [{"label": config.id2label[k], "score": float(scores[k])} for k in best(scores, options.top_k)]
-        return found[0] if options.top_k == 1 else found
+        if options.top_k == "best":
+            first = int(scores.argmax())
+            return {"label": config.id2label[first], "score": float(scores[first])}
+        count = None if isinstance(options.top_k, str) else options.top_k
+        order = range(len(scores)) if options.top_k == "all" else best(scores, count)
+        return [{"label": config.id2label[number], "score": float(scores[number])} for number in order]
 
     def _function(self) -> str:
-        config = self.model.config
+        config = self.arrays.config
         if config.problem_type == "regression":
             return "none"
         return "sigmoid" if config.problem_type == "multi_label_classification" or config.num_labels == 1 else "softmax"
+
+    def _scores(self, pairs: Sequence[Any], options: Any) -> NDArray[np.float32]:
+        own = own_keywords(CROSS_ENCODER_OPTIONS, options, _CROSS_ENCODER, "option")
+        function = own.pop("function_to_apply", None) or self._activation()
+        results = self(list(pairs), top_k="all", function_to_apply=function, **own)
+        scores = np.array([[one["score"] for one in result] for result in results], dtype=np.float32)
+        return scores[:, 0] if self.arrays.config.num_labels == 1 else scores
+
+    def _activation(self) -> str:
+        """What a cross-encoder applies: what config.json says, or else what fits one class, and nothing to several."""
+        config = self.arrays.config
+        section = config.extra.get("sentence_transformers")
+        name = section.get("activation_fn") if isinstance(section, dict) else None
+        name = name or config.extra.get("sbert_ce_default_activation_function")
+        if name is None:
+            return self._function() if config.num_labels == 1 else "none"
+        known = _ACTIVATIONS.get(str(name).rsplit(".", maxsplit=1)[-1])
+        if known is None:
+            raise InputError(f"config.json asks for the activation {name!r:.60}. Give function_to_apply.")
+        return known

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from deberta_core.errors import InputError, one_of
+from deberta_core.errors import InputError, WrongType, one_of
 from deberta_dual.backends.protocol import Arrays
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
-from deberta_dual.pipelines.examples import check_count, read_texts
+from deberta_dual.pipelines.entities import STRATEGIES, WORD_STRATEGIES, Unit, make_units
+from deberta_dual.pipelines.examples import check_count, check_flag, read_fields, read_texts
+from deberta_dual.pipelines.options import PipelineOptions
 from deberta_dual.pipelines.scores import Floats, softmax
 from deberta_dual.pipelines.spans import Span, trimmed
 
-# How the scores of a word are made of those of its tokens [tokens, N]; other strategies leave the tokens as they are.
-WORD_SCORES: dict[str, Callable[[Floats], Floats]] = {
-    "first": lambda scores: scores[0],
-    "average": lambda scores: scores.mean(axis=0),
-    "max": lambda scores: scores[scores.max(axis=1).argmax()],
-}
-STRATEGIES = ("none", "simple", *WORD_SCORES)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenClassificationOptions:
+class TokenClassificationOptions(PipelineOptions):
     """What can be chosen.
 
     Args:
@@ -36,18 +30,34 @@ class TokenClassificationOptions:
             the scores of its first token, the mean of its tokens' scores, or the scores of its surest token.
         ignore_labels: classes, or entities, of which nothing is said.
         stride: how many tokens two windows of a long text share; None: a quarter of a window.
+        ignore_subwords: whether "simple" is "first", an old option of transformers.
+        is_split_into_words: whether an input is a list of words; places are those in the words joined by `delimiter`.
+        delimiter: what joins words.
     """
 
     aggregation_strategy: str = "none"
     ignore_labels: Sequence[str] = ("O",)
     stride: int | None = None
+    ignore_subwords: bool = False
+    is_split_into_words: bool = False
+    delimiter: str = " "
 
     def __post_init__(self) -> None:
-        if self.aggregation_strategy not in STRATEGIES:
+        PipelineOptions.__post_init__(self)
+        strategy = self.aggregation_strategy
+        strategy = getattr(strategy, "value", strategy)  # a member of an enumeration stands for its value
+        strategy = strategy.lower() if isinstance(strategy, str) else strategy
+        if strategy not in STRATEGIES:
             raise InputError(one_of("aggregation_strategy", self.aggregation_strategy, STRATEGIES))
+        strategy = "first" if self.ignore_subwords and strategy == "simple" else strategy
+        object.__setattr__(self, "aggregation_strategy", strategy)
         if isinstance(self.ignore_labels, str) or not all(isinstance(label, str) for label in self.ignore_labels):
             raise InputError(f"ignore_labels={self.ignore_labels!r} is not allowed. Give a list of names of classes.")
         check_count("stride", self.stride, least=0, none="for a quarter of a window")
+        for name in ("ignore_subwords", "is_split_into_words"):
+            check_flag(name, getattr(self, name))
+        if not isinstance(self.delimiter, str):
+            raise WrongType(f"delimiter={self.delimiter!r:.40} is no text. Give what joins words, such as a space.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +75,12 @@ class TokenizedText:
     text: str
     ids: list[int]
     spans: list[Span]
-    words: list[int | None]
+    words: Sequence[int | None]
     windows: list[Span]
 
 
-@dataclass(slots=True)
-class Unit:
-    """A token, a word or several: what it is said to be.
-
-    Args:
-        label: the class, such as "B-LOC".
-        score: of the class.
-        tokens: its first token and the one after its last.
-    """
-
-    label: str
-    score: float
-    tokens: Span
-
-    @property
-    def entity(self) -> str:
-        """The class without its prefix."""
-        return self.label[2:] if self.label[:2] in ("B-", "I-") else self.label
-
-
 class TokenClassificationPipeline(Pipeline):
-    """Inputs: a text. Results: a list of {"entity_group", "score", "word", "start", "end"}, in the order of the text.
+    """Inputs: a text, or {"words"}. Results: a list of {"entity_group", "score", "word", "start", "end"}, in order.
 
     `word` is `text[start:end]`. With the strategy "none" it is {"entity", "score", "index", "word", "start", "end"},
     where `index` counts the tokens from the context token, which is 0, and `word` is the token.
@@ -98,18 +88,50 @@ class TokenClassificationPipeline(Pipeline):
     A text that is too long is read in windows that overlap; of what two of them share, each gives its half.
     """
 
-    name = "token-classification"
-    task = "token_classification"
+    task = "token-classification"
+    model_task = "token_classification"
     options_class = TokenClassificationOptions
+    in_rows = True
+
+    def __call__(self, inputs: Any, *, progress: bool | None = None, **options: Any) -> Any:
+        """Answers one text, or many.
+
+        Args:
+            inputs: as in other pipelines; with `is_split_into_words` a list of words is a list of one input.
+            progress: as in other pipelines.
+            **options: fields of `options_class`, for this call; and `offset_mapping`, for each token, special ones
+                too, its first character and the one after its last, as a list of pairs, or, of several texts, a list
+                of such lists. Places in the result are taken from it.
+
+        Raises:
+            InputError: an input or an option cannot be used; it says which.
+        """
+        mapping = options.pop("offset_mapping", None)
+        split = options.get("is_split_into_words", self.options.is_split_into_words)
+        if split and isinstance(inputs, str):
+            raise WrongType(f"inputs={inputs!r:.60} is a text. With is_split_into_words=True give a list of words.")
+        if split and isinstance(inputs, list | tuple):
+            lists = list(inputs) if all(isinstance(one, list | tuple) for one in inputs) else [inputs]
+            inputs = [{"words": words} for words in lists]
+        if mapping is not None:
+            inputs = _with_spans(inputs, mapping)
+        return super().__call__(inputs, progress=progress, **options)
+
+    def check_model(self, options: TokenClassificationOptions) -> None:
+        """Raises InputError if windows share more than they hold."""
+        super().check_model(options)
+        size = self.limit(options) - self.tokenizer.num_special_tokens_to_add()
+        if options.stride is not None and options.stride >= size:
+            raise InputError(
+                f"stride={options.stride} leaves no progress: a window holds {size} tokens of a text. Lower it."
+            )
 
     def prepare(self, example: Any, options: TokenClassificationOptions) -> Prepared:
         """Makes a row for each window of the text."""
-        text = read_texts(example, ["text"])["text"]
-        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        text, encoding, places = self._encoded(example, options)
         ids = encoding["input_ids"]
-        by_word = options.aggregation_strategy in WORD_SCORES
-        windows = self._windows(len(ids), options.stride)
-        words = encoding.word_ids() if by_word else []
+        windows = self._windows(len(ids), options)
+        by_word = options.aggregation_strategy in WORD_STRATEGIES
         rows = []
         for start, end in windows:
             inputs = {
@@ -118,7 +140,8 @@ class TokenClassificationPipeline(Pipeline):
                 "attention_mask": [1] * (end - start + 2),
             }
             rows.append(ModelRow(inputs))
-        return Prepared(rows, TokenizedText(text, ids, encoding["offset_mapping"], words, windows))
+        words = encoding.word_ids() if by_word else ()
+        return Prepared(rows, TokenizedText(text, ids, places, words, windows))
 
     def reduce(self, prepared: Prepared, row: int, outputs: Arrays, options: TokenClassificationOptions) -> Any:
         """Keeps the probabilities of a window's own tokens, `[tokens, N]`, without the special ones around them."""
@@ -128,43 +151,74 @@ class TokenClassificationPipeline(Pipeline):
         """Puts tokens together as the strategy says."""
         tokenized: TokenizedText = prepared.texts
         scores = join_windows(prepared.values, tokenized.windows)
-        strategy = options.aggregation_strategy
-        if strategy in WORD_SCORES:
-            pairs = groupby(range(len(tokenized.ids)), key=lambda token: tokenized.words[token])
-            groups = [list(tokens) for word, tokens in pairs if word is not None]
-            units = [self._unit(WORD_SCORES[strategy](scores[own]), (own[0], own[-1] + 1)) for own in groups]
-        else:
-            units = [self._unit(row, (token, token + 1)) for token, row in enumerate(scores)]
-        if strategy == "none":
-            return [self._token(unit, tokenized) for unit in units if unit.label not in options.ignore_labels]
-        whole = [entity for entity in join_units(units) if entity.entity not in options.ignore_labels]
-        return [found for entity in whole if (found := _part_of_text(entity, tokenized)) is not None]
+        assert self.arrays.config.id2label is not None
+        made = make_units(scores, tokenized.words, options.aggregation_strategy, self.arrays.config.id2label)
+        units = [unit for unit in made if unit.label not in options.ignore_labels]
+        if options.aggregation_strategy == "none":
+            return [self._token(unit, tokenized) for unit in units]
+        return [found for unit in units if (found := _part_of_text(unit, tokenized)) is not None]
 
-    def _windows(self, length: int, stride: int | None) -> list[Span]:
-        size = self.max_length - self.tokenizer.num_special_tokens_to_add()
-        shared = size // 4 if stride is None else stride
-        if shared >= size:
-            raise InputError(f"stride={shared} leaves no progress: a window holds {size} tokens of a text. Lower it.")
+    def aggregate(self, pre_entities: Sequence[Mapping[str, Any]], aggregation_strategy: str) -> list[dict[str, Any]]:
+        """Puts tokens of which the scores are known together, as transformers' method of this name.
+
+        Args:
+            pre_entities: the tokens: "scores" `[N]`, "index", "word" (the token), "start", "end" and "is_subword".
+            aggregation_strategy: see the options.
+        """
+        assert self.arrays.config.id2label is not None
+        numbers = np.cumsum([not one["is_subword"] for one in pre_entities]).tolist()
+        strategy = TokenClassificationOptions(aggregation_strategy=aggregation_strategy).aggregation_strategy
+        scores = np.stack([np.asarray(one["scores"], dtype=np.float64) for one in pre_entities])
+        results = []
+        for unit in make_units(scores, numbers, strategy, self.arrays.config.id2label):
+            own = pre_entities[unit.tokens[0] : unit.tokens[1]]
+            found = {"score": unit.score, "start": own[0]["start"], "end": own[-1]["end"]}
+            if strategy == "none":
+                results.append({"entity": unit.label, "index": own[0]["index"], "word": own[0]["word"], **found})
+            else:
+                word = self.tokenizer.convert_tokens_to_string([one["word"] for one in own]).strip()
+                results.append({"entity_group": unit.label, "word": word, **found})
+        return results
+
+    def _encoded(self, example: Any, options: TokenClassificationOptions) -> tuple[str, Any, list[Span]]:
+        """The text of an example, its tokens, and their places in it."""
+        given = example.get("offset_mapping") if isinstance(example, Mapping) else None
+        kind: dict[str, Any] = {"add_special_tokens": False, "return_offsets_mapping": True}
+        if isinstance(example, Mapping) and "words" in example:
+            words = read_fields(example, ["words"], ["offset_mapping"])["words"]
+            if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+                raise WrongType(f"words={words!r:.60} are not allowed. Give a list of texts.")
+            text = options.delimiter.join(words)
+            encoding = self.tokenizer(list(words), is_split_into_words=True, **kind)
+            starts = np.cumsum([0, *(len(word) + len(options.delimiter) for word in words)]).tolist()
+            own = zip(encoding["offset_mapping"], encoding.word_ids(), strict=True)
+            places = [(start + starts[word or 0], end + starts[word or 0]) for (start, end), word in own]
+        else:
+            if isinstance(example, list | tuple):
+                raise WrongType(f"the input is {example!r:.60}. Give a text, or words with is_split_into_words=True.")
+            fields = dict(example) if isinstance(example, Mapping) else {"text": example}
+            fields.pop("offset_mapping", None)
+            text = read_texts(fields, ["text"], may_be_empty=True)["text"]
+            encoding = self.tokenizer(text, **kind)
+            places = encoding["offset_mapping"]
+        if given is None:
+            return text, encoding, places
+        if len(given) < len(places) + 1:
+            raise InputError(f"offset_mapping has {len(given)} places for {len(places) + 2} tokens. Give one for each.")
+        return text, encoding, [(int(start), int(end)) for start, end in given[1 : len(places) + 1]]
+
+    def _windows(self, length: int, options: TokenClassificationOptions) -> list[Span]:
+        size = self.limit(options) - self.tokenizer.num_special_tokens_to_add()
+        shared = size // 4 if options.stride is None else options.stride
         starts = range(0, max(length - shared, 1), size - shared)
         return [(start, min(start + size, length)) for start in starts]
-
-    def _unit(self, scores: Floats, tokens: Span) -> Unit:
-        assert self.model.config.id2label is not None
-        label = int(scores.argmax())
-        return Unit(self.model.config.id2label[label], float(scores[label]), tokens)
 
     def _token(self, unit: Unit, tokenized: TokenizedText) -> dict[str, Any]:
         token = unit.tokens[0]
         start, end = tokenized.spans[token]
         word = self.tokenizer.convert_ids_to_tokens(tokenized.ids[token])
-        return {
-            "entity": unit.label,
-            "score": unit.score,
-            "index": token + 1,
-            "word": word,
-            "start": start,
-            "end": end,
-        }
+        found = {"entity": unit.label, "score": unit.score, "index": token + 1}
+        return {**found, "word": word, "start": start, "end": end}
 
 
 def join_windows(scores: Sequence[Floats], windows: Sequence[Span]) -> Floats:
@@ -181,21 +235,17 @@ def join_windows(scores: Sequence[Floats], windows: Sequence[Span]) -> Floats:
     return np.concatenate(parts)
 
 
-def join_units(units: Sequence[Unit]) -> Iterator[Unit]:
-    """Puts neighbours of one entity together; one that begins with B- starts anew. The score is the mean."""
-    run: list[Unit] = []
-    for unit in units:
-        if run and (unit.entity != run[-1].entity or unit.label.startswith("B-")):
-            yield _joined(run)
-            run = []
-        run.append(unit)
-    if run:
-        yield _joined(run)
-
-
-def _joined(run: Sequence[Unit]) -> Unit:
-    score = float(np.mean([unit.score for unit in run]))
-    return Unit(run[0].entity, score, (run[0].tokens[0], run[-1].tokens[1]))
+def _with_spans(inputs: Any, mapping: Any) -> Any:
+    """Texts with the places of their tokens, which a call gave."""
+    examples = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    if not isinstance(mapping, list | tuple) or not mapping:
+        raise WrongType(f"offset_mapping={mapping!r:.60} is not allowed. Give a list of pairs, one for each token.")
+    mappings = [mapping] if isinstance(mapping[0], tuple) else list(mapping)
+    if len(mappings) != len(examples):
+        raise InputError(f"offset_mapping is of {len(mappings)} texts, and there are {len(examples)}. Give as many.")
+    pairs = zip(examples, mappings, strict=True)
+    found = [{**(one if isinstance(one, Mapping) else {"text": one}), "offset_mapping": own} for one, own in pairs]
+    return found if isinstance(inputs, list | tuple) else found[0]
 
 
 def _part_of_text(unit: Unit, tokenized: TokenizedText) -> dict[str, Any] | None:
@@ -206,4 +256,4 @@ def _part_of_text(unit: Unit, tokenized: TokenizedText) -> dict[str, Any] | None
         return None
     start, end = span
     word = tokenized.text[start:end]
-    return {"entity_group": unit.entity, "score": unit.score, "word": word, "start": start, "end": end}
+    return {"entity_group": unit.label, "score": unit.score, "word": word, "start": start, "end": end}

@@ -121,7 +121,7 @@ OPTIONS = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_task(run, make_folder, name):
     flags, line = OPTIONS[name]
-    folder = make_folder(PIPELINES[name].task, id2label=NLI)
+    folder = make_folder(PIPELINES[name].model_task, id2label=NLI)
     status, (result,), errors = run(line, "--task", name, "--model", folder, *flags)
     assert (status, errors) == (0, [])
     assert len(result) == {"feature-extraction": 6, "sentence-embeddings": 16}.get(name, len(result)) > 0
@@ -137,7 +137,7 @@ def test_a_bad_line_stops_after_the_lines_before_it(run, classifier, prose):
 
 
 def test_bad_lines_are_passed_over(run, classifier, prose):
-    lines = [prose[0], '{"text": "a"', "", '{"txt": "a"}', '{"text": " "}', prose[1]]
+    lines = [prose[0], '{"text": "a"', "", '{"txt": "a"}', '{"text": 3}', prose[1]]
     status, results, errors = run(
         "\n".join(lines), "--task", "text-classification", "--model", classifier, "--on-error", "skip"
     )

@@ -42,7 +42,7 @@ def test_the_names_of_pipelines():
         pipeline("sentiment", "folder")
 
 
-@pytest.mark.parametrize("name", [name for name, cls in PIPELINES.items() if cls.task])
+@pytest.mark.parametrize("name", [name for name, cls in PIPELINES.items() if cls.model_task])
 def test_a_backbone_alone_answers_nothing(checkpoint, name):
     with pytest.raises(WeightError, match=rf"cannot do {name}: it has no .*ForM?\w+\)"):
         pipeline(name, checkpoint(None))

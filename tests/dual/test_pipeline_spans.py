@@ -9,7 +9,8 @@ from conformance.suite.compare import assert_close
 from deberta_core import DebertaV2Config, InputError
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.pipelines import QuestionAnsweringPipeline, TokenClassificationPipeline
-from deberta_dual.pipelines.token_classification import Unit, join_units, join_windows
+from deberta_dual.pipelines.entities import Unit, join_units
+from deberta_dual.pipelines.token_classification import join_windows
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
@@ -29,7 +30,7 @@ def make(small_tokenizer):
             rows = [outputs(tokenizer.convert_ids_to_tokens(row.tolist())) for row in inputs["input_ids"]]
             return {name: np.array([row[name] for row in rows], dtype="float32") for name in rows[0]}
 
-        return cls(ArrayModel(config, cls.task, run), tokenizer, **options)
+        return cls(ArrayModel(config, cls.model_task, run), tokenizer, **options)
 
     return build
 

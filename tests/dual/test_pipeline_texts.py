@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conformance.suite.compare import assert_close
-from deberta_core import DebertaV2Config, InputError
+from deberta_core import DebertaV2Config, DebertaWarning, InputError
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.pipelines import (
     FeatureExtractionPipeline,
@@ -33,7 +33,7 @@ def make(small_tokenizer):
             texts = [small_tokenizer.decode(row[row > 0]) for row in ids.reshape(-1, ids.shape[-1])]
             return {"logits": np.array([logits(text) for text in texts], dtype="float32")}
 
-        return cls(ArrayModel(config, cls.task, run), small_tokenizer, **options)
+        return cls(ArrayModel(config, cls.model_task, run), small_tokenizer, **options)
 
     return build
 
@@ -51,7 +51,7 @@ def test_probabilities_do_not_overflow():
 
 def test_classes_by_their_names(make):
     run = make(TextClassificationPipeline, lambda text: LOG, {"id2label": {0: "bad", 1: "fair", 2: "good"}})
-    assert run("The river")["label"] == "good"
+    assert run("The river")[0]["label"] == "good"
     everything = run("The river", top_k=None)
     assert [result["label"] for result in everything] == ["good", "fair", "bad"]
     assert_close(scores(everything), np.array([5, 2, 1]) / 8, quantity="logits", name="scores")
@@ -69,12 +69,12 @@ def test_classes_by_their_names(make):
 )
 def test_what_scores_are(make, config, options, expected):
     run = make(TextClassificationPipeline, lambda text: LOG, config, top_k=None, **options)
-    assert_close(scores(run("The river")), np.array(expected), quantity="logits", name="scores")
+    assert_close(scores(run("The river")[0]), np.array(expected), quantity="logits", name="scores")
 
 
 def test_one_class_is_a_probability_by_itself(make):
     run = make(TextClassificationPipeline, lambda text: [0.0], {"num_labels": 1})
-    assert run("The river") == {"label": "LABEL_0", "score": 0.5}
+    assert run("The river") == [{"label": "LABEL_0", "score": 0.5}]
 
 
 def test_pairs_are_pairs(make, small_tokenizer):
@@ -115,11 +115,14 @@ def test_entailment_is_found_by_its_name(make):
     run = make(ZeroShotClassificationPipeline, lambda text: [1, 0], {"id2label": two})
     found = run("The water", candidate_labels=["river", "mill"], multi_label=True)
     assert_close(np.array(found["scores"]), sigmoid(np.array([1.0, 1.0])), quantity="logits", name="scores")
-    with pytest.raises(InputError, match=r"begins with 'entail'; the model has LABEL_0, LABEL_1, LABEL_2"):
-        make(ZeroShotClassificationPipeline, None, {"num_labels": 3})
+    with pytest.warns(DebertaWarning, match=r"LABEL_0, LABEL_1, LABEL_2; none begins with 'entail', and the last one"):
+        run = make(ZeroShotClassificationPipeline, lambda text: [1, 0, 3], {"num_labels": 3})
+    assert run.entailment_id == -1
+    found = run("The water", candidate_labels="river")  # the last class against the first
+    assert_close(np.array(found["scores"]), sigmoid(np.array([2.0])), quantity="logits", name="scores")
     odd = {0: "entailment", 1: "a", 2: "b"}
     run = make(ZeroShotClassificationPipeline, lambda text: [1, 0, 0], {"id2label": odd})
-    with pytest.raises(InputError, match="begins with 'contradict'"):
+    with pytest.raises(InputError, match="begins with 'contr'"):
         run("The water", candidate_labels=["river", "mill"], multi_label=True)
 
 
@@ -175,10 +178,10 @@ def embed(small_tokenizer):
 
 
 def test_features_are_of_real_tokens(embed, small_tokenizer, prose):
-    for text, features in zip(prose, embed(FeatureExtractionPipeline)(prose), strict=True):
+    for text, features in zip(prose, embed(FeatureExtractionPipeline)(prose, return_tensors="np"), strict=True):
         assert features.dtype == np.float32
-        assert features[:, 0].tolist() == small_tokenizer(text)["input_ids"]
-        assert features.base is None  # not a view of a batch
+        assert features[0, :, 0].tolist() == small_tokenizer(text)["input_ids"]
+        assert features.base.shape == features.shape[1:]  # not a view of a batch
 
 
 def test_embeddings(embed, small_tokenizer, prose):

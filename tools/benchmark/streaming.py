@@ -26,21 +26,22 @@ def main() -> None:
     folder, file = sys.argv[1:]
     run = pipeline("text-classification", folder, framework="torch", device="cpu")
     batches = list(prepared(run, Path(file).read_text(encoding="utf-8").splitlines()))
-    run.model.run(batches[0], None)
+    run.arrays.run(batches[0], None)
     start = time.perf_counter()
     for batch in batches:
-        run.model.run(batch, None)
+        run.arrays.run(batch, None)
     print(json.dumps(time.perf_counter() - start))
 
 
 def prepared(run: Pipeline, lines: list[str]) -> Iterator[Arrays]:
     """The batches of all lines."""
-    window = BATCHES_AHEAD * run.batch_size
+    size = run.options.batch_size
+    window = BATCHES_AHEAD * size
     for start in range(0, len(lines), window):
         rows = [run.prepare(line, run.options).rows[0] for line in lines[start : start + window]]
         rows.sort(key=len, reverse=True)
-        for first in range(0, len(rows), run.batch_size):
-            chosen = rows[first : first + run.batch_size]
+        for first in range(0, len(rows), size):
+            chosen = rows[first : first + size]
             batch = {name: np.zeros((len(chosen), len(chosen[0])), np.int64) for name in chosen[0].inputs}
             for name, array in batch.items():
                 for number, row in enumerate(chosen):

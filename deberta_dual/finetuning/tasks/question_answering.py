@@ -75,7 +75,7 @@ class QuestionAnswering(FinetuneTask):
             handle_impossible_answer=not all(truths),
         )
         asked = [{name: entry(record, name) for name in ("question", "context")} for record in records]
-        return answer_scores([answer["answer"] for answer in run(asked, progress=False)], truths)
+        return answer_scores([answer["answer"] for answer in run.stream(asked, progress=False)], truths)
 
 
 def true_answers(record: Record) -> Answers:

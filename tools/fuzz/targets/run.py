@@ -50,16 +50,18 @@ def _pipelines() -> dict[str, Any]:
         zero_shot = task.startswith("zero")
         labels = {"id2label": dict(enumerate(("entailment", "neutral", "contradiction")))} if zero_shot else {}
         model = config("v2", vocab_size=len(own), **labels)
-        arrays = weights(model, cls.task)
+        arrays = weights(model, cls.model_task)
 
-        def run(batch: Arrays, places: Any, model: Any = model, arrays: Any = arrays, name: Any = cls.task) -> Arrays:
+        def run(
+            batch: Arrays, places: Any, model: Any = model, arrays: Any = arrays, name: Any = cls.model_task
+        ) -> Arrays:
             outputs = forward(model, arrays, batch, name)
             if places is not None:
                 outputs["logits"] = outputs["logits"][places[:, 0], places[:, 1]]
             return {key: value.astype("f4") for key, value in outputs.items() if isinstance(value, np.ndarray)}
 
         options = {"candidate_labels": ["bird", "train"]} if zero_shot else {}
-        made[task] = cls(ArrayModel(model, cls.task, run), own, batch_size=4, max_length=24, **options)
+        made[task] = cls(ArrayModel(model, cls.model_task, run), own, batch_size=4, max_length=24, **options)
     return made
 
 
