@@ -136,8 +136,19 @@ class _Bridge(nn.Module):
         self.config.vocab_size = self.wrapped.config.vocab_size
         return embeddings
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
-        """See `PreTrainedModel.gradient_checkpointing_enable`."""
+    def gradient_checkpointing_enable(
+        self,
+        gradient_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """See `PreTrainedModel.gradient_checkpointing_enable`; the other arguments are transformers 5's.
+
+        Raises:
+            InputError: some layers alone, or activations moved away, are asked for.
+        """
+        if every_n_layers != 1 or offload:
+            raise InputError("every_n_layers and offload are transformers' own. Leave them at 1 and False.")
         self.wrapped.gradient_checkpointing_enable(gradient_checkpointing_kwargs)
 
     def gradient_checkpointing_disable(self) -> None:
