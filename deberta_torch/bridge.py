@@ -18,6 +18,7 @@ from torch import nn
 
 from deberta_core import DebertaV2TokenizerFast
 from deberta_core.errors import InputError
+from deberta_core.tasks import task_spec
 from deberta_core.tokenization.tokenizer import Tokenizer
 from deberta_torch.models import PreTrainedModel
 
@@ -51,7 +52,8 @@ def as_transformers(model: PreTrainedModel, tokenizer: Tokenizer | None = None) 
     """
     if not isinstance(model, PreTrainedModel) or not hasattr(type(model), "config_class"):
         raise InputError(f"as_transformers() takes a model of deberta_torch, not a {type(model).__name__}.")
-    wrapped = _class_for(type(model))(model)
+    kind: Any = type(model)
+    wrapped = _class_for(kind)(model)
     return wrapped if tokenizer is None else (wrapped, _fast_tokenizer(tokenizer))
 
 
@@ -78,7 +80,7 @@ class _Bridge(nn.Module):
         config.architectures = [type(self).__name__]
         if model.task == "question_answering":
             config.num_labels = 2  # start and end, whatever was there before: transformers makes a head of this size
-        super().__init__(config)  # type: ignore[call-arg]  # transformers' class, which comes next
+        super().__init__(config)  # of transformers' class, which comes next
         vars(self).update(wrapped=model, _modules=model._modules, training=model.training)
         self.post_init()  # type: ignore[operator]
 
@@ -165,16 +167,16 @@ class _Bridge(nn.Module):
 
 
 @functools.cache
-def _class_for(kind: type[PreTrainedModel]) -> type[_Bridge]:
+def _class_for(kind: Any) -> type[_Bridge]:
     transformers = _transformers()
     name = f"{_FAMILIES[kind.config_class.model_type]}PreTrainedModel"
-    output = kind.spec.fget(kind).output.__name__  # type: ignore[attr-defined]
+    output = task_spec(kind.task).output.__name__
 
     def forward(self: _Bridge, *arguments: Any, **keywords: Any) -> Any:
         return self._run(*arguments, **keywords)
 
-    signature = inspect.signature(kind.forward)  # by which Trainer chooses columns and labels
-    forward.__signature__ = signature  # type: ignore[attr-defined]
+    signature = inspect.signature(kind.forward)
+    vars(forward)["__signature__"] = signature  # by which Trainer chooses columns and labels
     forward.__doc__ = kind.forward.__doc__
     members = {
         "kind": kind,
@@ -187,7 +189,7 @@ def _class_for(kind: type[PreTrainedModel]) -> type[_Bridge]:
     return type(kind.__name__, (_Bridge, getattr(transformers, name)), members)
 
 
-def _empty(kind: type[PreTrainedModel]) -> _Bridge:
+def _empty(kind: Any) -> _Bridge:
     """A wrapper that is filled from a copy or a pickle."""
     cls = _class_for(kind)
     return cls.__new__(cls)

@@ -73,11 +73,12 @@ class PackedForward:
             own = type(encoder).forward
             options = (output_hidden_states, output_attentions, query_states, relative_pos, return_dict)
             return own(encoder, hidden_states, attention_mask, *options)
-        masks = make_masks(attention_mask, *hidden_states.shape[:2], hidden_states.device)
+        batch, length = attention_mask.shape
+        masks = make_masks(attention_mask, batch, length, attention_mask.device)
         last, states, _ = self.packed(hidden_states, masks, output_hidden_states)
         if not return_dict:
             return (last,) if states is None else (last, states)
-        output = sys.modules[type(encoder).__module__].BaseModelOutput  # type: ignore[attr-defined]  # their own
+        output = sys.modules[type(encoder).__module__].BaseModelOutput
         return output(last_hidden_state=last, hidden_states=states)
 
     def _trains(self, hidden: Tensor) -> bool:

@@ -25,6 +25,7 @@ ONLY_TORCH: dict[str, str] = {
     "projections.py FusedSelfAttention.fused_content": "the same",
     "projections.py SeparateSelfAttention.fused_content": "the same",
     "encoder.py Encoder.relative_table": "the same",
+    "bridge.py": "transformers 5 has no Keras models",
     "device_map.py": "keras.distribution places variables",
     "attention.py DisentangledSelfAttention.position_rows": "for blocks of queries",
     "attention.py eager_attention": "one of several implementations of attention; Keras has this one",

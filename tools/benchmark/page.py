@@ -47,7 +47,8 @@ SECTIONS = {
     "transformers_optimized": (
         "transformers' models, optimized",
         "`deberta_torch.optimize` on transformers' own `DebertaV2Model`, whose parameters, outputs and everything else "
-        "stay; all texts of full length.",
+        "stay; all texts of full length, and {threads} thread(s). Other programs ran beside it: the ratios "
+        "tell more than the times.",
     ),
     "mixed_lengths": (
         "Texts of mixed lengths",

@@ -35,7 +35,7 @@ LABELS = {0: "bad", 1: "good", 2: "entailment"}
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 SWITCHES = {"relative_attention": True, "position_biased_input": False, "pos_att_type": ("c2p", "p2c")}
 BUCKETS = {"position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True}
-FAMILIES = {"Deberta": {}, "DebertaV2": BUCKETS}
+FAMILIES: dict[str, dict[str, Any]] = {"Deberta": {}, "DebertaV2": BUCKETS}
 KINDS = (
     "Model",
     "ForMaskedLM",
@@ -58,7 +58,7 @@ def make(kind: str = "ForSequenceClassification", family: str = "DebertaV2", **c
     torch.manual_seed(0)
     options = {"hard_vocab_limit": False} if family == "DebertaV2" else {}
     tokenizer = getattr(deberta_torch, f"{family}Tokenizer").train(TEXTS, vocab_size=300, **options)
-    fields = {"vocab_size": len(tokenizer), "max_position_embeddings": 128, "initializer_range": 0.3}
+    fields: dict[str, Any] = {"vocab_size": len(tokenizer), "max_position_embeddings": 128, "initializer_range": 0.3}
     fields |= {"id2label": LABELS, **SIZES, **SWITCHES, **FAMILIES[family], **changes}
     model = getattr(deberta_torch, f"{family}{kind}")(getattr(deberta_torch, f"{family}Config")(**fields))
     return model.eval(), tokenizer
@@ -83,7 +83,7 @@ def same(left: Any, right: Any) -> bool:
 
 @check
 def models() -> None:
-    """6 heads of v1 and v3: classes, names, outputs, copies and pickles; both libraries load what is saved"""
+    """6 heads of v1 and v3: classes, names, outputs, copies and pickles; both libraries load what is saved."""
     for family, kind in itertools.product(FAMILIES, KINDS):
         if (family, kind) == ("Deberta", "ForMultipleChoice"):
             continue  # which transformers does not have
@@ -129,7 +129,7 @@ def models() -> None:
 
 @check
 def tokenizers() -> None:
-    """The tokenizer's ids, pairs, truncation, added tokens, special tokens and options"""
+    """The tokenizer's ids, pairs, truncation, added tokens, special tokens and options."""
     for family in FAMILIES:
         model, tokenizer = make(family=family)
         tokenizer.add_tokens(["<CHEMICAL>"])
@@ -153,7 +153,7 @@ def tokenizers() -> None:
 
 @check
 def trainer() -> None:
-    """Trainer: train, evaluate, predict, checkpoints, resume, best model, gradient checkpointing"""
+    """Trainer: train, evaluate, predict, checkpoints, resume, best model, gradient checkpointing."""
     import datasets
 
     model, tokenizer = make(num_labels=3)
@@ -183,7 +183,9 @@ def trainer() -> None:
                 train_dataset=data,
                 eval_dataset=data,
                 processing_class=fast,
-                compute_metrics=lambda found: {"right": float((found.predictions.argmax(-1) == found.label_ids).mean())},
+                compute_metrics=lambda found: {
+                    "right": float((found.predictions.argmax(-1) == found.label_ids).mean())
+                },
             )
 
         before = model.classifier.weight.detach().clone()
@@ -209,7 +211,7 @@ def trainer() -> None:
 
 @check
 def pipelines() -> None:
-    """Six pipelines of transformers give what ours give"""
+    """Six pipelines of transformers give what ours give."""
     mask = "The [MASK] went first."
     question = {"question": "Where is the river?", "context": TEXTS[3]}
     zero_shot = {"candidate_labels": ["fish", "birds", "towns"]}
@@ -245,9 +247,7 @@ def adapters(model: Any, batch: dict[str, Any], task_type: str | None, folder: s
         task_type=task_type, target_modules=["query_proj", "value_proj"], modules_to_save=["classifier"], r=4
     )
     adapted = peft.get_peft_model(model, options)
-    optimizer = torch.optim.AdamW(
-        [parameter for parameter in adapted.parameters() if parameter.requires_grad], lr=1e-2
-    )
+    optimizer = torch.optim.AdamW([parameter for parameter in adapted.parameters() if parameter.requires_grad], lr=1e-2)
     losses = []
     adapted.train()
     for _ in range(8):
@@ -269,7 +269,7 @@ def adapters(model: Any, batch: dict[str, Any], task_type: str | None, folder: s
 
 @check
 def lora() -> None:
-    """PEFT: LoRA trained, saved, loaded and merged, on the wrapped model and on ours, and across libraries"""
+    """PEFT: LoRA trained, saved, loaded and merged, on the wrapped model and on ours, and across libraries."""
     import peft
     from safetensors.torch import load_file
 
@@ -298,7 +298,7 @@ def lora() -> None:
 
 @check
 def cross_encoder() -> None:
-    """sentence-transformers: SentenceTransformer and CrossEncoder over the model, and over its folder"""
+    """sentence-transformers: SentenceTransformer and CrossEncoder over the model, and over its folder."""
     import sentence_transformers
 
     pairs = [(TEXTS[0], TEXTS[1]), (TEXTS[2], TEXTS[3])]
@@ -332,7 +332,7 @@ def cross_encoder() -> None:
 
 @check
 def changes() -> None:
-    """Resizing, freezing, other embeddings and DataParallel's replicas"""
+    """Resizing, freezing, other embeddings and DataParallel's replicas."""
     model, tokenizer = make("ForMaskedLM")
     bridge, fast = as_transformers(model, tokenizer)
     assert bridge.resize_token_embeddings(320).num_embeddings == 320 == bridge.config.vocab_size
@@ -357,7 +357,7 @@ def main() -> None:
     for name, function in CHECKS:
         print(name, flush=True, file=sys.stderr)
         function()
-    names = [name for name, _ in CHECKS]
+    names = [name.removesuffix(".") for name, _ in CHECKS]
     print(json.dumps({"client": "bridge", "version": transformers.__version__, "checks": names}))
 
 

@@ -6,6 +6,7 @@ accelerate, sentence-transformers and, where it can be installed beside them, GL
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import logging
@@ -18,7 +19,8 @@ import torch
 import transformers
 
 from conformance.tolerances import TOLERANCES
-from deberta_torch import DebertaV2Tokenizer, DebertaV2TokenizerFast, optimize, restore
+from deberta_core import DebertaV2Tokenizer, DebertaV2TokenizerFast
+from deberta_torch import optimize, restore
 from tools.clients.optimize_transformers import CHECKS, check, count_calls, make
 
 TEXTS = [
@@ -69,7 +71,7 @@ def assert_close(actual: Any, expected: Any) -> None:
 
 @check
 def trainer() -> None:
-    """Trainer.evaluate and predict, and training between them"""
+    """Trainer.evaluate and predict, and training between them."""
     import datasets
 
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +92,7 @@ def trainer() -> None:
 
 @check
 def pipelines() -> None:
-    """transformers.pipeline: text, token and zero-shot classification, fill-mask, embeddings"""
+    """transformers.pipeline: text, token and zero-shot classification, fill-mask, embeddings."""
     for task, head, inputs in (
         ("text-classification", "ForSequenceClassification", (TEXTS,)),
         ("token-classification", "ForTokenClassification", (TEXTS,)),
@@ -101,12 +103,12 @@ def pipelines() -> None:
         with tempfile.TemporaryDirectory() as folder:
             save(folder, head)
             run = transformers.pipeline(task, model=folder, device="cpu", batch_size=2)
-            compare(run.model, lambda run=run, inputs=inputs: run(*inputs))
+            compare(run.model, functools.partial(run, *inputs))
 
 
 @check
 def sentence_transformers() -> None:
-    """CrossEncoder.predict and rank, SentenceTransformer.encode"""
+    """CrossEncoder.predict and rank, SentenceTransformer.encode."""
     import sentence_transformers
 
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +122,7 @@ def sentence_transformers() -> None:
 
 
 def gliner() -> None:
-    """GLiNER.predict_entities"""
+    """GLiNER.predict_entities."""
     import gliner
 
     with tempfile.TemporaryDirectory() as folder:
@@ -128,11 +130,8 @@ def gliner() -> None:
         config = gliner.GLiNERConfig(
             model_name=folder, hidden_size=32, max_width=4, max_len=64, num_rnn_layers=1, fine_tune=True
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         torch.manual_seed(0)
-        model = gliner.GLiNER.from_config(config, tokenizer=tokenizer) if hasattr(gliner.GLiNER, "from_config") else (
-            gliner.GLiNER(config, tokenizer=tokenizer, encoder_from_pretrained=True)
-        )
+        model = gliner.GLiNER.from_config(config)
         model.eval()
         labels = ["person", "town", "animal"]
         found = model.predict_entities(TEXTS[1], labels, threshold=0.3)
@@ -147,7 +146,7 @@ def main() -> None:
         check(gliner)
     for _, function in CHECKS:
         function()
-    names = [name for name, _ in CHECKS]
+    names = [name.removesuffix(".") for name, _ in CHECKS]
     print(json.dumps({"client": "optimize within clients", "version": transformers.__version__, "checks": names}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from tools.benchmark import inputs
@@ -32,4 +33,4 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
         cell = f"{size} × {length}"
         found = measure_cell(session, architecture, cell, SUBJECTS, for_all(shared), BASELINE, size * length)
         rows += [{**row, "layers": session.layers or layers} for row in found]
-    return {}, rows
+    return {"threads": os.environ.get("OMP_NUM_THREADS", os.cpu_count())}, rows
