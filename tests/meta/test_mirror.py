@@ -28,6 +28,8 @@ ONLY_TORCH: dict[str, str] = {
     "projections.py FusedSelfAttention.fused_content": "the same",
     "projections.py SeparateSelfAttention.fused_content": "the same",
     "encoder.py Encoder.relative_table": "the same",
+    "encoder.py is_plain_cpu_call": "the same",
+    "bridge.py": "transformers 5 has no Keras models",
     "device_map.py": "keras.distribution places variables",
     "attention.py DisentangledSelfAttention.position_rows": "for blocks of queries",
     "attention.py eager_attention": "one of several implementations of attention; Keras has this one",
@@ -175,7 +177,7 @@ def test_same_parameters(library_files):
     assert not wrong
 
 
-ONLY_PUBLIC_IN_TORCH = {"changing_weights", "optimize", "restore"}  # of the folder `inference`
+ONLY_PUBLIC_IN_TORCH = {"as_transformers", "changing_weights", "optimize", "restore"}  # the bridge, and `inference`
 ONLY_PUBLIC_IN_KERAS = {"TextPreprocessor"}  # texts for fit, evaluate and predict
 
 
