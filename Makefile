@@ -10,10 +10,14 @@ ORACLE := .venv-oracle
 
 PEERS := .venv-peers
 
+OLDEST := .venv-oldest
+
+CLIENTS := .venv-clients
+
 # Of each target of the fuzzer.
 SECONDS ?= 60
 
-.PHONY: fuzz meta oracle benchmark peers setup demo test unit keras conformance test-all lint format docs measure dist
+.PHONY: fuzz meta oracle benchmark peers test-oldest clients setup demo test unit keras conformance test-all lint format docs measure dist
 
 setup: $(VENV)/.ready
 
@@ -83,6 +87,32 @@ $(ORACLE)/.ready:
 	test -x $(ORACLE)/bin/python || $(PYTHON) -m venv $(ORACLE)
 	$(ORACLE)/bin/python -m pip install --quiet transformers==4.57.1 torch==2.13.0 tensorflow-cpu==2.21.0 tf-keras==2.21.0 \
 	  safetensors==0.8.0 h5py==3.14.0 ml_dtypes sentencepiece pytest
+	touch $@
+
+# The unit tests and goldens with the oldest versions that pyproject.toml allows. By hand: torch comes as a CUDA build.
+test-oldest: export OMP_NUM_THREADS := 1
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest -q -m "not slow" tests --ignore=tests/tf --ignore=tests/meta
+	$(OLDEST)/bin/python -m pytest -q -m "not slow" tests/tf
+	$(OLDEST)/bin/python -m pytest -q -m "not slow" conformance/suite
+
+$(OLDEST)/.ready: tools/oldest/requirements.txt pyproject.toml
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --requirement $< --editable .
+	touch $@
+
+# Whether our wheel installs beside what people have, then every script of tools/clients in its environments. By hand.
+CLIENT_NAMES := $(basename $(notdir $(wildcard tools/clients/requirements/*.txt)))
+
+clients: setup $(CLIENT_NAMES:%=$(CLIENTS)/%/.ready)
+	rm -rf $(CLIENTS)/wheel
+	$(BIN)/python -m build --wheel --outdir $(CLIENTS)/wheel
+	$(BIN)/python -m tools.clients.resolve $(CLIENTS)/wheel/*.whl
+	$(BIN)/python -m tools.clients --environments $(CLIENTS)
+
+$(CLIENTS)/%/.ready: tools/clients/requirements/%.txt pyproject.toml
+	test -x $(CLIENTS)/$*/bin/python || $(PYTHON) -m venv $(CLIENTS)/$*
+	$(CLIENTS)/$*/bin/python -m pip install --quiet --requirement $< --editable .
 	touch $@
 
 # What the benchmarks compare with: an environment per file of tools/benchmark/requirements.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,33 +11,45 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from deberta_core import limits
-from deberta_core.config_rules import NOT_SET, head_numbers, label_fields, violations
-from deberta_core.errors import ConfigError, DebertaWarning, name_list, shown
+from deberta_core.config_names import ConfigNames, own_fields, with_names
+from deberta_core.config_place import CONFIG_FILE, config_in, with_published_names
+from deberta_core.config_rules import NOT_SET, SPELLINGS, head_numbers, label_fields, usual_spelling, violations
+from deberta_core.config_sizes import Sizes
+from deberta_core.errors import ConfigError, DebertaWarning, shown
 from deberta_core.files import read_json, write_text
 from deberta_core.hub import Wanted, local_folder, split_hub_options
 from deberta_core.json_shape import ANY, map_of
+from deberta_core.names.configs import CONFIG_LOADING
+from deberta_core.names.loading import SAVING
+from deberta_core.names.rows import with_other_names
 from deberta_core.presets import preset_fields
 from deberta_core.transaction import replace_files
 
-CONFIG_FILE = "config.json"
+FILE_HINT = (
+    "A checkpoint folder holds a config.json. Where a trainer saved the weights alone, write it with "
+    "model.config.save_pretrained(folder), or give the model's from_pretrained a config."
+)
 
 _FIELDS = map_of(ANY)
 _LABEL_FIELDS = ("num_labels", "id2label", "label2id")
-_NOT_WRITTEN = frozenset({"extra", "num_labels"})  # num_labels follows from id2label, as in published files
+# num_labels follows from id2label, as in published files.
+_NOT_WRITTEN = frozenset({"extra", "num_labels", "name_or_path"})
+# What a call returns; files mention it where it is not the default.
+_CALL_DEFAULTS = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
 
 
 def config_file(path: str | Path, **hub_options: Any) -> Path:
-    """The config.json of a checkpoint folder, a file that is given itself, or that of a hub id, downloaded.
+    """The config.json of a folder or beside a weight file, one that is given itself, or a hub id's, downloaded.
 
     Raises:
         ConfigError: see `deberta_core.hub.local_folder`.
     """
-    path = local_folder(path, [Wanted((CONFIG_FILE,))], ConfigError, **hub_options)
-    return path / CONFIG_FILE if path.is_dir() else path
+    return config_in(local_folder(path, [Wanted((CONFIG_FILE,))], ConfigError, **hub_options))
 
 
+@with_names
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BaseConfig:
+class BaseConfig(Sizes, ConfigNames):
     """The fields DeBERTa v1 and v2/v3 share.
 
     Every switch is declared here or in a subclass and has one default (NUMERICS, decision 6). Sizes are counts,
@@ -86,6 +97,12 @@ class BaseConfig:
     label2id: dict[str, int] | None = field(default=None, hash=False)
     problem_type: str | None = None  # None: decided by num_labels and the labels (NUMERICS 6)
 
+    # Of a call that does not say it itself.
+    output_attentions: bool = False
+    output_hidden_states: bool = False
+    return_dict: bool = True  # false: a plain tuple
+
+    name_or_path: str = field(default="", compare=False)  # where it was loaded from
     extra: dict[str, Any] = field(default_factory=dict, hash=False)  # other keys of config.json, kept for writing back
 
     def __post_init__(self) -> None:
@@ -93,8 +110,9 @@ class BaseConfig:
             raise ConfigError(f"{found.inside('.extra').describe(type(self).__name__)}. Keys are names of fields.")
         self._set(pos_att_type=_attention_types(self.pos_att_type), extra=dict(self.extra or {}))
         self._set(pruned_heads=head_numbers(self.pruned_heads))
-        for name in ("max_relative_positions", *(n for n in ("position_buckets",) if hasattr(self, n))):
-            value = getattr(self, name)
+        self._set(**{name: usual_spelling(self, name) for name in SPELLINGS if name in self.field_names()})
+        for name in ("max_relative_positions", "position_buckets"):
+            value = self._own(name, None)
             if isinstance(value, int) and value < 1:
                 self._set(**{name: NOT_SET})
         for name in ("embedding_size", "attention_head_size"):
@@ -105,81 +123,19 @@ class BaseConfig:
         if broken:
             raise ConfigError(f"{type(self).__name__}: " + " ".join(broken))
 
+    def call_options(
+        self, output_attentions: bool | None, output_hidden_states: bool | None, return_dict: bool | None
+    ) -> tuple[bool, bool, bool]:
+        """What a call returns: each as it was given, or where it is None as the fields of these names say."""
+        return (
+            self.output_attentions if output_attentions is None else bool(output_attentions),
+            self.output_hidden_states if output_hidden_states is None else bool(output_hidden_states),
+            self.return_dict if return_dict is None else bool(return_dict),
+        )
+
     def _set(self, **values: object) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
-
-    # Derived values
-
-    @property
-    def embedding_width(self) -> int:
-        """E, the width of the embedding tables."""
-        return self.embedding_size or self.hidden_size
-
-    @property
-    def head_size(self) -> int:
-        """D, the width of one attention head."""
-        return self.attention_head_size or self.hidden_size // self.num_attention_heads
-
-    @property
-    def max_distance(self) -> int:
-        """M of NUMERICS 1, in tokens."""
-        return self.max_position_embeddings if self.max_relative_positions < 1 else self.max_relative_positions
-
-    @property
-    def buckets(self) -> int:
-        """K of NUMERICS 1, the number of position buckets; 0 without them."""
-        return max(getattr(self, "position_buckets", NOT_SET), 0)
-
-    @property
-    def span(self) -> int:
-        """S of NUMERICS 1: half the rows of the relative table."""
-        return self.buckets or self.max_distance
-
-    @property
-    def table_rows(self) -> int:
-        """R, the rows of the relative table `encoder.rel_embeddings`."""
-        return 2 * self.span
-
-    @property
-    def position_terms(self) -> tuple[str, ...]:
-        """The position terms the scores have, of "c2p" and "p2c"; none without relative attention."""
-        return self.pos_att_type if self.relative_attention else ()
-
-    @property
-    def normalizes_table(self) -> bool:
-        """Whether the relative table goes through the encoder's LayerNorm."""
-        return self.relative_attention and "layer_norm" in getattr(self, "norm_rel_ebd", "none").split("|")
-
-    @property
-    def mixes_heads(self) -> bool:
-        """Whether the scores and probabilities of all heads are mixed (talking heads)."""
-        return getattr(self, "talking_head", False)
-
-    @property
-    def shares_position_projections(self) -> bool:
-        """Whether the relative table goes through the content projections."""
-        return getattr(self, "share_att_key", False)
-
-    @property
-    def convolution_kernel(self) -> int:
-        """The kernel size of the convolution after the first layer, in tokens; 0 without it."""
-        return getattr(self, "conv_kernel_size", 0)
-
-    @property
-    def convolution_groups(self) -> int:
-        """The groups of that convolution."""
-        return getattr(self, "conv_groups", 1)
-
-    @property
-    def convolution_act(self) -> str:
-        """The activation of that convolution."""
-        return getattr(self, "conv_act", "tanh")
-
-    @property
-    def classifier_dropout(self) -> float:
-        """The dropout before the classifier."""
-        return self.hidden_dropout_prob if self.cls_dropout is None else self.cls_dropout
 
     @classmethod
     def check_class(cls, config: object, model: str) -> None:
@@ -193,27 +149,12 @@ class BaseConfig:
                 f"{model} takes a {cls.__name__}, not a {type(config).__name__}. Use that version's classes."
             )
 
-    # Sizes of a layer
-
-    def kept_heads(self, layer: int) -> tuple[int, ...]:
-        """The numbers of the heads a layer (counted from 0) has, in order: all but the pruned ones."""
-        pruned = self.pruned_heads.get(layer, ())
-        return tuple(head for head in range(self.num_attention_heads) if head not in pruned)
-
-    def heads_in(self, layer: int) -> int:
-        """H, the number of heads a layer has."""
-        return self.num_attention_heads - len(self.pruned_heads.get(layer, ()))
-
-    def all_heads_size(self, layer: int) -> int:
-        """H * D, the width of all heads of a layer together."""
-        return self.heads_in(layer) * self.head_size
-
     # Dictionaries and files
 
     @classmethod
     def field_names(cls) -> tuple[str, ...]:
         """The declared fields, without `extra`."""
-        return tuple(f.name for f in dataclasses.fields(cls) if f.name != "extra")
+        return tuple(f.name for f in dataclasses.fields(cls) if f.name not in ("extra", "name_or_path"))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
@@ -245,6 +186,9 @@ class BaseConfig:
                 f"Use the classes of that model."
             )
         values.pop("pooler_hidden_size", None)  # always hidden_size (NUMERICS, decision 6)
+        values = with_published_names(values)
+        if "use_return_dict" in values:
+            values.setdefault("return_dict", values.pop("use_return_dict"))
         declared = cls.field_names()
         known = {name: values.pop(name) for name in declared if name in values}
         for name in values:
@@ -259,7 +203,11 @@ class BaseConfig:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NOT_WRITTEN}
         pruned = {str(layer): list(heads) for layer, heads in self.pruned_heads.items()}
         fields["pruned_heads"] = pruned or None  # files of whole models do not mention it
-        fields = {name: value for name, value in fields.items() if value is not None}
+        fields = {
+            name: value
+            for name, value in fields.items()
+            if value is not None and (name not in _CALL_DEFAULTS or value != _CALL_DEFAULTS[name])
+        }
         fields["pos_att_type"] = "|".join(self.pos_att_type) or None
         assert self.id2label is not None
         if {name: getattr(self, name) for name in _LABEL_FIELDS} == label_fields(None, None, None):
@@ -269,13 +217,15 @@ class BaseConfig:
         return self.extra | {"model_type": self.model_type, "pooler_hidden_size": self.hidden_size} | fields
 
     @classmethod
+    @with_other_names(CONFIG_LOADING, ConfigError)
     def from_pretrained(cls, path: str | Path, **overrides: Any) -> Self:
         """Reads a config.json.
 
         Args:
             path: a checkpoint folder, the file itself, or a hub id.
-            **overrides: fields to change; and for a hub id the options of `deberta_core.hub.local_folder`
-                (`revision`, `cache_dir`, `local_files_only`, `token`).
+            **overrides: fields to change; `subfolder`; and for a hub id the other options of
+                `deberta_core.hub.local_folder` (`revision`, `cache_dir`, `local_files_only`, `token`). Names of
+                transformers: `deberta_core.names.loading` and `deberta_core.names.configs`.
 
         Raises:
             ConfigError: no such file, no JSON object, a value that is not allowed, another model's file, or an
@@ -283,22 +233,27 @@ class BaseConfig:
         """
         hub, overrides = split_hub_options(overrides)
         file = config_file(path, **hub)
-        values = read_json(file, ConfigError, hint="A checkpoint folder holds a config.json.")
+        values = read_json(file, ConfigError, hint=FILE_HINT)
         try:
             config = cls.from_dict(values)
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
-        return config.replace(**overrides) if overrides else config
+        return config.replace(**{"name_or_path": str(path), **overrides})
 
+    @classmethod
+    def from_json_file(cls, json_file: str | Path) -> Self:
+        """Reads a config.json; see `from_pretrained`."""
+        return cls.from_pretrained(Path(json_file))
+
+    @with_other_names(SAVING)
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes `config.json` into `folder`, which is made if need be, and returns the file's path.
 
         Raises:
             ConfigError: the file cannot be written; an older one is as it was.
         """
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False)
         with replace_files(folder, ConfigError) as staging:
-            write_text(staging / CONFIG_FILE, text + "\n")
+            write_text(staging / CONFIG_FILE, self.to_json_string(use_diff=False))
         return Path(folder) / CONFIG_FILE
 
     def replace(self, **changes: Any) -> Self:
@@ -307,17 +262,14 @@ class BaseConfig:
         Raises:
             ConfigError: a name is not a field, or a value is not allowed.
         """
-        unknown = set(changes) - {*self.field_names(), "extra"}
-        if unknown:
-            raise ConfigError(
-                f"{type(self).__name__} has no field {name_list(unknown)}. It has: {', '.join(self.field_names())}."
-            )
+        changes = own_fields(type(self), changes, self.extra)
         labels = changes.keys() & set(_LABEL_FIELDS)
         if labels and (labels != {"num_labels"} or changes["num_labels"] != self.num_labels):
             changes = dict.fromkeys(_LABEL_FIELDS) | changes
         return dataclasses.replace(self, **changes)
 
 
+@with_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebertaConfig(BaseConfig):
     """Configuration of DeBERTa v1 (`model_type: deberta`).
@@ -339,6 +291,7 @@ class DebertaConfig(BaseConfig):
     talking_head: bool = False  # mix the heads' scores and probabilities
 
 
+@with_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebertaV2Config(BaseConfig):
     """Configuration of DeBERTa v2, v3 and mDeBERTa (`model_type: deberta-v2`).

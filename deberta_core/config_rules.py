@@ -16,6 +16,13 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 POSITION_TERMS = ("c2p", "p2c")
 NOT_SET = -1
 
+# Other values that files hold in a field, and the one that means the same here.
+SPELLINGS: dict[str, dict[Any, Any]] = {
+    "pad_token_id": {None: 0},
+    "pooler_dropout": {None: 0.0},
+    **{name: {"gelu_pytorch_tanh": "gelu_new"} for name in ("hidden_act", "pooler_hidden_act", "conv_act")},
+}
+
 Check = Callable[[Any], bool]
 
 
@@ -104,6 +111,9 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
     "share_att_key": _FLAG,
     "talking_head": _FLAG,
     "legacy": _FLAG,
+    "output_attentions": _FLAG,
+    "output_hidden_states": _FLAG,
+    "return_dict": _FLAG,
     "pruned_heads": (
         lambda value: isinstance(value, dict) and all(map(_integer(0), value)) and all(map(_heads, value.values())),
         "a mapping of layer numbers to lists of head numbers, all from 0",
@@ -171,11 +181,6 @@ JOINT_RULES: tuple[tuple[tuple[str, ...], Check, str], ...] = (
         "position_buckets must be even and at least 4: the logarithmic buckets are not defined otherwise.",
     ),
     (
-        ("position_buckets", "max_relative_positions", "max_position_embeddings"),
-        lambda c: not c.relative_attention or not c.buckets or c.max_distance - 1 > c.buckets // 2,
-        "max_relative_positions (or, if not set, max_position_embeddings) minus 1 must exceed position_buckets / 2.",
-    ),
-    (
         ("num_labels", "id2label"),
         lambda c: sorted(c.id2label) == list(range(c.num_labels)),
         "id2label must name the labels 0 to num_labels - 1, each once: give one of the two, or make them agree.",
@@ -203,6 +208,12 @@ def label_fields(num_labels: Any, id2label: Any, label2id: Any) -> dict[str, Any
         label2id = _inverted(id2label) if label2id is None else label2id
         num_labels = len(id2label) if num_labels is None and isinstance(id2label, dict) else num_labels
     return {"num_labels": num_labels, "id2label": id2label, "label2id": label2id}
+
+
+def usual_spelling(config: Any, name: str) -> Any:
+    """The value of a field of `SPELLINGS`, by the spelling that is used here."""
+    value = getattr(config, name)
+    return SPELLINGS[name].get(value, value) if isinstance(value, str | None) else value
 
 
 def head_numbers(pruned_heads: Any) -> Any:

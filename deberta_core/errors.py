@@ -37,6 +37,10 @@ class MissingName(InputError, KeyError, AttributeError):
     __str__ = Exception.__str__  # KeyError's shows the message as Python writes texts
 
 
+class NotOffered(MissingName, NotImplementedError):
+    """A name that is known elsewhere and is none here, on purpose."""
+
+
 class WrongType(InputError, TypeError, AttributeError):
     """A value of a type that cannot be used, None among them; callers of other libraries catch a TypeError."""
 

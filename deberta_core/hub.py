@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deberta_core.errors import DebertaError, reason, shown
+from deberta_core.errors import DebertaError, DebertaWarning, reason, shown
+from deberta_core.other_folders import KINDS, MARKS
+from deberta_core.presets import PRESETS
 from deberta_core.shard_names import shard_names
 from deberta_core.transaction import settle
 
-HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token", "force_download")
+HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "token", "force_download", "subfolder")
 
 _OPTION_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "revision": ((str, type(None)), "the name of a branch or tag, a commit, or None"),
     "cache_dir": ((str, Path, type(None)), "a folder, or None"),
+    "subfolder": ((str, type(None)), "the name of a folder, or None"),
     "token": ((str, bool, type(None)), "the token as a line of text, True, False or None"),
 }
-_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+# Published sizes by name alone are taken from where they were published.
+_PUBLISHED = {name: f"microsoft/{name}" for presets in PRESETS.values() for name in presets}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ def local_folder(
     local_files_only: bool = False,
     token: str | bool | None = None,
     force_download: bool = False,
+    subfolder: str | None = None,
 ) -> Path:
     """Finds the folder (or file) called `name`, downloading it where it is a repository of the hub.
 
@@ -54,7 +61,8 @@ def local_folder(
     stopped. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE` and `HF_TOKEN` have their usual meaning.
 
     Args:
-        name: a path; or, as a str to which no file or folder answers, a hub id such as `microsoft/deberta-v3-base`.
+        name: a path; or, as a str to which no file or folder answers, a hub id such as `microsoft/deberta-v3-base`, of
+            which the owner may be left out for the published sizes.
         wanted: what to download.
         error: the class of error to raise.
         revision: a branch, tag or commit; None is the main branch.
@@ -62,27 +70,37 @@ def local_folder(
         local_files_only: take what the cache holds and use no network.
         token: for repositories that are not public; None takes the one of the machine's log-in, False none.
         force_download: download again what is in the cache.
+        subfolder: a folder inside of the folder or repository that is meant.
 
     Returns:
         the path itself, which need not be there; or the folder of the cache that holds the files of one revision.
 
     Raises:
-        error: the hub has no such repository, revision or file, or it cannot be reached; or an option is no such
-            thing. A token is never part of a message.
+        error: a bare name is no folder; the hub has no such repository, revision or file, or it cannot be reached; or
+            an option is no such thing. A token is never part of a message.
     """
     try:
         path = Path(name)
         is_here = path.exists()
     except (TypeError, OSError) as problem:
         raise error(f"{shown(name)} is no path: {reason(problem)}. Give a folder, a file or a hub id.") from problem
+    _check_options(error, revision=revision, cache_dir=cache_dir, token=token, subfolder=subfolder)
+    if not is_here and not isinstance(name, Path):
+        name = _PUBLISHED.get(name, name)
+        path = Path(name)
     if is_here or isinstance(name, Path) or not _HUB_ID.fullmatch(name):
+        if not is_here and name == path.name and not path.suffix:
+            raise error(f"{name}: no such folder here. Give the path of one, or a hub id, which is owner/name.")
+        path = path / (subfolder or "")
         settle(path if path.is_dir() else path.parent, error)
         return path  # whoever reads it says what is missing there
-    _check_options(error, revision=revision, cache_dir=cache_dir, token=token)
-    from huggingface_hub import hf_hub_download, is_offline_mode
+    from huggingface_hub import constants, hf_hub_download
 
+    if path.parent.is_dir():  # a mistyped folder, perhaps; the hub may take half a minute to say that it has none
+        warnings.warn(f"{name}: no such folder here, only {path.parent}. Asking the hub.", DebertaWarning, stacklevel=3)
     hint = "Choose a repository that has one."
-    if local_files_only or is_offline_mode():
+    local_files_only = local_files_only or constants.HF_HUB_OFFLINE
+    if local_files_only:
         hint = "Only the cache was looked at: allow the network (local_files_only=False, no HF_HUB_OFFLINE)."
     download = partial(
         _download,
@@ -94,6 +112,7 @@ def local_folder(
         local_files_only=local_files_only,
         token=token,
         force_download=force_download,
+        subfolder=subfolder or None,
     )
     folders = [folder for file in wanted if (folder := _first_of(download, name, file, error, hint)) is not None]
     if not folders:
@@ -130,7 +149,9 @@ def _first_of(
                     raise error(f"{name}: {candidate} lists {shard}, which is not there. Choose another revision.")
         return file.parent
     if wanted.required:
-        raise error(f"{name} has no {' or '.join(wanted.names)}. {hint}")
+        mark = next((mark for mark in MARKS if download(mark) is not None), None)
+        kind = f"It {KINDS[mark]}" if mark else hint
+        raise error(f"{name} has no {' or '.join(wanted.names)}. {kind}")
     return None
 
 
@@ -142,13 +163,13 @@ def _download(
 
     try:
         return Path(hf_hub_download(repo, file, library_name="deberta-dual", **options))
-    except errors.RemoteEntryNotFoundError:
-        return None
     except errors.LocalEntryNotFoundError as problem:
-        if options["local_files_only"] or isinstance(problem.__cause__, errors.OfflineModeIsEnabled):
+        if options["local_files_only"]:
             return None
-        reason = "the hub cannot be reached, and the cache does not hold it"
-        raise error(f"{repo}/{file}: {reason} ({_line(problem.__cause__)}). Try again, or give a folder.") from None
+        reason = "is no folder here, the hub cannot be reached, and the cache does not hold it"
+        raise error(f"{repo} {reason} ({_line(problem.__cause__)}). Try again, or give a folder.") from None
+    except errors.EntryNotFoundError:  # since huggingface_hub 1 the base of that and of what the hub says
+        return None
     except errors.GatedRepoError:
         reason = "is gated: ask for access on its page and give token=..., or log in with `hf auth login`"
     except errors.RepositoryNotFoundError:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError, name_list, shown
+from deberta_core.errors import InputError, name_list, one_of, shown
 from deberta_core.tasks import BY_PROBLEM, TaskSpec, sequence_problem
 
 # The documented order: a list or tuple as the first argument of a Keras model is read in it.
@@ -115,6 +115,23 @@ def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tupl
             _check_padding_labels(values, arrays.get("attention_mask"))
 
 
+def ignores_padding(labels_at_padding: str) -> bool:
+    """Whether the argument `labels_at_padding` of a call is "ignore", not "error".
+
+    Raises:
+        InputError: it is neither.
+    """
+    if labels_at_padding not in ("error", "ignore"):
+        raise InputError(one_of("labels_at_padding", labels_at_padding, ("error", "ignore")))
+    return labels_at_padding == "ignore"
+
+
+def seen_tokens(attention_mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which tokens any query sees, `[B, L]`; of a mask `[B, L]`, `[B, L, L]` or `[B, 1, L, L]`."""
+    seen: npt.NDArray[np.bool_] = attention_mask != 0
+    return np.asarray(seen.any(axis=tuple(range(1, seen.ndim - 1)))) if seen.ndim > 2 else seen
+
+
 def fold_choices(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
     """Folds inputs of multiple choice, `[B, N, ...]`, to `[B * N, ...]`.
 
@@ -186,12 +203,12 @@ def _check_classes(name: str, values: npt.NDArray[Any], count: int | None, any_n
 def _check_padding_labels(labels: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> None:
     if mask is None:
         return
-    seen = (mask != 0) if mask.ndim == 2 else (mask != 0).any(axis=tuple(range(1, mask.ndim - 1)))
-    wrong = labels[~seen & (labels != IGNORED_LABEL)]
+    wrong = labels[~seen_tokens(mask) & (labels != IGNORED_LABEL)]
     if wrong.size:
         raise InputError(
             f"labels holds {wrong.flat[0]} at a padding position: labels must be {IGNORED_LABEL} there. "
-            f"Set them with numpy.where(attention_mask == 1, labels, {IGNORED_LABEL})."
+            f"Set them with numpy.where(attention_mask == 1, labels, {IGNORED_LABEL}), or call the model with "
+            f'labels_at_padding="ignore".'
         )
 
 

@@ -12,6 +12,7 @@ from deberta_core.staging import STAGING
 TOKENIZER_FILES = (
     "spm.model",
     "vocab.json",
+    "vocab.txt",
     "merges.txt",
     "bpe_encoder.bin",
     "tokenizer.json",

@@ -6,7 +6,7 @@ together again without help: `torch.utils._pytree`, DataParallel, `tf.nest`, Ker
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import combinations
 from operator import itemgetter
 from typing import Any, ClassVar, Self
@@ -40,7 +40,12 @@ class ModelOutput(tuple[Any, ...]):  # D10
             }
 
     def __new__(cls, *values: Any) -> Self:
-        """Takes the values of the present fields, in order."""
+        """Takes the values of the present fields, in order; also a generator of them.
+
+        `type(output)(f(value) for value in output)` is how transformers' Trainer and others map over tuples.
+        """
+        if len(values) == 1 and isinstance(values[0], Generator):
+            values = tuple(values[0])
         if len(values) != len(cls._fields):
             raise TypeError(f"{cls.__name__} of {cls._fields} takes {len(cls._fields)} values, got {len(values)}.")
         return super().__new__(cls, values)
@@ -87,6 +92,10 @@ class ModelOutput(tuple[Any, ...]):  # D10
     def items(self) -> Iterator[tuple[str, Any]]:
         """Pairs of both."""
         return zip(self._fields, self, strict=True)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field's value, or `default` if it is not there."""
+        return self[name] if name in self._fields else default
 
     def to_tuple(self) -> tuple[Any, ...]:
         """The values as a plain tuple."""

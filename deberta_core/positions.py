@@ -31,7 +31,8 @@ def log_bucket_position(distance: npt.ArrayLike, buckets: int, max_distance: int
     Args:
         distance: integers of any shape, in tokens.
         buckets: K, even and at least 4.
-        max_distance: M, in tokens; `M - 1 > K // 2`. The distance M - 1 falls in bucket K - 1.
+        max_distance: M, in tokens. The distance M - 1 falls in bucket K - 1. If `M - 1 <= K // 2`, every distance is
+            exact: texts of M tokens have no others, and beyond them the published formula turns round.
 
     Returns:
         int32 of the same shape; odd and monotone in the distance; not clipped.
@@ -41,6 +42,8 @@ def log_bucket_position(distance: npt.ArrayLike, buckets: int, max_distance: int
         logarithm, one distance at a time, so that no vectorised approximation moves a value across an integer.
     """
     middle = buckets // 2
+    if max_distance - 1 <= middle:
+        return np.asarray(distance, dtype=np.int32)
     scale = math.log((max_distance - 1) / middle)
 
     def bucket(value: int) -> int:
@@ -100,7 +103,7 @@ def position_indices(query_length: int, key_length: int, config: BaseConfig) -> 
 
 @functools.lru_cache(maxsize=32)
 def _index_table(buckets: int, max_distance: int) -> IntArray:
-    bound = max_distance + 1  # from here on both sides are constant: rows 0 and 2S - 1
+    bound = max(max_distance, buckets) + 1  # from here on both sides are constant: rows 0 and 2S - 1
     index = position_index(np.arange(-bound, bound + 1), buckets, max_distance)
     changes = np.flatnonzero(np.diff(index))
     reach = max(bound - int(changes[0]), int(changes[-1]) + 1 - bound)

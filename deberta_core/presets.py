@@ -54,9 +54,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def preset_fields(model_type: str, name: str) -> dict[str, Any]:
-    """The fields of a published size.
+    """The fields of a published size; its name may be the hub's, such as `microsoft/deberta-v3-base`.
 
     Raises:
         ConfigError: no such preset for this model type; the message lists them.
     """
-    return row_of(PRESETS[model_type], f"{model_type} preset", name, ConfigError)
+    own = name.removeprefix("microsoft/") if isinstance(name, str) else name
+    return row_of(PRESETS[model_type], f"{model_type} preset", own, ConfigError)

@@ -149,6 +149,26 @@ def trim_vocabulary(config: BaseConfig, keep_ids: Iterable[int]) -> Surgery:
     return Surgery(config, after, {"vocabulary": lambda layer: kept.astype(np.int64)})
 
 
+def near_mean(rows: Array, count: int, draw: Callable[[int], Array]) -> Array:
+    """New rows of a table, close to the mean of the old ones: normal, with 1e-9 of their covariance.
+
+    Args:
+        rows: `[V, ...]`.
+        count: how many new ones.
+        draw: gives that many numbers of the standard normal distribution.
+
+    Source:
+        transformers 4.57 `_init_added_embeddings_weights_with_mean`; differs: the covariance is not made, since a sum
+        of the old rows' distances from their mean, each times a normal number, is of that distribution.
+    """
+    flat = rows.reshape(len(rows), -1).astype(np.float32)
+    mean = flat.mean(axis=0)
+    flat -= mean
+    scale = (1e-9 / len(flat)) ** 0.5
+    fresh = [mean + scale * (draw(len(flat)) @ flat) for _ in range(count)]
+    return np.asarray(fresh, rows.dtype).reshape(count, *rows.shape[1:])
+
+
 def _renumbered(name: str, value: Any, new_ids: Mapping[int, int]) -> Any:
     """Other ids a config.json may hold (`bos_token_id`, ...); None where the token is gone."""
     return new_ids.get(value) if name.endswith("_token_id") and isinstance(value, int) else value

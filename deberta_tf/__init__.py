@@ -16,6 +16,7 @@ from deberta_core.outputs import ModelOutput
 from deberta_core.tasks import *
 from deberta_tf import tasks
 from deberta_tf.models import TFDebertaModel, TFDebertaPreTrainedModel, TFDebertaV2Model, TFDebertaV2PreTrainedModel
+from deberta_tf.preprocessing import TextPreprocessor
 from deberta_tf.tasks import *
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "TFDebertaPreTrainedModel",
     "TFDebertaV2Model",
     "TFDebertaV2PreTrainedModel",
+    "TextPreprocessor",
 ]
 __all__ += deberta_core.__all__
 __all__ += core_tasks.__all__

@@ -7,10 +7,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels, fold_choices
 from deberta_core.tasks import TaskSpec
+from deberta_tf.inputs import named_labels
 
 
 def check_call(config: BaseConfig, spec: TaskSpec, inputs: Mapping[str, Any]) -> None:
@@ -37,7 +39,26 @@ def check_call(config: BaseConfig, spec: TaskSpec, inputs: Mapping[str, Any]) ->
     check_labels(config, spec, arrays, check_inputs(config, arrays), choices)
 
 
+def check_fit_labels(config: BaseConfig, spec: TaskSpec, x: Any, y: Any) -> None:
+    """Checks the labels of `fit`, `evaluate` and the on-batch methods, where labels and inputs are arrays.
+
+    Raises:
+        InputError: what `deberta_core.inputs.check_labels` refuses, but for labels at padding.
+    """
+    if not spec.labels or (y is None and not isinstance(x, Mapping)):
+        return
+    labels = named_labels(spec, x, y)
+    tokens = x.get("input_ids", x.get("inputs_embeds")) if isinstance(x, Mapping) else x
+    tokens = tokens[0] if isinstance(tokens, (list, tuple)) else tokens
+    if labels is None or not all(isinstance(value, np.ndarray) for value in (tokens, *labels.values())):
+        return
+    *texts, length = tokens.shape[: 3 if spec.folds_choices else 2]
+    check_labels(config, spec, labels, (int(np.prod(texts)), length), texts[-1] if spec.folds_choices else 1)
+
+
 def _is_concrete(value: Any) -> bool:
+    if keras.backend.backend() == "jax":
+        return ops.is_tensor(value) and "Tracer" not in type(value).__name__  # what stands for a value while it traces
     return not keras.backend.is_keras_tensor(value) and hasattr(value, "numpy")
 
 

@@ -47,6 +47,11 @@ class Embeddings(keras.layers.Layer):
             self.embed_proj.build((None, None, self.config.embedding_width))
         self.LayerNorm.build((None, None, self.config.hidden_size))
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, L, C]`."""
+        return (None, None, self.config.hidden_size)
+
     def call(
         self,
         token_mask: Any,
@@ -65,8 +70,8 @@ class Embeddings(keras.layers.Layer):
         if inputs_embeds is None:
             hidden = self.word_embeddings(input_ids)  # [B, L, E]
             # The padding row gets no gradient from the lookup.
-            is_padding = ops.equal(ops.cast(input_ids, "int32"), self.config.pad_token_id)[:, :, None]
-            hidden = ops.where(is_padding, ops.stop_gradient(hidden), hidden)
+            is_padding = ops.equal(ops.cast(input_ids, "int32"), self.config.pad_token_id)
+            hidden = ops.where(ops.expand_dims(is_padding, -1), ops.stop_gradient(hidden), hidden)
         else:
             hidden = ops.cast(inputs_embeds, self.compute_dtype)
             scale = _scale(hidden)

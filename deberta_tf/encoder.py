@@ -169,6 +169,11 @@ class Encoder(keras.layers.Layer):
         if self.conv is not None:
             self.conv.build()
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, L, C]`."""
+        return (None, None, self.config.hidden_size)
+
     def call(
         self, hidden: Any, masks: Masks, output_hidden_states: bool = False, output_attentions: bool = False
     ) -> tuple[Any, tuple[Any, ...] | None, tuple[Any, ...] | None]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from deberta_core.errors import InputError, one_of
+
 if TYPE_CHECKING:
     from deberta_tf.models import PreTrainedModel
 
@@ -19,7 +21,30 @@ SIGNATURES: dict[str, tuple[str, bool]] = {
     "serving_int64": ("int64", True),
     "serving_without_mask": ("int32", False),
 }
+# What Keras 3.15 writes of these models, on TensorFlow, and why it cannot write the rest.
+FORMATS = ("tf_saved_model", "litert", "openvino")
+_NOT_WRITTEN = {
+    "onnx": "tf2onnx has no exact GELU. Export deberta_torch's model with torch.onnx.export, or take another format",
+    "torch": "it is PyTorch's own. Export deberta_torch's model with torch.export, or take another format",
+}
 _EXTRA_ASSETS = "assets.extra"  # where the format lets a model keep files of its own
+
+
+def check_export(model: PreTrainedModel, format: str) -> None:
+    """Refuses what Keras cannot write.
+
+    Raises:
+        InputError: another format than `FORMATS`, or another backend than TensorFlow.
+    """
+    if format in _NOT_WRITTEN:
+        raise InputError(f"format={format!r} is not written: {_NOT_WRITTEN[format]}: {', '.join(FORMATS)}.")
+    if format not in FORMATS:
+        raise InputError(one_of("format", format, FORMATS))
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise InputError(
+            f"these models are exported on TensorFlow alone, and Keras runs on {backend}. Save the model, and load and "
+            f"export it with KERAS_BACKEND=tensorflow."
+        )
 
 
 def export_saved_model(model: PreTrainedModel, folder: str | Path, verbose: bool | None = None) -> None:
@@ -41,13 +66,14 @@ def export_saved_model(model: PreTrainedModel, folder: str | Path, verbose: bool
     archive.track(model)
     serve = _evaluate(model)
     for name, (dtype, has_mask) in SIGNATURES.items():
-        endpoint = archive.add_endpoint(name, serve, [_input_specs(model, dtype, has_mask)])
+        endpoint = archive.add_endpoint(name, serve, [input_specs(model, dtype, has_mask)])
         serve = _as_first(endpoint) if name == "serving_default" else serve
     archive.write_out(str(folder), verbose=bool(verbose))
     model.config.save_pretrained(Path(folder) / _EXTRA_ASSETS)
 
 
-def _input_specs(model: PreTrainedModel, dtype: str, has_mask: bool) -> dict[str, keras.InputSpec]:
+def input_specs(model: PreTrainedModel, dtype: str = "int32", has_mask: bool = True) -> dict[str, keras.InputSpec]:
+    """The inputs that a model is exported with, by name, of any B and L."""
     names = ["input_ids"]
     if has_mask:
         names.append("attention_mask")
@@ -58,7 +84,7 @@ def _input_specs(model: PreTrainedModel, dtype: str, has_mask: bool) -> dict[str
 
 
 def _evaluate(model: PreTrainedModel) -> Serve:
-    return lambda inputs: dict(model(inputs, training=False).items())
+    return lambda inputs: dict(model(inputs, return_dict=True, training=False).items())
 
 
 def _as_first(serve: Serve) -> Serve:

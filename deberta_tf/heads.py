@@ -26,6 +26,11 @@ class ContextPooler(keras.layers.Layer):  # D7
         """Makes every variable; no shape depends on the inputs."""
         self.dense.build((None, self.config.hidden_size))
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, C]`."""
+        return (None, self.config.hidden_size)
+
     def call(self, hidden: Any, token_mask: Any) -> Any:
         """`[B, L, C]` and bool `[B, L]` to `[B, C]`; a row without a real token uses index 0."""
         first = ops.argmax(ops.cast(token_mask, "int32"), axis=1)
@@ -94,6 +99,11 @@ class Scope(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
         self.inner.build()
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, L, V]`."""
+        return (None, None, self.inner.config.vocab_size)
 
     def call(self, *args: Any) -> Any:
         """What the inner layer returns: `[B, L, C]` and `[V, E]` to `[B, L, V]`."""

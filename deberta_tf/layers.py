@@ -54,4 +54,4 @@ def dropout(rate: float, dtype: Any, name: str = "dropout") -> keras.layers.Drop
 
 def keep_where(mask: Any, values: Any) -> Any:
     """Zeroes `values [B, L, C]` where bool `mask [B, L]` is false."""
-    return ops.where(mask[:, :, None], values, ops.zeros_like(values))
+    return ops.where(ops.expand_dims(mask, -1), values, ops.zeros_like(values))

@@ -33,8 +33,10 @@ def make_masks(attention_mask: Any, batch: Any, length: Any) -> Masks:
         keep = ops.ones((batch, length), dtype="bool")
     else:
         keep = ops.not_equal(attention_mask, ops.cast(0, attention_mask.dtype))
-    keys = {2: lambda: keep[None, :, None], 3: lambda: keep[None], 4: lambda: ops.swapaxes(keep, 0, 1)}[
-        len(keep.shape)
-    ]()
+    keys = {
+        2: lambda: ops.expand_dims(keep, (0, 2)),
+        3: lambda: ops.expand_dims(keep, 0),
+        4: lambda: ops.swapaxes(keep, 0, 1),
+    }[len(keep.shape)]()
     tokens = keep if len(keep.shape) == 2 else ops.any(keys, axis=(0, 2))
     return Masks(tokens=tokens, keys=keys, queries=ops.any(keys, axis=-1, keepdims=True))

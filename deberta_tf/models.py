@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -10,15 +11,22 @@ from keras import ops
 
 from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
+from deberta_core.errors import ConfigError
+from deberta_core.inputs import ignores_padding
+from deberta_core.names.loading import LOADING, SAVING
+from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
 from deberta_tf import weights
 from deberta_tf.checks import check_call
+from deberta_tf.data import Fed
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
-from deberta_tf.export import export_saved_model
-from deberta_tf.inputs import name_inputs
+from deberta_tf.export import check_export, export_saved_model, input_specs
+from deberta_tf.inputs import name_inputs, without_padding
+from deberta_tf.lora import Adaptable
 from deberta_tf.masks import make_masks
+from deberta_tf.quantization import Quantizable
 from deberta_tf.surgery import Resizable
 
 
@@ -31,10 +39,11 @@ class Encoded(NamedTuple):
     attentions: tuple[Any, ...] | None
 
 
-class PreTrainedModel(Resizable):
+class PreTrainedModel(Adaptable, Quantizable, Resizable):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
-    Every variable exists from construction on.
+    Every variable exists from construction on. `keras.models.load_model("model.keras")` knows our classes after
+    `import deberta_tf`, and only then.
 
     Attributes:
         config: the configuration; not to be changed after construction.
@@ -64,17 +73,41 @@ class PreTrainedModel(Resizable):
                 position_ids, inputs_embeds, or a dict of these and labels. NumPy arrays are welcome, in a dict and
                 as keywords nested lists too.
             training: whether dropout is on.
-            **keywords: inputs by name, `output_attentions`, `output_hidden_states`, `return_dict`.
+            **keywords: inputs by name, `output_attentions`, `output_hidden_states`, `return_dict`; and
+                `labels_at_padding`: labels of tokens that are not -100 at padding are an "error", or with "ignore" do
+                not count.
 
         Raises:
             InputError: an unknown name, a wrong shape, or a value out of range.
         """
+        if isinstance(inputs, Mapping):  # transformers' users write the options among the inputs
+            keywords = {name: inputs[name] for name in _OPTIONS if name in inputs} | keywords
+            inputs = {name: value for name, value in inputs.items() if name not in _OPTIONS}
         options = {name: keywords.pop(name) for name in _OPTIONS if name in keywords}
+        ignores = ignores_padding(keywords.pop("labels_at_padding", "error"))
         named = name_inputs(inputs, keywords, self.spec.labels)
+        if ignores and named.get("attention_mask") is not None:
+            named = without_padding(self.spec, named)
         check_call(self.config, self.spec, named)
         if training is not None:
             options["training"] = training
         return super().__call__(**named, **options)
+
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Keras' `stateless_call`, in which JAX trains, by way of a call: that names the inputs and sets the mode."""
+        values = [*trainable_variables, *non_trainable_variables]
+        mapping = list(zip((*self.trainable_variables, *self.non_trainable_variables), values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=return_losses) as scope:
+            outputs = self(*args, **kwargs)
+            losses = (self.losses,) if return_losses else ()
+        return outputs, [scope.get_current_value(one) for one in self.non_trainable_variables], *losses
 
     def named_inputs(self, inputs: Any) -> dict[str, Any]:
         """Inputs and labels by name, from any form of the first argument."""
@@ -83,15 +116,23 @@ class PreTrainedModel(Resizable):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs: the configuration as a dictionary, and Keras' name and dtype policy."""
         policy = keras.dtype_policies.serialize(self.dtype_policy)
-        return {"config": self.config.to_dict(), "name": self.name, "dtype": policy}
+        quantized = self.quantized_layers()
+        made = {"config": self.config.to_dict(), "name": self.name, "dtype": policy}
+        return made | ({"quantized": quantized} if quantized else {})
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Builds a model with fresh weights from `get_config`'s dictionary."""
+    def from_config(cls, config: dict[str, Any] | BaseConfig, custom_objects: Any = None) -> Self:
+        """Builds a model with fresh weights, from a configuration or from `get_config`'s dictionary."""
+        if isinstance(config, BaseConfig):
+            return cls(config)
         values = dict(config)
-        return cls(cls.config_class.from_dict(values.pop("config")), **values)
+        quantized = values.pop("quantized", {})
+        model = cls(cls.config_class.from_dict(values.pop("config")), **values)
+        model.quantize_layers(quantized)
+        return model
 
     @classmethod
+    @with_other_names(LOADING, ConfigError)
     def from_pretrained(
         cls,
         path: str | Path,
@@ -106,6 +147,7 @@ class PreTrainedModel(Resizable):
         local_files_only: bool = False,
         token: str | bool | None = None,
         force_download: bool = False,
+        subfolder: str | None = None,
         **config_overrides: Any,
     ) -> Self | tuple[Self, Any]:
         """Builds a model from a checkpoint folder.
@@ -126,13 +168,17 @@ class PreTrainedModel(Resizable):
             local_files_only: use no network.
             token: for repositories that are not public.
             force_download: download again what is in the cache.
-            **config_overrides: fields of the configuration to change.
+            subfolder: a folder inside of the folder or repository that is meant.
+            **config_overrides: fields of the configuration to change, also `output_hidden_states`,
+                `output_attentions` and `return_dict`, what a call returns that does not say so itself. Names of
+                transformers, such as `from_pt`, are in `deberta_core.names.loading`.
 
         Raises:
             ConfigError: config.json is missing, wrong or another model's.
             WeightError: a weight file is missing or broken, or parameters are missing, unexpected or mis-shaped. Only
                 a missing pooler and classifier are initialised, with a warning that names them.
         """
+        name = str(path)
         path = checkpoint_folder(
             path,
             with_config=config is None,
@@ -141,8 +187,10 @@ class PreTrainedModel(Resizable):
             local_files_only=local_files_only,
             token=token,
             force_download=force_download,
+            subfolder=subfolder,
         )
         if config is None:
+            config_overrides = {"name_or_path": name, **config_overrides}
             config = load_config(cls.config_class, path, cls.task, config_overrides)
         elif config_overrides:
             config = config.replace(**config_overrides)
@@ -151,6 +199,7 @@ class PreTrainedModel(Resizable):
         )
         return (model, report) if output_loading_info else model
 
+    @with_other_names(SAVING)
     def save_pretrained(
         self, folder: str | Path, max_shard_size: int | str | None = "5GB", format: str = "safetensors"
     ) -> None:
@@ -181,15 +230,20 @@ class PreTrainedModel(Resizable):
 
         Args:
             filepath: the folder, or file, to write.
-            format: "tf_saved_model", of any batch size and length; others are left to Keras.
+            format: "tf_saved_model", "litert" (a file `.tflite`) or "openvino" (`.xml`), of any batch size and length.
             verbose: whether Keras prints what it wrote.
             input_signature: another signature than ours; it is left to Keras.
             **kwargs: Keras' options of the format.
+
+        Raises:
+            InputError: Keras cannot write these models in this format, or on this backend.
         """
+        check_export(self, format)
         if format == "tf_saved_model" and input_signature is None:
             export_saved_model(self, filepath, verbose)
         else:
-            super().export(filepath, format, verbose, input_signature, **kwargs)
+            signature = [input_specs(self)] if input_signature is None else input_signature
+            super().export(str(filepath), format, verbose, signature, **kwargs)
 
 
 _OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
@@ -207,7 +261,7 @@ class TFDebertaV2PreTrainedModel(PreTrainedModel):
     config_class = DebertaV2Config
 
 
-class Backbone(PreTrainedModel):
+class Backbone(Fed, PreTrainedModel):
     """Embeddings and encoder, of every version."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
@@ -217,8 +271,13 @@ class Backbone(PreTrainedModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.embeddings.build()
-        self.encoder.build()
+        self.embeddings.build((None, None))
+        self.encoder.build((None, None, self.config.hidden_size))
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, L, C]`."""
+        return (None, None, self.config.hidden_size)
 
     def encode(
         self,
@@ -249,9 +308,9 @@ class Backbone(PreTrainedModel):
         token_type_ids: Any = None,
         position_ids: Any = None,
         inputs_embeds: Any = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         training: bool | None = None,
     ) -> Any:
         """Encodes a batch of texts.
@@ -262,7 +321,8 @@ class Backbone(PreTrainedModel):
             token_type_ids: `[B, L]` integers in [0, type_vocab_size); read only if that is above 0.
             position_ids: `[B, L]` or `[1, L]`, default 0, ..., L - 1; read only with `position_biased_input`.
             inputs_embeds: `[B, L, E]`, instead of input_ids.
-            output_attentions: also return every layer's probabilities.
+            output_attentions: also return every layer's probabilities; None is the configuration's field, here and
+                below.
             output_hidden_states: also return the embedding output and every layer's output.
             return_dict: False returns a plain tuple.
             training: whether dropout is on; reaches every layer through Keras' call context.
@@ -272,13 +332,14 @@ class Backbone(PreTrainedModel):
             `attentions`, layers of `[B, H, L, L]`. Values at padding positions mean nothing.
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.encode(*inputs, output_attentions, output_hidden_states)
+        attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
+        encoded = self.encode(*inputs, attentions, states)
         values = {
             "last_hidden_state": encoded.last_hidden_state,
             "hidden_states": encoded.hidden_states,
             "attentions": encoded.attentions,
         }
-        return make_output(self.spec.output, values, return_dict)
+        return make_output(self.spec.output, values, named)
 
 
 @keras.saving.register_keras_serializable("deberta_tf")

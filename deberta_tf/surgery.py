@@ -11,10 +11,10 @@ import numpy as np
 from deberta_core import surgery
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
-from deberta_core.parameters import EMBEDDING
-from deberta_core.surgery import Surgery
+from deberta_core.parameters import EMBEDDING, expand
+from deberta_core.surgery import Surgery, near_mean
 from deberta_core.tasks import task_spec
-from deberta_tf.weights import parameter_variables
+from deberta_tf.weights import merged_arrays, parameter_variables
 
 
 class Resizable(keras.Model):
@@ -22,7 +22,7 @@ class Resizable(keras.Model):
 
     A Keras variable cannot change its shape, so that each of these returns a NEW model of the same class, name and
     dtype policy, not compiled yet, and leaves this one as it is: `model = model.prune_heads({0: [1]})`. What was frozen
-    stays so. A backbone inside a task model is changed through that model.
+    stays so; adapters (LoRA) are merged. A backbone inside a task model is changed through that model.
 
     Source:
         transformers `PreTrainedModel`, whose names and arguments these are.
@@ -44,20 +44,28 @@ class Resizable(keras.Model):
         """
         return _operate(self, surgery.prune_heads(self.config, heads_to_prune))
 
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None) -> Self:
+    def resize_token_embeddings(
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = False,
+    ) -> Self:
         """The model with fresh tokens at the end of the vocabulary, or without the last ones; a masked-LM head follows.
 
-        New rows are normal(0, `initializer_range`), new biases 0.
+        New rows are normal(0, `initializer_range`), new biases 0, as when a model is made.
 
         Args:
             new_num_tokens: the new size; None is the present one.
             pad_to_multiple_of: rounds the size up to a multiple of it.
+            mean_resizing: new rows and biases are drawn close to the mean of the old ones instead, the default of
+                transformers since 4.46.
 
         Raises:
             ConfigError: the size is no positive integer, or the padding token would be gone.
             InputError: `pad_to_multiple_of` is no positive integer, or this backbone is part of a task model.
         """
-        return _operate(self, surgery.resize_vocabulary(self.config, new_num_tokens, pad_to_multiple_of))
+        operation = surgery.resize_vocabulary(self.config, new_num_tokens, pad_to_multiple_of)
+        return _operate(self, operation, mean_resizing)
 
     def trim_vocabulary(self, keep_ids: Iterable[int]) -> Self:
         """The model with some tokens only, as `DebertaV2Tokenizer.trim` chooses them; a masked-LM head follows.
@@ -96,18 +104,24 @@ class Resizable(keras.Model):
         )
 
 
-def _operate(model: Any, operation: Surgery) -> Any:
+def _operate(model: Any, operation: Surgery, mean_resizing: bool = False) -> Any:
     if not hasattr(model, "config_class"):
         raise InputError("this backbone is part of a task model, which must change with it. Call that model's method.")
     changed = type(model)(operation.after, name=model.name, dtype=model.dtype_policy)
     changes = {change.parameter.name: change for change in operation.changes(model.task)}
-    sources, targets = parameter_variables(model), parameter_variables(changed)
+    sources, targets = merged_arrays(model), parameter_variables(changed)
+    table, old = expand(changed.config, changed.task), parameter_variables(model)
     for name, target in targets.items():
-        values = keras.ops.convert_to_numpy(sources[name])
+        values, layout = sources[name], table[name].kind.convert
         if name in changes:
-            change = changes[name]
-            layout = change.parameter.kind.convert
-            values = layout(change.apply(layout(values), layout(keras.ops.convert_to_numpy(target))))
-        target.assign(values)
-        target.trainable = sources[name].trainable
+            change, fresh = changes[name], layout(keras.ops.convert_to_numpy(target)).copy()
+            if mean_resizing and change.fresh:  # of a vocabulary, the first axis wherever it is one
+                fresh[-change.fresh :] = near_mean(values, change.fresh, _normal)
+            values = change.apply(values, fresh)
+        target.assign(np.ascontiguousarray(layout(values)))
+        target.trainable = old[name].trainable
     return changed
+
+
+def _normal(count: int) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(keras.random.normal((count,))))

@@ -10,6 +10,7 @@ from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_core.outputs import make_output
+from deberta_tf.data import Fed
 from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, Scope
 from deberta_tf.inputs import fold_choices
 from deberta_tf.layers import dense, dropout
@@ -18,7 +19,7 @@ from deberta_tf.models import Backbone, Encoded, PreTrainedModel
 from deberta_tf.training import Trained
 
 
-class TaskModel(Trained, PreTrainedModel):
+class TaskModel(Fed, Trained, PreTrainedModel):
     """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
@@ -37,9 +38,9 @@ class TaskModel(Trained, PreTrainedModel):
         position_ids: Any = None,
         inputs_embeds: Any = None,
         labels: Any = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         training: bool | None = None,
     ) -> Any:
         """Runs backbone and head, and computes the loss where labels are given.
@@ -66,7 +67,8 @@ class TaskModel(Trained, PreTrainedModel):
         choices: Any = 1
         if self.spec.folds_choices:
             inputs, choices = fold_choices(inputs)
-        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
+        attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
+        encoded = self.deberta.encode(*inputs, attentions, states)
         predictions = self.predict_outputs(encoded)
         if self.spec.folds_choices:
             predictions = {name: ops.reshape(values, (-1, choices)) for name, values in predictions.items()}
@@ -77,7 +79,7 @@ class TaskModel(Trained, PreTrainedModel):
             values["loss"] = mean_loss(parts)
         values |= predictions
         values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
-        return make_output(self.spec.output, values, return_dict)
+        return make_output(self.spec.output, values, named)
 
 
 class LmModel(TaskModel):
@@ -95,8 +97,8 @@ class LmModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
-        self.head.build()
+        self.deberta.build((None, None))
+        self.head.build((None, None, self.config.hidden_size))
 
     @property
     def head(self) -> keras.layers.Layer:
@@ -105,7 +107,10 @@ class LmModel(TaskModel):
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """`logits [B, L, V]`."""
-        words = ops.cast(self.deberta.embeddings.word_embeddings.embeddings, self.compute_dtype)
+        table = self.deberta.embeddings.word_embeddings
+        # Of a quantized table only a lookup gives numbers.
+        words = table(ops.arange(self.config.vocab_size)) if table.quantization_mode else table.embeddings
+        words = ops.cast(words, self.compute_dtype)
         return {"logits": self.head(encoded.last_hidden_state, words)}
 
 
@@ -126,8 +131,9 @@ class PooledModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
-        self.pooler.build()
+        self.deberta.build((None, None))
+        self.pooler.build((None, None, self.config.hidden_size))
+        self.dropout.build((None, self.config.hidden_size))
         self.classifier.build((None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
@@ -147,7 +153,8 @@ class TokenModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
+        self.deberta.build((None, None))
+        self.dropout.build((None, None, self.config.hidden_size))
         self.classifier.build((None, None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
@@ -165,7 +172,7 @@ class SpanModel(TaskModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        self.deberta.build()
+        self.deberta.build((None, None))
         self.qa_outputs.build((None, None, self.config.hidden_size))
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
@@ -182,9 +189,9 @@ class SpanModel(TaskModel):
         inputs_embeds: Any = None,
         start_positions: Any = None,
         end_positions: Any = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         training: bool | None = None,
     ) -> Any:
         """Runs backbone and head; see `TaskModel.call`.

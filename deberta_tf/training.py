@@ -9,8 +9,10 @@ import keras
 from keras import ops, tree
 
 from deberta_core.errors import InputError
+from deberta_tf.checks import check_fit_labels
 from deberta_tf.class_weights import applies_per_token, check_class_weight, weigh_tokens
 from deberta_tf.distribution import gather_rows, replica_count
+from deberta_tf.inputs import named_labels
 from deberta_tf.losses import LOSSES, mean_loss
 from deberta_tf.masks import make_masks
 
@@ -26,15 +28,25 @@ class Trained(keras.Model):
         """Keras' `fit`; `class_weight` also weighs labels per token.
 
         Raises:
-            InputError: class weights for labels that are no classes, or with sample weights.
+            InputError: labels of a wrong shape or out of range, class weights for labels that are no classes, or with
+                sample weights.
         """
-        x, options = self._weigh_classes(x, y, options)
-        return super().fit(x, y, *arguments, **options)
+        weighed, options = self._weigh_classes(x, y, options)
+        self._check_labels(x, y)
+        if isinstance(options.get("validation_data"), tuple):
+            self._check_labels(*options["validation_data"][:2])
+        return super().fit(weighed, y, *arguments, **options)
+
+    def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
+        """Keras' `evaluate`; see `fit`."""
+        self._check_labels(x, y)
+        return super().evaluate(x, y, *arguments, **options)
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **options: Any) -> Any:
         """Keras' `train_on_batch`; see `fit`."""
-        x, options = self._weigh_classes(x, y, {"sample_weight": sample_weight, **options})
-        return super().train_on_batch(x, y, **options)
+        weighed, options = self._weigh_classes(x, y, {"sample_weight": sample_weight, **options})
+        self._check_labels(x, y)
+        return super().train_on_batch(weighed, y, **options)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -50,13 +62,13 @@ class Trained(keras.Model):
         Raises:
             InputError: there are no labels.
         """
-        labels = self._labels(x, y)
+        labels = named_labels(self.spec, x, y)
         if labels is None:
             names = ", ".join(self.spec.labels)
             raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
         if self._compile_loss is not None:
             return self._compiled_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
-        parts = LOSSES[self.spec.loss](self.config, y_pred._asdict(), labels, self._token_mask(x))
+        parts = LOSSES[self.spec.loss](self.config, self._predictions(y_pred), labels, self._token_mask(x))
         if sample_weight is not None:
             parts = [(losses * _broadcast(sample_weight, losses), counts) for losses, counts in parts]
         loss = mean_loss(parts)
@@ -71,14 +83,22 @@ class Trained(keras.Model):
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Updates the compiled metrics with the logits."""
-        return super().compute_metrics(x, _plain(self._labels(x, y)), self._scores(y_pred), sample_weight)
+        return super().compute_metrics(x, _plain(named_labels(self.spec, x, y)), self._scores(y_pred), sample_weight)
 
-    def predict_step(self, data: Any) -> Any:
-        """Predicts a batch; labels inside a dict x are left aside, since a mean loss has no rows to put together."""
+    def predict_step(self, *state_and_data: Any) -> Any:
+        """Predicts a batch; labels inside a dict x are left aside, since a mean loss has no rows to put together.
+
+        JAX gives the variables' values before the data.
+        """
+        *state, data = state_and_data
         x = data[0] if isinstance(data, tuple) else data
         if isinstance(x, Mapping):
             x = {name: value for name, value in x.items() if name not in self.spec.labels}
-        return super().predict_step((x,))
+        return super().predict_step(*state, (x,))
+
+    def _check_labels(self, x: Any, y: Any) -> None:
+        if self._compile_loss is None:  # what another loss takes is not known
+            check_fit_labels(self.config, self.spec, x, y)
 
     def _weigh_classes(self, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Turns an option `class_weight` that Keras would misread into sample weights; x is a dataset if y is None."""
@@ -91,20 +111,15 @@ class Trained(keras.Model):
         x, weights = weigh_tokens(x, y, options.get("sample_weight"), classes)
         return x, {**options, "class_weight": None, "sample_weight": weights}
 
-    def _labels(self, x: Any, y: Any) -> dict[str, Any] | None:
-        """The labels by name, from y (an array, a list or tuple in order, a dict) or else from x; None without any."""
-        names = tuple(self.spec.labels)
-        if y is None:
-            y = {name: x[name] for name in names if x.get(name) is not None} if isinstance(x, Mapping) else {}
-        elif isinstance(y, (list, tuple)):
-            y = dict(zip(names, y, strict=True))
-        elif not isinstance(y, Mapping):
-            y = {names[0]: y}
-        return {name: y[name] for name in names} if set(names) <= set(y) else None
-
     def _scores(self, y_pred: Any) -> Any:
         """The logits; a list of them where the task has several."""
-        return _plain({name: value for name, value in y_pred.items() if name.endswith("logits")})
+        return _plain(self._predictions(y_pred))
+
+    def _predictions(self, y_pred: Any) -> dict[str, Any]:
+        """The logits by name; without `return_dict` they are the last of the outputs that are no tuples."""
+        names = [name for name in self.spec.output.all_fields if name.endswith("logits")]
+        tensors = [value for value in y_pred if not isinstance(value, tuple)]
+        return dict(zip(names, tensors[-len(names) :], strict=True))
 
     def _token_mask(self, x: Any) -> Any:
         """True at real tokens, `[B, L]`, of the inputs of a batch."""

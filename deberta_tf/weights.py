@@ -11,7 +11,8 @@ import numpy as np
 
 from deberta_core.checkpoint import LoadReport, load_weights, save_weights
 from deberta_core.config import BaseConfig
-from deberta_core.parameters import Parameter, expand
+from deberta_core.errors import WeightError
+from deberta_core.parameters import BIAS, Parameter, expand
 
 if TYPE_CHECKING:
     from deberta_tf.models import PreTrainedModel
@@ -32,6 +33,7 @@ def load(
     loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
     model = cls(config, dtype=dtype)
     assign(model, loaded.weights)
+    model._tokenizer_folder = path if path.is_dir() else path.parent
     return model, loaded.report
 
 
@@ -47,7 +49,23 @@ def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None,
     """Writes config.json and the weights; arguments as in `save_pretrained`."""
     published_name = type(model).__name__.removeprefix("TF")  # of the PyTorch class, as transformers writes it
     config = model.config.replace(extra=model.config.extra | {"architectures": [published_name]})
-    save_weights(folder, config, model.task, _Arrays(model), format, max_shard_size, with_config=True)
+    save_weights(folder, config, model.task, merged_arrays(model), format, max_shard_size, with_config=True)
+    if model._preprocessor is not None:
+        model._preprocessor.tokenizer.save_pretrained(folder)
+
+
+def merged_arrays(model: PreTrainedModel) -> Mapping[str, np.ndarray]:
+    """The parameters as arrays in PyTorch's layout, with adapters merged, each made when it is asked for.
+
+    Raises:
+        WeightError: the model is quantized.
+    """
+    if any("int" in str(variable.dtype) for variable in parameter_variables(model).values()):
+        raise WeightError(
+            "the model is quantized, and checkpoints hold floats alone. Save it with model.save('model.keras'), or "
+            "before quantize()."
+        )
+    return _Arrays(model)
 
 
 def parameter_variables(model: PreTrainedModel) -> dict[str, keras.Variable]:
@@ -57,16 +75,35 @@ def parameter_variables(model: PreTrainedModel) -> dict[str, keras.Variable]:
     return {name: by_path[row.keras_path] for name, row in expand(model.config, model.task).items()}
 
 
+def layers_by_parameter(model: Any) -> dict[str, Any]:
+    """The layers that own the model's parameters, by the parameters' PyTorch names."""
+    by_path = {layer.path: layer for layer in model._flatten_layers()}
+    owners = {name: variable.path.rpartition("/")[0] for name, variable in parameter_variables(model).items()}
+    return {name: by_path[path] for name, path in owners.items()}
+
+
+def lora_factors(layer: Any) -> tuple[Any, Any]:
+    """The two matrices of a layer's adapter, whose product is added to its own, in Keras' layout."""
+    if isinstance(layer, keras.layers.Embedding):
+        return layer.lora_embeddings_a, layer.lora_embeddings_b
+    return layer.lora_kernel_a, layer.lora_kernel_b
+
+
 class _Arrays(Mapping[str, Any]):
-    """Parameters as arrays in PyTorch's layout, each converted when it is asked for."""
+    """See `merged_arrays`."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._variables = parameter_variables(model)
         self._table: dict[str, Parameter] = expand(model.config, model.task)
+        self._layers = layers_by_parameter(model)
 
     def __getitem__(self, name: str) -> np.ndarray:
         array = keras.ops.convert_to_numpy(self._variables[name])
-        return np.ascontiguousarray(self._table[name].kind.convert(array))
+        layer, kind = self._layers[name], self._table[name].kind
+        if getattr(layer, "lora_enabled", False) and kind is not BIAS:
+            one, other = map(keras.ops.convert_to_numpy, lora_factors(layer))
+            array = (array.astype(np.float32) + one @ other * (layer.lora_alpha / layer.lora_rank)).astype(array.dtype)
+        return np.ascontiguousarray(kind.convert(array))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._variables)

@@ -13,6 +13,7 @@ from deberta_core import tasks as core_tasks
 from deberta_core.outputs import ModelOutput
 from deberta_core.tasks import *
 from deberta_torch import tasks
+from deberta_torch.bridge import as_transformers
 from deberta_torch.inference.optimize import changing_weights, optimize, restore
 from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model, DebertaV2PreTrainedModel
 from deberta_torch.outputs import register_outputs
@@ -26,6 +27,7 @@ __all__ = [
     "DebertaV2Model",
     "DebertaV2PreTrainedModel",
     "ModelOutput",
+    "as_transformers",
     "changing_weights",
     "optimize",
     "restore",

@@ -154,7 +154,7 @@ class Encoder(nn.Module):
             the last hidden state `[B, L, C]`; if asked for, the embedding output and every layer's output; if asked
             for, every layer's probabilities `[B, H, L, L]`.
         """
-        if self.packed is not None and not self.training and not output_attentions and _is_plain_cpu_call(hidden):
+        if self.packed is not None and not self.training and not output_attentions and is_plain_cpu_call(hidden):
             return self.packed(hidden, masks, output_hidden_states)
         positions = self.relative_positions(hidden.shape[1], hidden.shape[1])
         # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
@@ -228,6 +228,6 @@ class Encoder(nn.Module):
         return torch.tensor(self._position_rows, dtype=torch.long, device=device)
 
 
-def _is_plain_cpu_call(hidden: Tensor) -> bool:
+def is_plain_cpu_call(hidden: Tensor) -> bool:
     """Whether a call computes numbers on the CPU, and is not recorded or traced for another time or place."""
     return hidden.device.type == "cpu" and not is_traced()

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
+from deberta_core.errors import ConfigError, InputError
+from deberta_core.names.loading import LOADING, SAVING
+from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
 from deberta_core.parameters import UNUSED_NAMES
 from deberta_core.tasks import BACKBONE_PREFIX, TaskSpec, task_spec
@@ -19,8 +22,8 @@ from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
 from deberta_torch.kernels.attention_functions import check_attn_implementation
-from deberta_torch.layers import initialize
 from deberta_torch.masks import make_masks
+from deberta_torch.model_names import ModelNames, unlisted
 from deberta_torch.surgery import Resizable
 
 
@@ -33,8 +36,11 @@ class Encoded(NamedTuple):
     attentions: tuple[Tensor, ...] | None
 
 
-class PreTrainedModel(Resizable):
+class PreTrainedModel(Resizable, ModelNames):
     """Base of all models; raises `ConfigError` for the configuration of another version.
+
+    A class of one's own has a `DebertaModel` or `DebertaV2Model` as an attribute of any name, and other layers:
+    `from_pretrained` fills the backbone from any checkpoint, names the rest as new, and `save_pretrained` writes both.
 
     Attributes:
         config: the configuration; not to be changed after construction.
@@ -57,6 +63,18 @@ class PreTrainedModel(Resizable):
         return task_spec(self.task)
 
     @property
+    def base_model(self) -> Backbone:
+        """The backbone: this model itself, or the first one in it.
+
+        Raises:
+            InputError: there is none.
+        """
+        for module in self.modules():
+            if isinstance(module, Backbone):
+                return module
+        raise InputError(f"{type(self).__name__} has no backbone. Make one of its attributes a DebertaV2Model.")
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
@@ -73,8 +91,7 @@ class PreTrainedModel(Resizable):
             *parts: the modules to draw for; none are all of this model.
         """
         for part in parts or (self,):
-            for module in part.modules():
-                initialize(module, self.config.initializer_range)
+            part.apply(self._init_weights)
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
         """Trains in less memory: what a layer computed inside is computed again in the backward pass.
@@ -90,6 +107,28 @@ class PreTrainedModel(Resizable):
     def gradient_checkpointing_disable(self) -> None:
         """Undoes `gradient_checkpointing_enable`."""
         self._encoder.checkpointing = None
+
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """What transformers 5 calls `gradient_checkpointing_enable`.
+
+        Raises:
+            InputError: some layers only, or another place for what is kept, is asked for.
+        """
+        if every_n_layers != 1 or offload:
+            raise InputError(
+                f"every_n_layers={every_n_layers} and offload={offload} are not taken: every layer is computed again, "
+                f"and what is kept stays on its device. Leave both out."
+            )
+        self.gradient_checkpointing_enable(activation_checkpointing_kwargs)
+
+    def activation_checkpointing_disable(self) -> None:
+        """Undoes `activation_checkpointing_enable`."""
+        self.gradient_checkpointing_disable()
 
     @property
     def is_gradient_checkpointing(self) -> bool:
@@ -121,10 +160,10 @@ class PreTrainedModel(Resizable):
 
     @property
     def _encoder(self) -> Encoder:
-        backbone: Any = getattr(self, "deberta", self)
-        return backbone.encoder
+        return self.base_model.encoder
 
     @classmethod
+    @with_other_names(LOADING, ConfigError)
     def from_pretrained(
         cls,
         path: str | Path,
@@ -142,6 +181,7 @@ class PreTrainedModel(Resizable):
         local_files_only: bool = False,
         token: str | bool | None = None,
         force_download: bool = False,
+        subfolder: str | None = None,
         **config_overrides: Any,
     ) -> Self | tuple[Self, Any]:
         """Builds a model from a checkpoint folder, in evaluation mode.
@@ -172,7 +212,10 @@ class PreTrainedModel(Resizable):
             local_files_only: use no network.
             token: for repositories that are not public.
             force_download: download again what is in the cache.
-            **config_overrides: fields of the configuration to change.
+            subfolder: a folder inside of the folder or repository that is meant.
+            **config_overrides: fields of the configuration to change, also `output_hidden_states`,
+                `output_attentions` and `return_dict`, what a call returns that does not say so itself. Names of
+                transformers, such as `torch_dtype`, are in `deberta_core.names.loading`.
 
         Raises:
             ConfigError: config.json is missing, wrong or another model's.
@@ -184,6 +227,7 @@ class PreTrainedModel(Resizable):
         """
         if attn_implementation is not None:
             check_attn_implementation(attn_implementation)
+        name = str(path)
         path = checkpoint_folder(
             path,
             with_config=config is None,
@@ -192,8 +236,10 @@ class PreTrainedModel(Resizable):
             local_files_only=local_files_only,
             token=token,
             force_download=force_download,
+            subfolder=subfolder,
         )
         if config is None:
+            config_overrides = {"name_or_path": name, **config_overrides}
             config = load_config(cls.config_class, path, cls.task, config_overrides)
         elif config_overrides:
             config = config.replace(**config_overrides)
@@ -211,8 +257,15 @@ class PreTrainedModel(Resizable):
             model.set_attn_implementation(attn_implementation)
         return (model, report) if output_loading_info else model
 
+    @with_other_names(SAVING)
     def save_pretrained(
-        self, folder: str | Path, max_shard_size: int | str | None = "5GB", format: str = "safetensors"
+        self,
+        folder: str | Path,
+        max_shard_size: int | str | None = "5GB",
+        format: str = "safetensors",
+        *,
+        state_dict: Mapping[str, Tensor] | None = None,
+        is_main_process: bool = True,
     ) -> None:
         """Writes config.json and the weights into `folder`, which is made if need be; a model there is replaced as one.
 
@@ -221,13 +274,16 @@ class PreTrainedModel(Resizable):
             max_shard_size: bytes, or a text such as "5GB", above which the weights go into several files and an index;
                 None for one file.
             format: a name of `deberta_core.checkpoint.FORMATS`.
+            state_dict: the parameters to write instead of the model's own, as gathered from several processes.
+            is_main_process: False writes nothing: another process does.
 
         Raises:
             WeightError: an unknown format, or one that cannot hold the parameters' dtype, or several files; or the
                 folder cannot be written, and is as it was.
             InputError: `max_shard_size` is no size.
         """
-        weights.save(self, Path(folder), max_shard_size, format)
+        if is_main_process:
+            weights.save(self, Path(folder), max_shard_size, format, state_dict)
 
 
 class DebertaPreTrainedModel(PreTrainedModel):
@@ -272,6 +328,7 @@ class Backbone(PreTrainedModel):
         )
         return Encoded(hidden, masks.tokens, hidden_states, attentions)
 
+    @unlisted("labels")
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -279,9 +336,10 @@ class Backbone(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        labels: None = None,
     ) -> Any:
         """Encodes a batch of texts.
 
@@ -291,26 +349,32 @@ class Backbone(PreTrainedModel):
             token_type_ids: `[B, L]` integers in [0, type_vocab_size); read only if that is above 0.
             position_ids: `[B, L]` or `[1, L]`, default 0, ..., L - 1; read only with `position_biased_input`.
             inputs_embeds: `[B, L, E]`, instead of input_ids.
-            output_attentions: also return every layer's probabilities.
+            output_attentions: also return every layer's probabilities; None is the configuration's field, here and
+                below.
             output_hidden_states: also return the embedding output and every layer's output.
             return_dict: False returns a plain tuple.
+            labels: refused: a backbone has no loss.
 
         Returns:
             `BaseModelOutput`: `last_hidden_state [B, L, C]`; `hidden_states`, layers + 1 of `[B, L, C]`;
             `attentions`, layers of `[B, H, L, L]`. Values at padding positions mean nothing.
 
         Raises:
-            InputError: an input has the wrong shape or a value out of range (values are checked on the CPU only).
+            InputError: an input has the wrong shape or a value out of range (values are checked on the CPU only), or
+                labels are given.
         """
+        if labels is not None:
+            raise InputError(f"labels: {type(self).__name__} has no loss. Use the class of a task, ...For...")
+        attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         check_call(self.config, self.spec, inputs)
-        encoded = self.encode(*inputs, output_attentions, output_hidden_states)
+        encoded = self.encode(*inputs, attentions, states)
         values = {
             "last_hidden_state": encoded.last_hidden_state,
             "hidden_states": encoded.hidden_states,
             "attentions": encoded.attentions,
         }
-        return make_output(self.spec.output, values, return_dict)
+        return make_output(self.spec.output, values, named)
 
 
 def _drop_left_overs(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

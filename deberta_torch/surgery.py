@@ -12,7 +12,7 @@ from deberta_core import surgery
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.parameters import EMBEDDING
-from deberta_core.surgery import Change, Surgery
+from deberta_core.surgery import Change, Surgery, near_mean
 from deberta_core.tasks import task_spec
 
 # The attributes in which PyTorch's modules keep the sizes of their weight, by axis.
@@ -33,6 +33,7 @@ class Resizable(nn.Module):
         transformers `PreTrainedModel`, whose names and arguments these are.
     """
 
+    base_model: Any
     config: BaseConfig
     task: ClassVar[str | None]
 
@@ -50,15 +51,20 @@ class Resizable(nn.Module):
         _operate(self, surgery.prune_heads(self.config, heads_to_prune))
 
     def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = False,
     ) -> nn.Embedding:
         """Adds fresh tokens at the end of the vocabulary, or takes the last ones away; a masked-LM head follows.
 
-        New rows are normal(0, `initializer_range`), new biases 0.
+        New rows are normal(0, `initializer_range`), new biases 0, as when a model is made.
 
         Args:
             new_num_tokens: the new size; None is the present one.
             pad_to_multiple_of: rounds the size up to a multiple of it.
+            mean_resizing: new rows and biases are drawn close to the mean of the old ones instead, the default of
+                transformers since 4.46.
 
         Returns:
             the input embeddings.
@@ -67,7 +73,7 @@ class Resizable(nn.Module):
             ConfigError: the size is no positive integer, or the padding token would be gone.
             InputError: `pad_to_multiple_of` is no positive integer, or this backbone is part of a task model.
         """
-        _operate(self, surgery.resize_vocabulary(self.config, new_num_tokens, pad_to_multiple_of))
+        _operate(self, surgery.resize_vocabulary(self.config, new_num_tokens, pad_to_multiple_of), mean_resizing)
         return self.get_input_embeddings()
 
     def trim_vocabulary(self, keep_ids: Iterable[int]) -> None:
@@ -84,7 +90,7 @@ class Resizable(nn.Module):
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The word embeddings `[V, E]`."""
-        return _backbone(self).embeddings.word_embeddings
+        return self.base_model.embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
         """Puts other word embeddings of the same shape in place; their `padding_idx` becomes the model's.
@@ -100,11 +106,25 @@ class Resizable(nn.Module):
                 f"change the vocabulary."
             )
         value.padding_idx = self.config.pad_token_id
-        _backbone(self).embeddings.word_embeddings = value
+        self.base_model.embeddings.word_embeddings = value
 
     def get_output_embeddings(self) -> nn.Embedding | None:
         """The decoder of a masked-LM model: the word embeddings, to which it is tied; None for other models."""
         return self.get_input_embeddings() if task_spec(self.task).scores_words else None
+
+    def set_output_embeddings(self, value: nn.Embedding) -> None:
+        """Puts another decoder in place, which is to be the word embeddings: see `set_input_embeddings`.
+
+        Raises:
+            InputError: as there, or the model has no decoder.
+        """
+        if not task_spec(self.task).scores_words:
+            raise InputError(f"{type(self).__name__} has no output embeddings. Use the class of masked LM.")
+        self.set_input_embeddings(value)
+
+    def get_position_embeddings(self) -> nn.Embedding | None:
+        """The table of absolute positions `[max_position_embeddings, E]`; None without `position_biased_input`."""
+        return self.base_model.embeddings.position_embeddings
 
     def tie_weights(self) -> None:
         """Does nothing: the masked-LM decoder has no weights of its own, it reads the word embeddings."""
@@ -124,18 +144,15 @@ class Resizable(nn.Module):
         )
 
 
-def _backbone(model: nn.Module) -> Any:
-    return getattr(model, "deberta", model)
-
-
-def _operate(model: Resizable, operation: Surgery) -> None:
+def _operate(model: Resizable, operation: Surgery, mean_resizing: bool = False) -> None:
     if not hasattr(model, "config_class"):
         raise InputError("this backbone is part of a task model, which must change with it. Call that model's method.")
+    root = model.base_model if model.task is None else model
     for change in operation.changes(model.task):
         path, leaf = change.parameter.name.rpartition(".")[::2]
-        module = model.get_submodule(path)
+        module = root.get_submodule(path)
         parameter = getattr(module, leaf)
-        values = _changed(parameter.detach(), change, operation.after.initializer_range)
+        values = _changed(parameter.detach(), change, operation.after.initializer_range, mean_resizing)
         setattr(module, leaf, nn.Parameter(values, requires_grad=parameter.requires_grad))
         for kind, sizes in _SIZES:
             if leaf == "weight" and isinstance(module, kind):
@@ -143,22 +160,25 @@ def _operate(model: Resizable, operation: Surgery) -> None:
     _set_config(model, operation.after)
 
 
-def _changed(values: Tensor, change: Change, deviation: float) -> Tensor:
+def _changed(values: Tensor, change: Change, deviation: float, mean_resizing: bool) -> Tensor:
     shape = list(values.shape)
     shape[change.axis] = change.fresh
     fresh = values.new_zeros(shape)
-    if change.parameter.kind is EMBEDDING:
+    if mean_resizing:  # of a vocabulary, the first axis wherever it is one
+        old = values.float().cpu().numpy()
+        fresh.copy_(torch.from_numpy(near_mean(old, change.fresh, lambda count: torch.randn(count).numpy())))
+    elif change.parameter.kind is EMBEDDING:
         fresh.normal_(0.0, deviation)
     kept = values.index_select(change.axis, torch.from_numpy(change.kept).to(values.device))
     return torch.cat([kept, fresh], change.axis)
 
 
-def _set_config(model: nn.Module, config: BaseConfig) -> None:
+def _set_config(model: Resizable, config: BaseConfig) -> None:
     """Gives every part of the model the configuration, and what it keeps of it besides."""
     for module in model.modules():
         if isinstance(getattr(module, "config", None), BaseConfig):
             module.config = config  # type: ignore[assignment]  # to a type checker these are tensors and modules
-    backbone = _backbone(model)
+    backbone = model.base_model
     backbone.embeddings.word_embeddings.padding_idx = config.pad_token_id
     for number, layer in enumerate(backbone.encoder.layer):
         layer.attention.self.num_heads = config.heads_in(number)

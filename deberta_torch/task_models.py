@@ -10,14 +10,16 @@ from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, WeightError
-from deberta_core.inputs import fold_choices
+from deberta_core.inputs import IGNORED_LABEL, fold_choices, ignores_padding
 from deberta_core.outputs import make_output
+from deberta_core.tasks import TaskSpec
 from deberta_torch.checks import check_call
 from deberta_torch.heads import ContextPooler, LanguageModelHead, LegacyPredictions
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import is_eager
 from deberta_torch.kernels.linear import Linear
 from deberta_torch.losses import LOSSES, mean_loss
+from deberta_torch.model_names import unlisted
 from deberta_torch.models import Backbone, Encoded, PreTrainedModel
 
 
@@ -36,6 +38,7 @@ class TaskModel(PreTrainedModel):
         """The mean loss of the head's outputs against the labels; a scalar."""
         return mean_loss(LOSSES[self.spec.loss](self.config, predictions, labels, encoded.token_mask))
 
+    @unlisted("labels_at_padding")
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -44,14 +47,16 @@ class TaskModel(PreTrainedModel):
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        labels_at_padding: str = "error",
     ) -> Any:
         """Runs backbone and head, and computes the loss where labels are given.
 
-        Arguments are those of `Backbone.forward`, `[B, L]` and for multiple choice `[B, N, L]`, and the task's labels,
-        see the class.
+        Arguments are those of `Backbone.forward`, `[B, L]` and for multiple choice `[B, N, L]`, the task's labels, see
+        the class, and `labels_at_padding`: labels of tokens that are not -100 at padding are an "error", or with
+        "ignore" do not count.
 
         Returns:
             the task's output, see the class: `loss` (a scalar, where labels were given), `logits`, and on request
@@ -61,7 +66,8 @@ class TaskModel(PreTrainedModel):
             InputError: an input or the labels have the wrong shape or a value out of range.
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        return self.run(inputs, {"labels": labels}, output_attentions, output_hidden_states, return_dict)
+        options = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, {"labels": labels}, *options, labels_at_padding=labels_at_padding)
 
     def run(
         self,
@@ -71,13 +77,17 @@ class TaskModel(PreTrainedModel):
         output_hidden_states: bool | None,
         return_dict: bool | None,
         output_logits: bool = True,
+        labels_at_padding: str = "error",
     ) -> Any:
         """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
         choices = 1
         if self.spec.folds_choices:
             inputs, choices = fold_choices(inputs)
+        if ignores_padding(labels_at_padding) and inputs[1] is not None:
+            labels = _without_padding(self.spec, labels, inputs[1])
         check_call(self.config, self.spec, inputs, labels, choices)
-        encoded = self.deberta.encode(*inputs, output_attentions, output_hidden_states)
+        attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
+        encoded = self.deberta.encode(*inputs, attentions, states)
         predictions = self.predict_outputs(encoded) if output_logits else {}
         if self.spec.folds_choices:
             predictions = {name: values.reshape(-1, choices) for name, values in predictions.items()}
@@ -87,7 +97,22 @@ class TaskModel(PreTrainedModel):
             values["loss"] = self.loss(encoded, predictions, given)
         values |= predictions
         values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
-        return make_output(self.spec.output, values, return_dict)
+        return make_output(self.spec.output, values, named)
+
+
+def _without_padding(
+    spec: TaskSpec, labels: Mapping[str, Tensor | None], attention_mask: Tensor
+) -> dict[str, Tensor | None]:
+    """Labels of tokens that are -100 where no query sees the token; others as they are."""
+    seen = attention_mask != 0
+    if seen.dim() > 2:
+        seen = seen.any(dim=tuple(range(1, seen.dim() - 1)))  # [B, L]
+    return {
+        name: value.masked_fill(~seen, IGNORED_LABEL)
+        if value is not None and spec.labels[name].per_token and value.shape == seen.shape
+        else value
+        for name, value in labels.items()
+    }
 
 
 class LmModel(TaskModel):
@@ -128,6 +153,7 @@ class LmModel(TaskModel):
                 return super().loss(encoded, {"logits": rows}, {"labels": flat[labelled]})
         return super().loss(encoded, predictions or self.predict_outputs(encoded), labels)
 
+    @unlisted("labels_at_padding")
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -136,9 +162,10 @@ class LmModel(TaskModel):
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        labels_at_padding: str = "error",
         output_logits: bool = True,
     ) -> Any:
         """Runs backbone and head; see `TaskModel.forward`. Labels are `[B, L]` in [0, V), -100 ignored.
@@ -158,7 +185,8 @@ class LmModel(TaskModel):
                 "output_logits=False without labels leaves nothing to return. Give labels, or ask for logits."
             )
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        return self.run(inputs, {"labels": labels}, output_attentions, output_hidden_states, return_dict, output_logits)
+        options = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, {"labels": labels}, *options, output_logits, labels_at_padding)
 
     def _scores(self, hidden: Tensor) -> Tensor:
         """`[..., C]` to `[..., V]`."""
@@ -245,9 +273,9 @@ class SpanModel(TaskModel):
         inputs_embeds: Tensor | None = None,
         start_positions: Tensor | None = None,
         end_positions: Tensor | None = None,
-        output_attentions: bool | None = False,
-        output_hidden_states: bool | None = False,
-        return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ) -> Any:
         """Runs backbone and head; see `TaskModel.forward`.
 

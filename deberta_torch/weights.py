@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from deberta_core.checkpoint import LazyWeights, LoadReport, load_weights, save_weights
+from deberta_core.checkpoint import LazyWeights, LoadReport, OwnLayers, load_weights, save_weights
 from deberta_core.checkpoint.lazy import ALIGNMENT, blocks
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, name_list
-from deberta_torch.device_map import dispatch, find_places
+from deberta_core.parameters import expand
+from deberta_torch.device_map import choose_device, dispatch, find_places
 from deberta_torch.encoder import Encoder
 from deberta_torch.layers import initialize
 
@@ -38,6 +39,10 @@ def load(
 ) -> tuple[Model, LoadReport]:
     """Builds a model without drawing weights and fills it from a checkpoint; arguments as in `from_pretrained`."""
     dtype = _choose_dtype(dtype)
+    if _is_custom(cls):
+        model = cls(config)
+        report = _fill(model, path, new_head, ignore_mismatched_sizes, dtype)
+        return model.to(choose_device(device, device_map)).eval(), report
     with torch.device("meta"), _Undrawn():  # no memory and no random numbers for what is filled next
         model = cls(config)
     if isinstance(dtype, torch.dtype):
@@ -71,6 +76,44 @@ def load(
     return model.eval(), loaded.report
 
 
+def _is_custom(cls: type[PreTrainedModel]) -> bool:
+    """Whether a class was made by a user, and so may have layers that the parameter table does not know."""
+    return not cls.__module__.startswith(f"{__package__}.")
+
+
+def _fill(
+    model: PreTrainedModel, path: Path, new_head: bool, ignore_mismatched_sizes: bool, dtype: torch.dtype | str | None
+) -> LoadReport:
+    """Fills a user's model, which was made with all its numbers: those of a file that has them, and its own."""
+    tensors: dict[str, Tensor] = model.state_dict(keep_vars=True)
+    prefix = ""
+    if model.task is None:
+        backbone = model.base_model
+        prefix = next(f"{name}." for name, module in model.named_modules() if module is backbone).lstrip(".")
+    places = {name: prefix + name for name in expand(model.config, model.task) if prefix + name in tensors}
+    known = set(places.values())
+    layers = OwnLayers(places, {name: tuple(value.shape) for name, value in tensors.items() if name not in known})
+    loaded = load_weights(
+        path,
+        model.config,
+        model.task,
+        new_head=new_head,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
+        match=layers.match,
+        fresh=layers.own,
+    )
+    stored = {name: to_torch(loaded.weights[name]) for name in loaded.weights}
+    if dtype == "auto":
+        dtype = next((value.dtype for name, value in stored.items() if value.is_floating_point()), None)
+    if dtype is not None:
+        model.to(dtype)
+    with torch.no_grad():
+        for name, value in model.state_dict(keep_vars=True).items():
+            if name in stored:
+                value.copy_(stored[name].reshape(value.shape))  # NumPy makes a row of a single number
+    return loaded.report
+
+
 def _take_memory(part: nn.Module, device: torch.device) -> None:
     """Puts parameters without numbers in the place of those on the meta device.
 
@@ -101,7 +144,13 @@ def assign(model: PreTrainedModel, arrays: Mapping[str, np.ndarray]) -> None:
         parameters[name].data.copy_(to_torch(array))
 
 
-def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None, format: str) -> None:
+def save(
+    model: PreTrainedModel,
+    folder: Path,
+    max_shard_size: int | str | None,
+    format: str,
+    state_dict: Mapping[str, Tensor] | None,
+) -> None:
     """Writes config.json and the weights; arguments as in `save_pretrained`."""
     empty = [name for name, parameter in model.named_parameters() if parameter.is_meta]
     if empty:
@@ -110,9 +159,11 @@ def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None,
             f"another."
         )
     config = model.config.replace(extra=model.config.extra | {"architectures": [type(model).__name__]})
-    save_weights(
-        folder, config, model.task, _Arrays(dict(model.named_parameters())), format, max_shard_size, with_config=True
-    )
+    is_custom = _is_custom(type(model))
+    if state_dict is None:
+        state_dict = model.state_dict() if is_custom else dict(model.named_parameters())
+    arrays = _Arrays(dict(state_dict))
+    save_weights(folder, config, model.task, arrays, format, max_shard_size, with_config=True, own_names=is_custom)
 
 
 def _stored_dtype(weights: LazyWeights, name: str) -> torch.dtype:

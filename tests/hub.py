@@ -22,8 +22,9 @@ class Hub(http.server.ThreadingHTTPServer):
 
     def publish(self, repo: str, folder: Path) -> None:
         """Puts the files of a folder into a repository."""
-        for file in folder.iterdir():
-            self.files[repo, "main", file.name] = file.read_bytes()
+        for file in folder.rglob("*"):
+            if file.is_file():
+                self.files[repo, "main", file.relative_to(folder).as_posix()] = file.read_bytes()
 
     @property
     def url(self) -> str:
@@ -49,7 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def answer(self, body: bool):
-        owner, name, _, revision, file = self.path.strip("/").split("/")
+        owner, name, _, revision, file = self.path.strip("/").split("/", 4)
         repo = f"{owner}/{name}"
         self.server.log.append((self.command, file, self.headers.get("Range")))
         if repo not in {known for known, *_ in self.server.files}:

@@ -30,7 +30,8 @@ from deberta_core.checkpoint import (
     shard_files,
     shard_names,
 )
-from deberta_core.config import CONFIG_FILE, BaseConfig
+from deberta_core.config import BaseConfig
+from deberta_core.config_place import CONFIG_FILE
 from deberta_core.errors import WeightError, name_list, one_of
 from deberta_core.layout import COMPANIONS, TOKENIZER_FILES, refuse_foreign
 from deberta_core.tasks import task_spec
@@ -234,10 +235,12 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 def _config_content(checkpoint: _Checkpoint) -> bytes:
-    """The config.json that was read, byte for byte; for another task, with the name of its class."""
-    if checkpoint.task == checkpoint.source_task:
-        return checkpoint.config_content
+    """The config.json that was read, byte for byte; for another task or without a model_type, with what it lacks."""
     values = json.loads(checkpoint.config_content)
+    if "model_type" not in values:
+        values = checkpoint.config.to_dict()
+    elif checkpoint.task == checkpoint.source_task:
+        return checkpoint.config_content
     values["architectures"] = [class_name(checkpoint.config, task_spec(checkpoint.task))]
     return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
 

@@ -19,7 +19,7 @@ from deberta_core.checkpoint import (
     open_weights,
     shard_files,
 )
-from deberta_core.config import CONFIG_FILE
+from deberta_core.config_place import CONFIG_FILE
 from deberta_core.errors import WeightError
 from deberta_core.tasks import task_spec
 

@@ -1,5 +1,6 @@
 """Checkpoint files: every format read as a lazy mapping of PyTorch names to arrays, and written from one."""
 
+from deberta_core.checkpoint.custom import OwnLayers
 from deberta_core.checkpoint.folder import checkpoint_folder
 from deberta_core.checkpoint.formats import FORMATS, Format, find_weight_file, format_named, open_weights
 from deberta_core.checkpoint.lazy import Entry, LazyWeights, blocks
@@ -15,6 +16,7 @@ __all__ = [
     "LazyWeights",
     "LoadReport",
     "LoadedWeights",
+    "OwnLayers",
     "blocks",
     "checkpoint_folder",
     "config_beside",

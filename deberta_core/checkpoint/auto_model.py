@@ -9,7 +9,10 @@ from deberta_core.auto import AutoConfig
 from deberta_core.checkpoint.folder import checkpoint_folder
 from deberta_core.checkpoint.model_config import config_beside
 from deberta_core.config import BaseConfig
+from deberta_core.errors import ConfigError
 from deberta_core.hub import split_hub_options
+from deberta_core.names.loading import LOADING
+from deberta_core.names.rows import with_other_names
 
 
 class AutoModelBase:
@@ -22,6 +25,7 @@ class AutoModelBase:
     classes: ClassVar[dict[str, Any]]
 
     @classmethod
+    @with_other_names(LOADING, ConfigError)
     def from_pretrained(cls, path: str | Path, config: BaseConfig | None = None, **options: Any) -> Any:
         """Builds a model from a checkpoint, of the class its config.json names.
 
@@ -36,7 +40,11 @@ class AutoModelBase:
         """
         hub, options = split_hub_options(options)
         folder = checkpoint_folder(path, with_config=config is None, **hub)
-        model_type = (AutoConfig.from_pretrained(config_beside(folder)) if config is None else config).model_type
+        if config is None:
+            model_type = AutoConfig.from_pretrained(config_beside(folder)).model_type
+            options = {"name_or_path": str(path), **options}
+        else:
+            model_type = config.model_type
         return cls.classes[model_type].from_pretrained(folder, config, **options)
 
     @classmethod

@@ -16,7 +16,7 @@ from deberta_core.checkpoint.raw_file import RawFile
 from deberta_core.checkpoint.safetensors_file import little_endian, write_all
 from deberta_core.checkpoint.zip_archive import BoundedFile, data_offset, open_zip
 from deberta_core.config import BaseConfig
-from deberta_core.errors import WeightError
+from deberta_core.errors import WeightError, name_list
 from deberta_core.limits import check
 from deberta_core.parameters import Array
 
@@ -37,7 +37,8 @@ def read_bin(file: Path, config: BaseConfig) -> LazyWeights:
         config: not needed here; every reader takes it.
 
     Returns:
-        the stored names to their arrays; what is no tensor is left out.
+        the stored names to their arrays; what is no tensor is left out. Where the tensors are one level deeper, as in
+        a checkpoint of Lightning (`state_dict`) or of a notebook (`model`), those of the one model there.
 
     Raises:
         WeightError: the file is truncated or damaged, holds no dictionary of tensors, or asks for code.
@@ -48,8 +49,8 @@ def read_bin(file: Path, config: BaseConfig) -> LazyWeights:
         content, offsets = _read_zip(raw) if is_zip else _read_legacy(raw)
         if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
             raise WeightError(f"{file} holds no dictionary of names and tensors. {_HOW_TO_SAVE}")
-        views = {name: view for name, view in content.items() if isinstance(view, TensorView)}
-        entries = {name: _entry(raw, name, view, offsets) for name, view in views.items()}
+        outer, views = _state_dict(raw.file, content)
+        entries = {name: _entry(raw, outer, name, view, offsets) for name, view in views.items()}
     except PickleProblem as problem:
         raw.close()
         raise WeightError(f"{file} cannot be read: {problem}. {_HOW_TO_SAVE}") from problem
@@ -128,7 +129,7 @@ def _read_legacy(raw: RawFile) -> tuple[Any, dict[str, tuple[int, int]]]:
         position = buffered.tell()
     if not isinstance(content, dict) or not isinstance(keys, list):
         raise damaged(raw.file, "it is no file of torch.save")
-    storages = {view.storage.key: view.storage for view in content.values() if isinstance(view, TensorView)}
+    storages = {view.storage.key: view.storage for view in _views(content)}
     offsets = {}
     for key in keys:
         storage = storages.get(key) if isinstance(key, str) else None
@@ -140,7 +141,24 @@ def _read_legacy(raw: RawFile) -> tuple[Any, dict[str, tuple[int, int]]]:
     return content, offsets
 
 
-def _entry(raw: RawFile, name: str, view: TensorView, offsets: Mapping[str, tuple[int, int]]) -> Entry:
+def _state_dict(file: Path, content: dict[str, Any]) -> tuple[str, dict[str, TensorView]]:
+    """The tensors of a dictionary, or of the one in it that holds a model, and what stands before their names."""
+    found = {"": content}
+    if not any(isinstance(value, TensorView) for value in content.values()):
+        inner = {f"{name}.": part for name, part in content.items() if isinstance(part, dict)}
+        found = {name: part for name, part in inner.items() if any(_is_table(*item) for item in part.items())} or found
+    if len(found) > 1:
+        names = name_list(name.removesuffix(".") for name in found)
+        raise WeightError(f"{file} holds several models: {names}. Save the one that is wanted. {_HOW_TO_SAVE}")
+    ((outer, tensors),) = found.items()
+    return outer, {name: view for name, view in tensors.items() if isinstance(view, TensorView)}
+
+
+def _is_table(name: object, value: object) -> bool:
+    return isinstance(name, str) and name.endswith("word_embeddings.weight") and isinstance(value, TensorView)
+
+
+def _entry(raw: RawFile, outer: str, name: str, view: TensorView, offsets: Mapping[str, tuple[int, int]]) -> Entry:
     dtype = _dtype(view.storage)
     if view.storage.key not in offsets:
         raise damaged(raw.file, f"the numbers of {name[:100]} are not there")
@@ -152,8 +170,23 @@ def _entry(raw: RawFile, name: str, view: TensorView, offsets: Mapping[str, tupl
     check_shape(view.shape, dtype, name)
     begin += view.offset * dtype.itemsize
     if not count or _is_contiguous(view):
-        return Entry(name, view.shape, dtype, partial(raw.read_rows, begin, view.shape, dtype))
-    return Entry(name, view.shape, dtype, partial(_read_strided, raw, begin, view, dtype))
+        return Entry(outer + name, view.shape, dtype, partial(raw.read_rows, begin, view.shape, dtype))
+    return Entry(outer + name, view.shape, dtype, partial(_read_strided, raw, begin, view, dtype))
+
+
+def _views(content: dict[str, Any]) -> list[TensorView]:
+    """All tensors of a pickle's value, each container being looked into once however often it is in it."""
+    found: list[TensorView] = []
+    seen: set[int] = set()
+    ahead: list[Any] = [content]
+    while ahead:
+        value = ahead.pop()
+        if isinstance(value, TensorView):
+            found.append(value)
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            ahead += value.values() if isinstance(value, dict) else value
+    return found
 
 
 def _is_contiguous(view: TensorView) -> bool:

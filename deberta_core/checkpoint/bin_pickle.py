@@ -30,7 +30,16 @@ _STORAGE_OF = {dtype: storage for storage, dtype in STORAGES.items()}
 _ORDERED_DICT = "collections OrderedDict"
 _TENSOR = "torch._utils _rebuild_tensor_v2"
 _PARAMETER = "torch._utils _rebuild_parameter"
-_GLOBALS = {_ORDERED_DICT, _TENSOR, _PARAMETER, *(f"torch {storage}" for storage in STORAGES)}
+# Of Lightning's hyperparameters: a dictionary of another class.
+_DICTIONARIES = {
+    f"{module} AttributeDict"
+    for module in (
+        "lightning.fabric.utilities.data",
+        "lightning_fabric.utilities.data",
+        "pytorch_lightning.utilities.parsing",
+    )
+}
+_GLOBALS = {_ORDERED_DICT, _TENSOR, _PARAMETER, *_DICTIONARIES, *(f"torch {storage}" for storage in STORAGES)}
 _SIZE_LIMIT = 1 << 63
 _KEY_LIMIT = 1 << 31  # of numbers as keys; larger ones could be chosen to have one hash
 
@@ -158,6 +167,12 @@ class _Machine:
         else:
             raise PickleProblem(f"its pickle calls {function.name}")
 
+    def make(self) -> None:
+        arguments, cls = self.stack.pop(), self.stack.pop()
+        if not isinstance(cls, _Global) or cls.name not in _DICTIONARIES or arguments != ():
+            raise PickleProblem("its pickle uses NEWOBJ for what is no dictionary; it may be code, and is not run")
+        self.stack.append({})
+
     def set_items(self, items: Sequence[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict):
@@ -215,6 +230,7 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "GLOBAL": lambda m, a: m.find(*a.split(" ", 1)),
     "STACK_GLOBAL": lambda m, a: m.find(*[m.pop(), m.pop()][::-1]),
     "REDUCE": lambda m, a: m.reduce(),
+    "NEWOBJ": lambda m, a: m.make(),
     "BUILD": lambda m, a: m.build(),
     "BINPERSID": lambda m, a: m.stack.append(_storage(m.pop())),
 }

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from deberta_core.checkpoint.formats import FORMATS
-from deberta_core.config import CONFIG_FILE
+from deberta_core.config_place import CONFIG_FILE
 from deberta_core.errors import WeightError
 from deberta_core.hub import Wanted, local_folder
 
 
-def checkpoint_folder(path: str | Path, *, with_config: bool = True, **hub_options: Any) -> Path:
+def checkpoint_folder(
+    path: str | Path, *, with_config: bool = True, also: Sequence[str] = (), **hub_options: Any
+) -> Path:
     """Finds a checkpoint, downloading config.json and the weights in the first format the hub has them in.
 
     Args:
         path: a folder or a weight file, taken as it is; or a hub id.
         with_config: whether config.json is downloaded too.
+        also: other files, downloaded where the hub has them.
         **hub_options: see `deberta_core.hub.local_folder`.
 
     Raises:
         WeightError: see `deberta_core.hub.local_folder`.
     """
     weights = Wanted(tuple(name for row in FORMATS.values() for name in (row.file_name, row.index_name)))
-    return local_folder(
-        path, [Wanted((CONFIG_FILE,)), weights] if with_config else [weights], WeightError, **hub_options
-    )
+    wanted = [Wanted((CONFIG_FILE,))] if with_config else []
+    others = [Wanted((name,), required=False) for name in also]
+    return local_folder(path, [*wanted, weights, *others], WeightError, **hub_options)

@@ -14,10 +14,15 @@ from deberta_core.checkpoint.keras_file import read_keras, stored_keras, write_k
 from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.checkpoint.safetensors_file import read_safetensors, write_safetensors
 from deberta_core.checkpoint.shards import INDEX_SUFFIX, read_shards
+from deberta_core.checkpoint.wrappers import unwrapped
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError, one_of
+from deberta_core.other_folders import describe_folder
 from deberta_core.parameters import OLD_PREFIXES, Array, expand
 from deberta_core.transaction import settle
+
+# By Microsoft's own code, with the number of the step; of several the one that is meant must be given.
+_MICROSOFT_FILES = "pytorch.model-*.bin"
 
 Reader = Callable[[Path, BaseConfig], LazyWeights]
 Writer = Callable[[Path, BaseConfig, str | None, Mapping[str, Array]], None]
@@ -80,7 +85,7 @@ FORMATS: dict[str, Format] = {
         Format(
             name="bin",
             file_name="pytorch_model.bin",
-            suffixes=(".bin", ".pt", ".pth"),
+            suffixes=(".bin", ".pt", ".pth", ".ckpt"),
             read=read_bin,
             write=write_bin,
             stored_names=_own_names,
@@ -154,7 +159,11 @@ def find_weight_file(path: str | Path) -> tuple[Path, Format]:
             for name in (row.file_name, row.index_name):
                 if (path / name).is_file():
                     return path / name, row
-        raise WeightError(f"{path} holds no weight file. Looked for: {names}, or an index of several files.")
+        theirs = sorted(path.glob(_MICROSOFT_FILES))
+        if len(theirs) == 1:
+            return theirs[0], FORMATS["bin"]
+        kind = describe_folder(path) or f"Looked for: {names}, or an index of several files."
+        raise WeightError(f"{path} holds no weight file. {kind}")
     if not path.is_file():
         raise WeightError(f"{path} does not exist. Give a folder that holds one of {names}, or such a file.")
     for row in FORMATS.values():
@@ -172,7 +181,7 @@ def open_weights(path: str | Path, config: BaseConfig) -> LazyWeights:
 
     Returns:
         PyTorch names, as the checkpoint's kind of model has them, to arrays in PyTorch's layout. Old beginnings of
-        names (`OLD_PREFIXES`) are replaced.
+        names (`OLD_PREFIXES`) are replaced, and of a model inside another module (`unwrapped`) left out.
 
     Raises:
         WeightError: there is no such file, or it is damaged.
@@ -180,6 +189,7 @@ def open_weights(path: str | Path, config: BaseConfig) -> LazyWeights:
     file, row = find_weight_file(path)
     is_index = file.name.endswith(INDEX_SUFFIX)
     weights = read_shards(file, config, row.read) if is_index else row.read(file, config)
+    weights = unwrapped(weights)
     for old, new in OLD_PREFIXES.items():
         names = {new + name.removeprefix(old) if name.startswith(old) else name: name for name in weights}
         if len(names) == len(weights):  # else both spellings are there, and loading says so

@@ -56,11 +56,13 @@ class LazyWeights(Mapping[str, Array]):
     Attributes:
         file: where the arrays come from.
         entries: names to what is known without reading.
+        beside: names in the file of arrays that are beside the model, which is a part of something else there.
     """
 
     def __init__(self, file: Path, entries: Mapping[str, Entry], close: Callable[[], object]) -> None:
         self.file = file
         self.entries = dict(entries)
+        self.beside: tuple[str, ...] = ()
         self._close = close
         self._closed = False
 
@@ -105,7 +107,9 @@ class LazyWeights(Mapping[str, Array]):
 
     def replaced(self, entries: Mapping[str, Entry]) -> LazyWeights:
         """The same open file with other entries."""
-        return LazyWeights(self.file, entries, self.close)
+        weights = LazyWeights(self.file, entries, self.close)
+        weights.beside = self.beside
+        return weights
 
 
 def describe(weights: Mapping[str, Array], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

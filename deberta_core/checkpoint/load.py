@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from deberta_core.checkpoint.formats import FORMATS, open_weights
 from deberta_core.checkpoint.lazy import LazyWeights, compared
 from deberta_core.checkpoint.model_config import MASKED_LM_HEADS
 from deberta_core.config import BaseConfig
-from deberta_core.errors import DebertaWarning, WeightError, name_list
+from deberta_core.errors import DebertaWarning, WeightError, name_list, shown
+from deberta_core.names.loading import LOAD_REPORT
+from deberta_core.names.rows import other_attribute
 from deberta_core.parameters import UNUSED_NAMES, Array, expand
 from deberta_core.tasks import BACKBONE_PREFIX, FRESH_MODULES, head_modules, task_spec
 
@@ -33,12 +35,16 @@ _DIAGNOSES = {
 class LoadReport:
     """What did not match when a checkpoint was loaded; every tuple is sorted.
 
+    As a mapping it has transformers' keys, such as `report["missing_keys"]`, whose values are lists.
+
     Attributes:
         missing: the model's parameters that are not in the file.
         unexpected: names in the file that belong to no known model.
         mismatched: the model's parameters whose shape differs: name, shape in the file, shape in the model.
         dropped: names in the file that belong to another head, or that no model uses.
         tied: names in the file of second copies of the model's parameters; they are compared on reading.
+        prefix: what stands before the names of the model in the file, such as `state_dict.model.`, where it is a part
+            of something else; what is beside it there is in `dropped`.
     """
 
     missing: tuple[str, ...] = ()
@@ -46,6 +52,14 @@ class LoadReport:
     mismatched: tuple[tuple[str, Shape, Shape], ...] = ()
     dropped: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def __getitem__(self, key: str) -> list[Any]:
+        return list(other_attribute(LOAD_REPORT, self, key))
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the mapping."""
+        return tuple(LOAD_REPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,9 @@ class LoadedWeights:
         self.weights.close()
 
 
+Match = Callable[[LazyWeights, BaseConfig, str | None], LoadedWeights]
+
+
 def load_weights(
     path: str | Path,
     config: BaseConfig,
@@ -78,6 +95,8 @@ def load_weights(
     *,
     new_head: bool = False,
     ignore_mismatched_sizes: bool = False,
+    match: Match | None = None,
+    fresh: Collection[str] = (),
 ) -> LoadedWeights:
     """Opens a checkpoint for a model; a bare one fits a task model and the reverse.
 
@@ -89,6 +108,8 @@ def load_weights(
         task: its task; None for the bare backbone.
         new_head: whether any parameter of the head may be missing, silently.
         ignore_mismatched_sizes: whether parameters whose shape differs are left out, with a warning.
+        match: used instead of `match_weights`.
+        fresh: names of other parameters that may be missing, with a warning.
 
     Returns:
         the parameters the file has, and the report.
@@ -99,10 +120,10 @@ def load_weights(
         InputError: no such task.
     """
     source = open_weights(path, config)
-    loaded = match_weights(source, config, task)
+    loaded = (match or match_weights)(source, config, task)
     report = loaded.report
     head = task_spec(task).head_modules
-    allowed = tuple(f"{module}." for module in (head if new_head else FRESH_MODULES))
+    allowed = (*(f"{module}." for module in (head if new_head else FRESH_MODULES)), *fresh)
     try:
         refuse_problems(loaded, config, task, allowed, ignore_mismatched_sizes=ignore_mismatched_sizes)
         if report.missing and not new_head:
@@ -169,8 +190,9 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
         missing=tuple(sorted(parameters.keys() - found.keys())),
         unexpected=tuple(sorted(unexpected)),
         mismatched=tuple(sorted(mismatched)),
-        dropped=tuple(sorted(dropped)),
+        dropped=tuple(sorted([*dropped, *source.beside])),
         tied=tuple(sorted(copies)),
+        prefix=_prefix(source),
     )
     weights = source.select(fits)
     for name, parameter in copies.items():
@@ -193,14 +215,16 @@ def refuse_problems(
         loaded: what `match_weights` gave.
         config: the model's configuration.
         task: its task.
-        allowed: beginnings of the names that may be missing.
+        allowed: beginnings of the names that may be missing; what is named as a whole may also hold other numbers.
         ignore_mismatched_sizes: whether shapes may differ.
 
     Raises:
         WeightError: there is something.
     """
     report, entries = loaded.report, loaded.weights.entries
-    not_float = [f"{name} ({e.dtype})" for name, e in entries.items() if e.dtype.name not in _FLOATS]
+    not_float = [
+        f"{name} ({e.dtype})" for name, e in entries.items() if e.dtype.name not in _FLOATS and name not in allowed
+    ]
     problems: dict[str, Sequence[str]] = {
         "missing": [name for name in report.missing if not name.startswith(allowed)],
         "unexpected": report.unexpected,
@@ -214,6 +238,13 @@ def refuse_problems(
     raise WeightError(
         f"{loaded.weights.file} does not fit {model}: {' '.join(parts)} {_mend(loaded, config, task, problems)}"
     )
+
+
+def _prefix(source: LazyWeights) -> str:
+    """What stands before the names that are stored; nothing in formats that spell names their own way."""
+    stored = {name: entry.stored for name, entry in source.entries.items()}
+    found = {place.removesuffix(name) for name, place in stored.items() if place.endswith(name)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
@@ -232,6 +263,9 @@ def _mend(loaded: LoadedWeights, config: BaseConfig, task: str | None, problems:
     layers = 1 + max((int(match[1]) for name in names if (match := _LAYER_NUMBER.search(name))), default=-1)
     if names and layers != config.num_hidden_layers:
         found.append(f"The file has {layers} layers, but num_hidden_layers={config.num_hidden_layers} in the config.")
+    if isinstance(quantised := config.extra.get("quantization_config"), dict):
+        method = shown(quantised.get("quant_method"))[1:-1]
+        found.append(f"Its weights are quantised by {method}, which is not read. Take the model it was made from.")
     found += _head_diagnosis(loaded, task, problems["missing"])
     if not found and problems["of another shape"]:
         found.append("Pass ignore_mismatched_sizes=True to start parameters of another shape fresh.")

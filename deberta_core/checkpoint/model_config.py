@@ -8,7 +8,8 @@ from typing import Any
 
 from deberta_core.auto import AutoConfig
 from deberta_core.checkpoint.formats import open_weights
-from deberta_core.config import CONFIG_FILE, BaseConfig
+from deberta_core.config import BaseConfig
+from deberta_core.config_place import config_in
 from deberta_core.errors import ConfigError
 from deberta_core.files import read_json
 from deberta_core.tasks import task_spec
@@ -41,7 +42,7 @@ def load_config(
         WeightError: the weights' names are needed, and there is no weight file or a damaged one.
     """
     path, overrides = Path(path), overrides or {}
-    place = Path(config_file) if config_file is not None else config_beside(path).parent
+    place = Path(config_file) if config_file is not None else config_beside(path)
     config = (config_class or AutoConfig).from_pretrained(place, **overrides)
     if not task_spec(task).scores_words or "legacy" in overrides or _says_legacy(place):
         return config
@@ -52,10 +53,9 @@ def load_config(
 
 
 def config_beside(path: Path) -> Path:
-    """The config.json in a checkpoint folder, or beside a weight file."""
-    return (path.parent if path.is_file() else path) / CONFIG_FILE
+    """The configuration in a checkpoint folder, or beside a weight file."""
+    return config_in(path.parent if path.is_file() else path)
 
 
 def _says_legacy(path: Path) -> bool:
-    file = path / CONFIG_FILE if path.is_dir() else path
-    return "legacy" in read_json(file, ConfigError, hint="")
+    return "legacy" in read_json(config_in(path), ConfigError, hint="")

@@ -25,6 +25,7 @@ def save_weights(
     max_shard_size: int | str | None = None,
     *,
     with_config: bool = False,
+    own_names: bool = False,
 ) -> Path:
     """Writes the weights of a model; an older save in this format is replaced as one.
 
@@ -37,6 +38,7 @@ def save_weights(
         max_shard_size: bytes, or a text such as "5GB", above which the weights go into several files and an index,
             each with as much as fits; None for one file.
         with_config: whether config.json is written too, as one with the weights.
+        own_names: the weights have names that are in no table; a format in PyTorch's layout keeps them.
 
     Returns:
         the file, or the index.
@@ -48,7 +50,10 @@ def save_weights(
     """
     row = format_named(format)
     folder = Path(folder)
-    _check(folder / row.file_name, row, config, task, weights)
+    if not own_names:
+        _check(folder / row.file_name, row, config, task, weights)
+    elif row.keras_layout:
+        raise WeightError(f"The format {row.name} has no place for layers of one's own. Choose safetensors or bin.")
     groups = shard_names(row, weights, max_shard_size)
     name = row.file_name if len(groups) == 1 else row.index_name
     with replace_files(folder, WeightError, stale=partial(_older_files, row)) as staging:
@@ -94,7 +99,7 @@ def _write_shards(
     groups: list[list[str]],
 ) -> None:
     assert row.write_part is not None
-    stored = (row.indexed_names or row.stored_names)(config, task)
+    stored = {name: name for name in weights} | (row.indexed_names or row.stored_names)(config, task)
     places: dict[str, str] = {}
     for number, names in enumerate(groups, start=1):
         name = shard_name(row.file_name, number, len(groups))

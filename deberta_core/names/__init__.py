@@ -13,7 +13,10 @@ from deberta_core.names.rows import Rows
 NAMES: dict[str, Rows] = {
     "loading": loading.LOADING,
     "saving": loading.SAVING,
+    "load reports": loading.LOAD_REPORT,
     "configurations": configs.CONFIG_ATTRIBUTES,
+    "configuration options": configs.CONFIG_OPTIONS,
+    "configuration keys": configs.CONFIG_KEPT,
     "assignments": configs.CONFIG_ASSIGNMENTS,
     "models": models.MODEL_ATTRIBUTES,
     "tokenizer options": tokenizers.TOKENIZER_OPTIONS,
@@ -26,4 +29,5 @@ NAMES: dict[str, Rows] = {
     **{f"{task} options": rows for task, rows in pipelines.TASK_OPTIONS.items()},
     "cross-encoders": pipelines.CROSS_ENCODER_OPTIONS,
     "Keras": keras.KERAS_OPTIONS,
+    "preprocessors": keras.PREPROCESSOR_OPTIONS,
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from deberta_core.errors import DebertaError, InputError, MissingName, shown
+from deberta_core.errors import DebertaError, InputError, MissingName, NotOffered, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A name that is refused.
+    """A name that is refused; an argument only if it asks for something: None and False do not.
 
     Args:
         instead: a whole sentence that says what to do.
@@ -66,6 +68,36 @@ class Refused:
 
 Row = Renamed | Accepted | Refused
 Rows = Mapping[str, Row]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def with_other_names(rows: Rows, error: type[DebertaError] = InputError) -> Callable[[Function], Function]:
+    """A decorator: the keywords of a method may also be given by other names; inside they have ours.
+
+    What neither the method nor the rows know is refused, unless the method takes any keyword, and so judges it itself.
+
+    Args:
+        rows: what becomes of other names.
+        error: of the messages.
+    """
+
+    def decorate(method: Function) -> Function:
+        arguments = inspect.signature(method).parameters
+        own = [name for name, one in arguments.items() if one.kind is not one.VAR_KEYWORD]
+        takes_any = len(own) < len(arguments)
+
+        @functools.wraps(method)
+        def called(self: Any, *given: Any, **keywords: Any) -> Any:
+            known = {*own, *(keywords.keys() - rows.keys())} if takes_any else own[1:]
+            keywords = own_keywords(rows, keywords, known, error=error)
+            for name in own[1 : len(given) + 1]:
+                if name in keywords:
+                    raise error(f"{name} was given twice, by its place and by a name. Give it once.")
+            return method(self, *given, **keywords)
+
+        return cast(Function, called)
+
+    return decorate
 
 
 def own_keywords(
@@ -95,7 +127,7 @@ def own_keywords(
         row = rows.get(name)
         if row is None:
             raise error(unknown_name(what, name, [*known, *rows]))
-        if isinstance(row, Refused):
+        if isinstance(row, Refused) and value is not None and value is not False:
             raise error(f"{what} {name!r} is not taken. {row.instead}")
         if isinstance(row, Renamed):
             if row.ours in own:
@@ -115,15 +147,20 @@ def other_attribute(rows: Rows, owner: object, name: str) -> Any:
     """The value of an attribute that `owner` has under another name; for `__getattr__`.
 
     Raises:
-        MissingName: the attribute is refused, or in no row.
+        NotOffered: the attribute is refused.
+        MissingName: it is in no row; the message has the nearest name, if one is near.
     """
     row = rows.get(name)
     if isinstance(row, Renamed):
         return _translated(row.values, attrgetter(row.ours)(owner))
     if isinstance(row, Accepted):
         return row.reads_as
-    mend = f" {row.instead}" if isinstance(row, Refused) else ""
-    raise MissingName(f"{type(owner).__name__} has no attribute {name!r}.{mend}")
+    has_none = f"{type(owner).__name__} has no attribute {name!r}."
+    if row is not None:
+        raise NotOffered(f"{has_none} {row.instead}")
+    known = [name for name in (*dir(type(owner)), *rows) if not name.startswith("_")]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    raise MissingName(f"{has_none} Did you mean {close[0]!r}?" if close else has_none)
 
 
 def _values(row: Row | None, name: str) -> Mapping[Any, Any] | None:

@@ -9,7 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
-from deberta_core.inputs import INPUT_NAMES, check_inputs, check_labels, fold_choices, named_arrays
+from deberta_core.inputs import (
+    IGNORED_LABEL,
+    INPUT_NAMES,
+    check_inputs,
+    check_labels,
+    fold_choices,
+    ignores_padding,
+    named_arrays,
+    seen_tokens,
+)
 from deberta_core.reference.arrays import Array, Scope
 from deberta_core.reference.embeddings import embeddings
 from deberta_core.reference.encoder import encoder
@@ -25,6 +34,7 @@ def forward(
     inputs: Mapping[str, npt.ArrayLike],
     task: str | None = None,
     dtype: npt.DTypeLike = np.float64,
+    labels_at_padding: str = "error",
 ) -> dict[str, Array]:
     """Computes everything a model of this configuration returns.
 
@@ -35,6 +45,7 @@ def forward(
             `[B, L, L]` or `[B, 1, L, L]` of 0 and 1), `token_type_ids`, `position_ids`, and the task's labels.
         task: a name of `tasks.TASKS`; None computes the backbone.
         dtype: the float type everything is computed in.
+        labels_at_padding: labels of tokens that are not -100 at padding are an "error", or with "ignore" do not count.
 
     Returns:
         named arrays: `last_hidden_state [B, L, C]`, `hidden_states.{k}`, `attentions.{k} [B, H, L, L]`,
@@ -51,6 +62,11 @@ def forward(
         folded, choices = fold_choices([arrays.get(name) for name in INPUT_NAMES])
         arrays |= {name: value for name, value in zip(INPUT_NAMES, folded, strict=True) if value is not None}
     batch, length = check_inputs(config, arrays)
+    if ignores_padding(labels_at_padding) and "attention_mask" in arrays:
+        seen = seen_tokens(arrays["attention_mask"])
+        per_token = [name for name, kind in spec.labels.items() if kind.per_token and name in arrays]
+        fitting = [name for name in per_token if arrays[name].shape == seen.shape]
+        arrays |= {name: np.where(seen, arrays[name], IGNORED_LABEL) for name in fitting}
     check_labels(config, spec, arrays, (batch, length), choices)
     cast = {name.removeprefix(BACKBONE_PREFIX): np.asarray(value).astype(dtype) for name, value in params.items()}
     scope = Scope(cast)

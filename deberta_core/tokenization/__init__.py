@@ -1,8 +1,10 @@
 """Tokenizers: texts to model inputs and back, exactly as the published models' vocabularies define it."""
 
 from deberta_core.tokenization.added_tokens import AddedToken
-from deberta_core.tokenization.batch_encoding import BatchEncoding, CharSpan
+from deberta_core.tokenization.batch_encoding import BatchEncoding
 from deberta_core.tokenization.byte_level_tokenizer import DebertaTokenizer, DebertaTokenizerFast
+from deberta_core.tokenization.file_tokenizer import FileTokenizer
+from deberta_core.tokenization.row_encoding import CharSpan, Encoding, TokenSpan
 from deberta_core.tokenization.sentencepiece_tokenizer import DebertaV2Tokenizer, DebertaV2TokenizerFast
 from deberta_core.tokenization.tokenizer import Tokenizer
 
@@ -14,5 +16,8 @@ __all__ = [
     "DebertaTokenizerFast",
     "DebertaV2Tokenizer",
     "DebertaV2TokenizerFast",
+    "Encoding",
+    "FileTokenizer",
+    "TokenSpan",
     "Tokenizer",
 ]

@@ -62,6 +62,27 @@ class AddedToken:
             )
         return cls(**fields)
 
+    @classmethod
+    def of(cls, value: Any, source: str, special: bool = False) -> AddedToken:
+        """Makes a token of a text, of the object of this name of the `tokenizers` library, or of a dict of the fields.
+
+        Args:
+            value: the text, token or dict.
+            source: where it stands, for messages.
+            special: whether a text is a special token.
+
+        Raises:
+            TokenizationError: the value is something else.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            return cls(value, special=special)
+        names = [field.name for field in dataclass_fields(cls)]
+        if all(hasattr(value, name) for name in names):
+            value = {name: getattr(value, name) for name in names}
+        return cls.from_json(value, source)
+
     def as_special(self) -> AddedToken:
         """The same token, marked as special."""
         return replace(self, special=True)
@@ -72,22 +93,53 @@ class AddedToken:
 
 
 class _Role:
+    """An attribute of a tokenizer that stands for a role; what is assigned becomes the tokenizer's token."""
+
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name.removesuffix("_id")
+        self._name = name.removesuffix("_ids").removesuffix("_id")
 
 
 class SpecialToken(_Role):
     """Attribute of a tokenizer such as `cls_token`: the token's text, None where there is none."""
 
-    def __get__(self, tokenizer: Any, owner: type) -> str | None:
-        token: str | None = tokenizer.special_tokens_map.get(self._name)
-        return token
+    def __get__(self, tokenizer: Any, owner: type) -> Any:
+        return self if tokenizer is None else tokenizer.special_tokens_map.get(self._name)
+
+    def __set__(self, tokenizer: Any, token: Any) -> None:
+        tokenizer.add_special_tokens({self._name: token})
 
 
 class SpecialTokenId(_Role):
     """Attribute of a tokenizer such as `cls_token_id`: the token's id, None where there is none."""
 
-    def __get__(self, tokenizer: Any, owner: type) -> int | None:
+    def __get__(self, tokenizer: Any, owner: type) -> Any:
+        if tokenizer is None:
+            return self
         token = tokenizer.special_tokens_map.get(self._name)
-        index: int | None = None if token is None else tokenizer.convert_tokens_to_ids(token)
-        return index
+        return None if token is None else tokenizer.convert_tokens_to_ids(token)
+
+    def __set__(self, tokenizer: Any, index: int | None) -> None:
+        token = None if index is None else tokenizer.convert_ids_to_tokens(index)
+        tokenizer.add_special_tokens({self._name: token})
+
+
+class SpecialTokens(_Role):
+    """Attribute `additional_special_tokens`: the texts of the special tokens without a name."""
+
+    def __get__(self, tokenizer: Any, owner: type) -> Any:
+        return self if tokenizer is None else tokenizer.special_tokens_map.get(self._name, [])[:]
+
+    def __set__(self, tokenizer: Any, tokens: Any) -> None:
+        tokenizer.add_special_tokens({self._name: [] if tokens is None else tokens})
+
+
+class SpecialTokenIds(_Role):
+    """Attribute `additional_special_tokens_ids`: their ids."""
+
+    def __get__(self, tokenizer: Any, owner: type) -> Any:
+        if tokenizer is None:
+            return self
+        return tokenizer.convert_tokens_to_ids(tokenizer.special_tokens_map.get(self._name, []))
+
+    def __set__(self, tokenizer: Any, ids: Any) -> None:
+        tokenizer.add_special_tokens({self._name: tokenizer.convert_ids_to_tokens([] if ids is None else ids)})

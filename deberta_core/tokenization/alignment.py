@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from deberta_core.tokenization.cutting import Cutter, Part, Text
-from deberta_core.tokenization.subwords import Aligned, Span
-from deberta_core.tokenization.vocabulary import Vocabulary
+from deberta_core.errors import InputError
+from deberta_core.tokenization.cutting import Cutter, Ids, Part, Text
+from deberta_core.tokenization.subwords import Aligned, Span, SubwordModel
 
 
-def align(texts: list[Text], cutter: Cutter, vocabulary: Vocabulary) -> list[Aligned]:
-    """Gives the tokens of texts, what they cover, and the words where a text is pre-split; one call of the model."""
-    words = [(word, isinstance(text, list)) for text in texts for word in (text if isinstance(text, list) else [text])]
+def align(texts: list[Text], cutter: Cutter, model: SubwordModel, added: Mapping[str, int]) -> list[Aligned]:
+    """Gives the tokens of texts, what they cover, and the words where a text is pre-split; one call of the model.
+
+    Raises:
+        InputError: a text was given as ids.
+    """
+    if any(isinstance(text, Ids) for text in texts):
+        raise InputError("Ids cover no characters of a text. Call the tokenizer with the text itself.")
+    words = [
+        (str(word), isinstance(text, list)) for text in texts for word in ([text] if isinstance(text, str) else text)
+    ]
     cuts = [cutter.cut(word, is_word) for word, is_word in words]
     parts = [text[part.start : part.end] for text, cut, _ in cuts for part in cut if part.token is None]
-    found = iter(vocabulary.model.align(parts) if parts else [])
-    aligned = iter([_merged(cut, places, found, vocabulary.ids) for _, cut, places in cuts])
+    found = iter(model.align(parts) if parts else [])
+    aligned = iter([_merged(cut, places, found, added) for _, cut, places in cuts])
     return [_joined(list(islice(aligned, len(text)))) if isinstance(text, list) else next(aligned) for text in texts]
 
 

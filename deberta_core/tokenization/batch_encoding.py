@@ -2,174 +2,216 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 
-from deberta_core.errors import InputError, MissingName, shown
-from deberta_core.tokenization.lengths import Window
-from deberta_core.tokenization.subwords import Aligned, Span
-
-
-class CharSpan(NamedTuple):
-    """A part of a text, in characters; `end` is the first one after it."""
-
-    start: int
-    end: int
-
-
-class Row(NamedTuple):
-    """Where the tokens of a row are from."""
-
-    sample: int  # which of the texts, or pairs, of the call
-    window: Window  # what the row keeps of them
-    special: bool  # whether it has [CLS] and [SEP]
-    before: int = 0  # padding on the left, in tokens
-    after: int = 0  # padding on the right
-
-    def padded(self, gap: int, side: str) -> Row:
-        """The row with `gap` tokens of padding on one side, "right" or "left"."""
-        before, after = (0, gap) if side == "right" else (gap, 0)
-        return Row(self.sample, self.window, self.special, before, after)
-
-    def places(self) -> list[tuple[int, int] | None]:
-        """For each token, its text (0 or 1) and its number among that text's tokens; None for what was added."""
-        around: list[tuple[int, int] | None] = [None] if self.special else []
-        places = [None] * self.before + around
-        for sequence, kept in enumerate(self.window):
-            if kept is not None:
-                places += [(sequence, number) for number in range(kept.start, kept.stop)] + around
-        return places + [None] * self.after
-
-
-class Origin(NamedTuple):
-    """Where the tokens of an encoding are from."""
-
-    rows: list[Row]
-    texts: list[tuple[Any, Any]]  # per sample, the first and the second text
-    align: Callable[[int], list[Aligned]]  # gives, per sample, the texts' tokens and what they cover
-    tokens: Callable[[Any], list[str]]  # gives the tokens of ids
+from deberta_core.errors import InputError, MissingName, WrongType, shown
+from deberta_core.names.rows import other_attribute
+from deberta_core.names.tokenizers import ENCODING_ATTRIBUTES
+from deberta_core.tensors import to_list, to_tensor
+from deberta_core.tokenization.row_encoding import CharSpan, Encoding, Origin, TokenSpan, item
 
 
 class BatchEncoding(dict[str, Any]):
-    """Model inputs by name: a dict whose entries are also attributes.
+    """Model inputs by name: a dict whose entries are also attributes, and whose rows are `enc[0]`, `enc[1]`, ...
 
     The methods below say what the tokens cover. They tokenize again when they are first called, so that a call without
     them costs nothing, and they are gone from a pickle or a copy. A row is named by its place in the batch; the
     argument may be left out when there is one row.
+
+    Args:
+        data: the entries.
+        encoding: the rows, as `encodings` of another encoding gives them; or one row.
+        tensor_type: as `convert_to_tensors`.
+        prepend_batch_axis: likewise.
+        n_sequences: number of texts in a row.
     """
 
     _origin: Origin | None = None  # set by what makes the encoding
+    _encodings: list[Encoding] | None = None
+    _n_sequences: int | None = None
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        encoding: Encoding | Sequence[Encoding] | None = None,
+        tensor_type: str | None = None,
+        prepend_batch_axis: bool = False,
+        n_sequences: int | None = None,
+    ) -> None:
+        super().__init__(data or {})
+        if encoding is not None:
+            self._encodings = [encoding] if isinstance(encoding, Encoding) else list(encoding)
+        self._n_sequences = n_sequences
+        if tensor_type is not None:
+            self.convert_to_tensors(tensor_type, prepend_batch_axis)
+
+    def __getitem__(self, name: Any) -> Any:
+        if isinstance(name, slice):
+            return {entry: rows[name] for entry, rows in self.items()}
+        return super().__getitem__(name)
 
     def __getattr__(self, name: str) -> Any:
-        return self[name]
+        if name in self:
+            return self[name]
+        if name in ENCODING_ATTRIBUTES:
+            return other_attribute(ENCODING_ATTRIBUTES, self, name)
+        raise MissingName(self._has_no(name))
 
-    def __missing__(self, name: object) -> NoReturn:
-        raise MissingName(f"The encoding has no {shown(name)}. It holds: {', '.join(self)}.")
+    def __missing__(self, name: object) -> Any:
+        if isinstance(name, int | np.integer) and not isinstance(name, bool):
+            return item(self._known(), int(name), "row")
+        raise MissingName(self._has_no(name))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BatchEncoding, (dict(self),)
+        return BatchEncoding, (dict(self), None, None, False, self.n_sequences)
 
-    def to(self, device: Any) -> Self:
-        """Moves PyTorch tensors to a device, in place.
-
-        Raises:
-            InputError: there is no tensor to move.
-        """
-        tensors = {name: value for name, value in self.items() if hasattr(value, "to")}
-        if not tensors:
-            raise InputError("The encoding holds no PyTorch tensors. Call the tokenizer with return_tensors='pt'.")
-        self.update({name: value.to(device) for name, value in tensors.items()})
+    @property
+    def data(self) -> dict[str, Any]:
+        """The entries: the encoding itself, which is a dict."""
         return self
 
-    def tokens(self, row: int = 0) -> list[str]:
+    @property
+    def encodings(self) -> list[Encoding] | None:
+        """The rows; None if the encoding no longer knows its texts."""
+        if self._encodings is None and self._origin is not None:
+            self._encodings = [Encoding(self._origin, number) for number in range(len(self._origin.rows))]
+        return self._encodings
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether the encoding knows its texts, so that the methods below answer."""
+        return self.encodings is not None
+
+    @property
+    def n_sequences(self) -> int | None:
+        """Number of texts in a row, 1 or 2; None if that is not known."""
+        return self.encodings[0].n_sequences if self._n_sequences is None and self.encodings else self._n_sequences
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> Self:
+        """Moves PyTorch tensors to a device, in place; lists and arrays are on the CPU and stay there.
+
+        Raises:
+            InputError: there is no tensor, and the device is another.
+        """
+        tensors = {name: value for name, value in self.items() if hasattr(value, "to")}
+        if not tensors and str(device) != "cpu":
+            raise InputError("The encoding holds no PyTorch tensors. Call the tokenizer with return_tensors='pt'.")
+        self.update({name: value.to(device, non_blocking=non_blocking) for name, value in tensors.items()})
+        return self
+
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> Self:
+        """Makes tensors of the entries, in place.
+
+        Args:
+            tensor_type: "np", "pt" or "tf"; None changes nothing.
+            prepend_batch_axis: whether the entries are one row, and get an axis for rows.
+
+        Raises:
+            InputError: rows have several lengths, or the kind is unknown.
+        """
+        if tensor_type is not None:
+            columns = {name: [rows] if prepend_batch_axis else rows for name, rows in self.items()}
+            self.update({name: to_tensor(array_of(name, rows), tensor_type) for name, rows in columns.items()})
+        return self
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
         """The tokens of a row, special ones and padding included."""
-        self._row(row)
-        ids = self["input_ids"]
-        is_batch = hasattr(ids, "ndim") or not ids or isinstance(ids[0], list)
-        return self._known_origin().tokens(ids[row] if is_batch else ids)
+        return self._row(batch_index).tokens
 
-    def sequence_ids(self, row: int = 0) -> list[int | None]:
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
         """For each token of a row, 0 or 1 for the first or second text, None for special tokens around them."""
-        return [place and place[0] for place in self._row(row).places()]
+        return self._row(batch_index).sequence_ids
 
-    def word_ids(self, row: int = 0) -> list[int | None]:
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
         """For each token of a row, the index of its word in its text; None where it belongs to no word.
 
         The words are those of a pre-split text; in another text, what whitespace separates.
         """
-        aligned = self._aligned_texts(row)
-        words = [
-            text.words if text.words is not None else _words_of(source, text.spans)
-            for text, source in zip(aligned, self._known_origin().texts[self._row(row).sample], strict=False)
-        ]
-        return [place and words[place[0]][place[1]] for place in self._row(row).places()]
+        return list(self._row(batch_index).word_ids)
 
-    def token_to_word(self, row_or_token: int, token: int | None = None) -> int | None:
+    def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """The text of a token, as in `sequence_ids`."""
+        row, token = _row_and(batch_or_token_index, token_index)
+        return self._row(row).token_to_sequence(token)
+
+    def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """The index of a token's word, as in `word_ids`."""
-        row, token = (0, row_or_token) if token is None else (row_or_token, token)
-        word: int | None = _item(self.word_ids(row), token, "token")
-        return word
+        row, token = _row_and(batch_or_token_index, token_index)
+        return self._row(row).token_to_word(token)
 
-    def token_to_chars(self, row_or_token: int, token: int | None = None) -> CharSpan | None:
+    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
         """What a token covers in its text, or in its word if the text was pre-split; None for special tokens."""
-        row, token = (0, row_or_token) if token is None else (row_or_token, token)
-        place = _item(self._row(row).places(), token, "token")
-        return None if place is None else CharSpan(*self._aligned_texts(row)[place[0]].spans[place[1]])
+        row, token = _row_and(batch_or_token_index, token_index)
+        return self._row(row).token_to_chars(token)
 
-    def char_to_token(self, row_or_char: int, char: int | None = None, sequence_index: int = 0) -> int | None:
+    def word_to_tokens(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> TokenSpan | None:
+        """The tokens of a word of the first or second text; None if the row has none of them."""
+        row, word = _row_and(batch_or_word_index, word_index)
+        return self._row(row).word_to_tokens(word, sequence_index)
+
+    def word_to_chars(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> CharSpan | None:
+        """What a word covers in its text; None if the row has none of its tokens."""
+        row, word = _row_and(batch_or_word_index, word_index)
+        return self._row(row).word_to_chars(word, sequence_index)
+
+    def char_to_token(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
         """The token of a row that covers a character of its first or second text; None if none does.
 
         Raises:
             InputError: the text was pre-split, so that characters are counted per word.
         """
-        row, char = (0, row_or_char) if char is None else (row_or_char, char)
-        aligned = self._aligned_texts(row)
-        if not isinstance(char, int | np.integer):
-            raise InputError(f"char={shown(char)} is no character's place. Give an int.")
-        if sequence_index < len(aligned) and aligned[sequence_index].words is not None:
-            raise InputError("char_to_token counts characters of a text, but the text was pre-split. Use word_ids.")
-        for token, place in enumerate(self._row(row).places()):
-            if place is not None and place[0] == sequence_index:
-                start, end = aligned[sequence_index].spans[place[1]]
-                if start <= char < end:
-                    return token
-        return None
+        row, char = _row_and(batch_or_char_index, char_index)
+        return self._row(row).char_to_token(char, sequence_index)
 
-    def _known_origin(self) -> Origin:
-        if self._origin is None:
+    def char_to_word(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """The index of the word at a character, as in `word_ids`; raises as `char_to_token`."""
+        row, char = _row_and(batch_or_char_index, char_index)
+        return self._row(row).char_to_word(char, sequence_index)
+
+    def _row(self, row: int) -> Encoding:
+        found: Encoding = item(self._known(), row, "row")
+        return found
+
+    def _known(self) -> list[Encoding]:
+        if self.encodings is None:
             raise InputError(
                 "The encoding no longer knows its texts: it was padded, copied or pickled. Ask the tokenizer's own "
                 "result, or call with return_offsets_mapping=True."
             )
-        return self._origin
+        return self.encodings
 
-    def _row(self, row: int) -> Row:
-        found: Row = _item(self._known_origin().rows, row, "row")
-        return found
-
-    def _aligned_texts(self, row: int) -> list[Aligned]:
-        return self._known_origin().align(self._row(row).sample)
+    def _has_no(self, name: object) -> str:
+        return f"The encoding has no {shown(name)}. It holds: {', '.join(self)}."
 
 
-def _item(values: list[Any], index: int, name: str) -> Any:
-    if not isinstance(index, int | np.integer) or not -len(values) <= index < len(values):
-        raise InputError(f"{name}={shown(index)} is out of range: there are {len(values)}. Give an int.")
-    return values[index]
+def array_of(name: str, rows: Any) -> Any:
+    """The rows of an entry as an array of int64, or of float32 where they hold floats.
+
+    Raises:
+        InputError: they have several lengths, or are no numbers.
+    """
+    try:
+        array = np.asarray(to_list(rows))
+    except ValueError:
+        lengths = [len(row) for row in rows]
+        raise InputError(
+            f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, which make no array. Pass padding=True."
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise WrongType(f"{name} holds {shown(rows, 60)}, which are no numbers. Take it out before making tensors.")
+    return array.astype(np.float32 if array.size and array.dtype.kind == "f" else np.int64)
 
 
-def _words_of(text: str, spans: list[Span]) -> list[int | None]:
-    word, numbers, inside = -1, [], False
-    for character in text:
-        word += not (inside or character.isspace())
-        inside = not character.isspace()
-        numbers.append(word if inside else None)
-    # A token that covers nothing goes with the characters it stands at.
-    numbers.append(numbers[-1] if numbers else None)
-    words: list[int | None] = []
-    for start, end in spans:
-        words.append(next((number for number in numbers[start:end] if number is not None), None))
-        if start == end:
-            words[-1] = numbers[start]
-    return words
+def _row_and(first: int, second: int | None) -> tuple[int, int]:
+    return (0, first) if second is None else (first, second)

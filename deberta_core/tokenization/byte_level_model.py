@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,21 +27,27 @@ class ByteLevelModel(TokenizersModel):
     Args:
         pipeline: a `tokenizers.Tokenizer`.
         add_prefix_space: puts a space before a text where none is; None: as the pipeline says.
+        unknown: the token that stands for bytes that the vocabulary lacks; None if there is no such token.
 
     Raises:
-        TokenizationError: the ids of the vocabulary are not 0, 1, 2, ..., or it lacks a byte.
+        TokenizationError: the ids of the vocabulary are not 0, 1, 2, ..., or it lacks a byte and the unknown token.
     """
 
-    def __init__(self, pipeline: Any, add_prefix_space: bool | None) -> None:
+    def __init__(self, pipeline: Any, add_prefix_space: bool | None, unknown: str | None = None) -> None:
         before = pipeline.pre_tokenizer
         own = bool(getattr(before, "add_prefix_space", False))
         self.add_prefix_space = own if add_prefix_space is None else add_prefix_space
-        if hasattr(before, "add_prefix_space"):
-            before.add_prefix_space = self.add_prefix_space
-            pipeline.pre_tokenizer = before
         super().__init__(pipeline, SPACE)
+        if own != self.add_prefix_space and hasattr(before, "add_prefix_space"):
+            before = deepcopy(before)  # that of the pipeline stays
+            before.add_prefix_space = self.add_prefix_space
+            self.pipeline.pre_tokenizer = before
         missing = [character for character in byte_characters() if self.piece_to_id(character) is None]
-        if missing:
+        if missing and unknown is not None:
+            self.unknown_id = self.piece_to_id(unknown)
+        if missing and self.unknown_id is not None:
+            self.pipeline.model.unk_token = self.id_to_piece(self.unknown_id)
+        elif missing:
             raise TokenizationError(
                 f"The vocabulary lacks {len(missing)} of the 256 bytes, such as {missing[0]!r}, so that texts would "
                 f"lose characters. Use the vocabulary's original files."

@@ -24,6 +24,7 @@ from deberta_core.tokenization.options import DEFAULTS, TokenizerOptions, check_
 from deberta_core.tokenization.text_encoder import tokens_of
 from deberta_core.tokenization.tokenizer import Tokenizer
 from deberta_core.tokenization.tokenizer_json import TokenizerFile
+from deberta_core.tokenization.vocabulary import Vocabulary
 
 # The tokens that training gives the first ids.
 _FIRST = ("pad_token", "cls_token", "sep_token", "unk_token")
@@ -58,6 +59,8 @@ class DebertaTokenizer(Tokenizer):
         has_tokenizer_json=True,
     )
     own_options = ("errors", "add_prefix_space")
+    _subwords: ByteLevelModel
+    errors = property(lambda self: self._errors, doc="What decoding does with bytes that make no character.")
     option_defaults: ClassVar = {
         "unk_token": "[UNK]",
         "mask_token": AddedToken("[MASK]", lstrip=True, special=True, normalized=True),
@@ -80,7 +83,8 @@ class DebertaTokenizer(Tokenizer):
             pipeline = _described(to_path("tokenizer_file", tokenizer_file), type(self).__name__)
         else:
             raise InputError("Files are missing. Give vocab_file and merges_file, or tokenizer_file.")
-        self._set_up(pipeline, errors, add_prefix_space, options)
+        files = {"vocab_file": vocab_file, "merges_file": merges_file, "tokenizer_file": tokenizer_file}
+        self._set_up(pipeline, errors, add_prefix_space, options, files)
 
     @classmethod
     def train(cls, texts: Iterable[str | list[str]], vocab_size: int, **options: Any) -> Self:
@@ -101,7 +105,7 @@ class DebertaTokenizer(Tokenizer):
         first = [str(roles[name]) for name in _FIRST if roles[name] is not None]
         last = [] if roles["mask_token"] is None else [str(roles["mask_token"])]
         pipeline = train_byte_level(texts, vocab_size, list(dict.fromkeys(first)), last, bool(add_prefix_space))
-        tokenizer._set_up(pipeline, errors, add_prefix_space, options)
+        tokenizer._set_up(pipeline, errors, add_prefix_space, options, {})
         return tokenizer
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
@@ -113,19 +117,35 @@ class DebertaTokenizer(Tokenizer):
                 content += token.encode("utf-8") if token in added else bytes(map(values.__getitem__, token))
             except KeyError:  # a token of the caller's, with characters that stand for no byte
                 content += token.encode("utf-8")
-        return content.decode("utf-8", errors=self.errors)
+        return content.decode("utf-8", errors=self._errors)
 
-    def _set_up(self, pipeline: Any, errors: str, add_prefix_space: bool | None, options: Mapping[str, Any]) -> None:
+    def _set_up(
+        self,
+        pipeline: Any,
+        errors: str,
+        add_prefix_space: bool | None,
+        options: Mapping[str, Any],
+        files: Mapping[str, Any],
+    ) -> None:
         check_choice("errors", errors, _ERRORS)
         if add_prefix_space is not None:
             check_bool("add_prefix_space", add_prefix_space)
-        model = ByteLevelModel(pipeline, add_prefix_space)
-        self.errors = errors
-        super().__init__(model, CutOptions(space=not model.add_prefix_space), options)
+        unknown = options.get("unk_token", DEFAULTS["unk_token"])
+        model = ByteLevelModel(pipeline, add_prefix_space, None if unknown is None else str(unknown))
+        self._errors = errors
+        super().__init__(model, CutOptions(space=not model.add_prefix_space), options, files)
+
+    def _with_prefix(self, add_prefix_space: bool | None) -> tuple[Vocabulary, CutOptions]:
+        if add_prefix_space is None or add_prefix_space == self.add_prefix_space:
+            return self._vocabulary, self._cut
+        check_bool("add_prefix_space", add_prefix_space)
+        model = ByteLevelModel(self._subwords.pipeline, add_prefix_space, self.unk_token)
+        vocabulary = Vocabulary(model, {**self._vocabulary.roles(), "added_tokens_decoder": self._vocabulary.by_id})
+        return vocabulary, CutOptions(space=not add_prefix_space)
 
 
 def _described(path: Path, owner: str) -> Any:
-    file = TokenizerFile(path, DebertaTokenizer.layout.model_kind, owner)
+    file = TokenizerFile(path, ("BPE",), owner)
     if "ByteLevel" not in file.part_types("pre_tokenizer"):
         raise TokenizationError(f"{path} holds a BPE of characters, but {owner} needs one of bytes (ByteLevel).")
     return file.pipeline()

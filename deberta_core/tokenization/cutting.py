@@ -15,7 +15,12 @@ from deberta_core.tokenization.added_tokens import AddedToken
 # Unicode calls some ASCII characters symbols, such as "$" and "`"; here all but letters, digits and space count.
 _ASCII = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
-Text = str | list[str]  # a list holds the words of a text that was split before
+
+class Ids(list[int]):
+    """A text that was tokenized before, as ids."""
+
+
+Text = str | list[str] | Ids  # a list of str holds the words of a text that was split before
 
 
 class CutOptions(NamedTuple):
@@ -44,43 +49,51 @@ class Cutter:
 
     Args:
         tokens: the added tokens by id.
-        roles: the tokens with a role, which lower-casing leaves alone.
+        roles: the tokens with a role, which lower-casing leaves alone, as it does special and not normalized ones.
         options: what else is done.
     """
 
     def __init__(self, tokens: Mapping[int, AddedToken], roles: Iterable[str], options: CutOptions) -> None:
         self._lowers, self._splits, self._spaces = options
         self.changes_texts = options.lower or options.split
-        self._tokens = {token.content: token for token in tokens.values()}
-        normalized = [token.content for token in tokens.values() if token.normalized and not token.special]
+        kept = {token.content for token in tokens.values() if token.special or not token.normalized}.union(roles)
+        self._tokens: dict[str, AddedToken] = {}  # by what is found in a text
+        for token in tokens.values():
+            found = token.content if token.content in kept or not options.lower else _lowered(token.content)
+            self._tokens.setdefault(found, token)
         self.added = _pattern(self._tokens)  # finds the added tokens
-        self._kept = _pattern([*roles, *normalized])
+        self._kept = _pattern(kept)
 
     def cut(self, text: str, is_word: bool = False) -> Cut:
         """Cuts a text, or a word of a pre-split text."""
-        places = None
+        places, given = None, text
         if self._lowers:
             text, places = self._lower(text)
         elif is_word and self._spaces and text and not text[0].isspace():
             text, places = f" {text}", [0, *range(len(text) + 1)]
         if self.added.search(text):
-            parts = self._split(text)
+            parts = self._split(text, given, places)
         else:
             parts = [Part(0, len(text))] if text else []
         if self._splits:
             parts = [word for part in parts for word in ([part] if part.token else _words(text, part))]
         return text, parts, places
 
-    def _split(self, text: str) -> list[Part]:
-        """Cuts before and after every added token."""
+    def _split(self, text: str, given: str, places: list[int] | None) -> list[Part]:
+        """Cuts before and after every added token; `given` is the text before it was changed."""
         parts: list[Part] = []
+        found: list[AddedToken] = []
         end = 0
         for match in self.added.finditer(text):
-            parts += [Part(end, match.start()), Part(match.start(), match.end(), match.group())]
-            end = match.end()
+            token, (start, stop) = self._tokens[match.group()], match.span()
+            source = given[start:stop] if places is None else given[places[start] : places[stop]]
+            if self._lowers and token.content == match.group() != source and not (token.normalized or token.special):
+                continue  # lower-casing made it
+            parts += [Part(end, start), Part(start, stop, token.content)]
+            found.append(token)
+            end = stop
         parts.append(Part(end, len(text)))
-        for place in range(1, len(parts), 2):
-            token = self._tokens[parts[place].token or ""]
+        for place, token in zip(range(1, len(parts), 2), found, strict=True):
             if token.lstrip or token.rstrip or token.single_word:
                 _apply_flags(text, parts, place, token)
         return [part for part in parts if part.start < part.end]
@@ -91,8 +104,7 @@ class Cutter:
         Of several characters that one became, the first stands in its place and the rest after it.
         """
         parts = self._kept.split(text)
-        # str.lower looks at a capital sigma's neighbours; a published vocabulary saw one character at a time.
-        lowered = [part if place % 2 else part.replace("Σ", "σ").lower() for place, part in enumerate(parts)]
+        lowered = [part if place % 2 else _lowered(part) for place, part in enumerate(parts)]
         result = "".join(lowered)
         if len(result) == len(text):
             return result, None
@@ -113,6 +125,11 @@ def split_at_punctuation(text: str) -> list[str]:
         characters = list(run)
         parts += characters if is_mark else ["".join(characters)]
     return parts
+
+
+def _lowered(text: str) -> str:
+    # str.lower looks at a capital sigma's neighbours; a published vocabulary saw one character at a time.
+    return text.replace("Σ", "σ").lower()
 
 
 def _pattern(contents: Iterable[str]) -> re.Pattern[str]:

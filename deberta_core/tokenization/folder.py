@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import TokenizationError, name_list, reason
 from deberta_core.hub import Wanted, local_folder
-from deberta_core.tokenization.settings import SETTINGS_FILES, Settings, read_settings
+from deberta_core.layout import TOKENIZER_FILES
+from deberta_core.tokenization.settings import SETTINGS_FILES, Settings, read_settings, write_settings
 from deberta_core.tokenization.subwords import SubwordModel
-from deberta_core.tokenization.tokenizer_json import TOKENIZER_FILE, TokenizerFile
+from deberta_core.tokenization.tokenizer_json import TOKENIZER_FILE, TokenizerFile, write_tokenizer_json
+from deberta_core.tokenization.vocabulary import Vocabulary
+from deberta_core.transaction import replace_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +24,10 @@ class Layout:
     tokenizer_class: str  # the name in tokenizer_config.json
     vocabulary: dict[str, str]  # file names by the argument of the constructor that takes the path
     foreign: tuple[str, ...]  # vocabularies of the other kind of tokenizer
-    model_kind: str  # what a tokenizer.json must hold
+    model_kind: str | None  # what a tokenizer.json must hold; None: anything
     has_tokenizer_json: bool  # whether one is written, and read where there are no vocabulary files
+    other_kinds: tuple[str, ...] = ()  # what it may hold too where it only lies beside vocabulary files
+    prefers_tokenizer_json: bool = False  # whether it is read where there are vocabulary files, too
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Folder:
                 f"{self.described.file} and {names[0]} beside it are of two tokenizers: {detail}. Remove the one that "
                 f"is wrong."
             )
-        if self.described.merges() != model.merges:
+        if model.merges and self.described.merges() != model.merges:
             raise TokenizationError(
                 f"{self.described.file} and {names[-1]} beside it have different merges. Remove the one that is wrong."
             )
@@ -70,9 +75,42 @@ def read_folder(name: str | Path, layout: Layout, owner: str, options: Sequence[
     path = local_folder(name, [Wanted((file,), required=False) for file in names], TokenizationError, **hub)
     files = _find_files(path, layout, owner)
     file = path / TOKENIZER_FILE
-    described = TokenizerFile(file, layout.model_kind, owner) if file.exists() else None
+    others = () if "tokenizer_file" in files else layout.other_kinds
+    kinds = (layout.model_kind, *others) if layout.model_kind else ()
+    described = TokenizerFile(file, kinds, owner) if file.exists() else None
     tokens = described.added_tokens() if described else {}
-    return Folder(files, read_settings(path, options, layout.tokenizer_class, tokens), described)
+    owner_class = layout.tokenizer_class if layout.model_kind else None
+    return Folder(files, read_settings(path, options, owner_class, tokens), described)
+
+
+def write_folder(
+    folder: str | Path,
+    prefix: str,
+    model: SubwordModel,
+    vocabulary: Vocabulary,
+    config: Mapping[str, Any] | None,
+    pipeline: Mapping[str, Any] | None,
+) -> tuple[str, ...]:
+    """Writes the files of a tokenizer, makes the folder if need be, and returns the paths.
+
+    Args:
+        folder: the folder; without `config` only vocabulary files are written, and others stay.
+        prefix: put before the names.
+        model: which writes its own files.
+        vocabulary: what the JSON files say.
+        config: for tokenizer_config.json; None writes none of the three files of settings.
+        pipeline: of `SubwordModel.describe`, for a tokenizer.json; None writes none.
+
+    Raises:
+        TokenizationError: the folder cannot be made or written; it is as it was.
+    """
+    stale = {f"{prefix}{file}" for file in TOKENIZER_FILES} if config is not None else set()
+    with replace_files(folder, TokenizationError, stale=lambda _: stale) as staging:
+        written = () if config is None else write_settings(staging, prefix, config, vocabulary)
+        written = (*written, *model.save(staging, prefix))
+        if pipeline is not None:
+            written = (*written, write_tokenizer_json(staging, prefix, pipeline, vocabulary))
+    return tuple(str(Path(folder) / file.name) for file in written)
 
 
 def _find_files(folder: Path, layout: Layout, owner: str) -> dict[str, Path]:
@@ -98,6 +136,6 @@ def _find_files(folder: Path, layout: Layout, owner: str) -> dict[str, Path]:
             f"{folder} has no {name_list(missing)}{alternative}, which {owner} needs. It holds: "
             f"{name_list(present) or 'nothing'}. Choose the folder of a tokenizer, or the class that fits.{fast}"
         )
-    if missing:
+    if missing or (described and layout.prefers_tokenizer_json):
         return {"tokenizer_file": folder / TOKENIZER_FILE}
     return {argument: folder / file for argument, file in layout.vocabulary.items()}

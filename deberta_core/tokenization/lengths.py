@@ -134,23 +134,24 @@ def windows(whole: Window, special: int, rule: LengthRule) -> list[Window]:
     return [(whole[0], window) for window in _slide(second, kept[1], rule)]
 
 
-def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, Any]) -> Columns:
+def pad_columns(columns: Columns, rule: LengthRule, fill: Mapping[str, Any], main: str = "input_ids") -> Columns:
     """Brings all rows of the columns named in `fill` to one length; other columns stay as they are.
 
     Args:
-        columns: equally long lists of rows, "input_ids" among them.
+        columns: equally long lists of rows.
         rule: the length and the side.
         fill: what each column is filled with; None where the tokenizer has no such token.
+        main: the column of the ids.
 
     Raises:
         InputError: rows must be padded and a fill value is None.
     """
     if rule.padding == "do_not_pad":
         return columns
-    longest = max(map(len, columns["input_ids"]), default=0)
+    longest = max(map(len, columns[main]), default=0)
     length = rule.max_length if rule.padding == "max_length" and rule.max_length else longest
     length = -(-length // rule.multiple) * rule.multiple if rule.multiple else length
-    check("padded_batch", length * len(columns["input_ids"]), "The padded batch has", InputError)
+    check("padded_batch", length * len(columns[main]), "The padded batch has", InputError)
     padded = dict(columns)
     for name in columns.keys() & fill.keys():
         value = fill[name]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from deberta_core.errors import InputError, TokenizationError, shown
 from deberta_core.files import read_content
 from deberta_core.limits import check
+from deberta_core.tokenization.added_tokens import AddedToken
 from deberta_core.tokenization.charsmap import longest_replacement
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.protobuf import fields
@@ -40,6 +42,7 @@ class SentencePieceModel:
     """
 
     merges: tuple[tuple[str, str], ...] = ()
+    finds_added = False
 
     def __init__(self, serialized: bytes, arguments: dict[str, Any], source: str) -> None:
         self.serialized = serialized
@@ -64,6 +67,10 @@ class SentencePieceModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SentencePieceModel, (self.serialized, self._arguments, "The pickled tokenizer")
+
+    def adding(self, tokens: Mapping[int, AddedToken]) -> Self:
+        """Itself: texts are cut at added tokens before SentencePiece sees them."""
+        return self
 
     def piece_to_id(self, piece: str) -> int | None:
         """The id of a token; None if there is no such token."""

@@ -53,11 +53,13 @@ class DebertaV2Tokenizer(Tokenizer):
         foreign=("vocab.json", "merges.txt"),
         model_kind="Unigram",
         has_tokenizer_json=False,
+        other_kinds=("BPE",),
     )
     own_options = ("do_lower_case", "split_by_punct", "sp_model_kwargs")
     spaces_around_added_tokens = True
     do_lower_case = property(lambda self: self._lower, doc="Whether everything but special tokens is lower-cased.")
     split_by_punct = property(lambda self: self._split, doc="Whether every punctuation mark is a word of its own.")
+    sp_model_kwargs = property(lambda self: dict(self._arguments), doc="The arguments of SentencePieceProcessor.")
 
     def __init__(
         self,
@@ -123,8 +125,9 @@ class DebertaV2Tokenizer(Tokenizer):
         return self._subwords.serialized
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """Joins tokens to the text they stand for; special tokens stay as they are, after a space."""
-        tokens, special = tokens_of(tokens, "tokens"), set(self.all_special_tokens)
+        """Joins tokens to the text they stand for; those with a role stay as they are, after a space."""
+        named = {name: token for name, token in self.special_tokens_map.items() if isinstance(token, str)}
+        tokens, special = tokens_of(tokens, "tokens"), set(named.values())
         text, pieces, after_special = "", [], False
         for token in tokens:
             if token not in special:
@@ -144,21 +147,21 @@ class DebertaV2Tokenizer(Tokenizer):
             raise InputError(
                 f"{found.inside('.sp_model_kwargs').describe('the arguments')}. Change it or leave it out."
             )
-        self._lower, self._split, self.sp_model_kwargs = lower, split, dict(arguments or {})
+        self._lower, self._split, self._arguments = lower, split, dict(arguments or {})
         cut = CutOptions(lower, split)
         model: SubwordModel
         if isinstance(vocab_file, bytes):
-            model = SentencePieceModel(vocab_file, self.sp_model_kwargs, "vocab_file")
+            model = SentencePieceModel(vocab_file, self._arguments, "vocab_file")
         elif vocab_file is not None:
-            model = SentencePieceModel.from_file(to_path("vocab_file", vocab_file), self.sp_model_kwargs)
+            model = SentencePieceModel.from_file(to_path("vocab_file", vocab_file), self._arguments)
         elif tokenizer_file is not None:
-            if self.sp_model_kwargs:
-                raise InputError(f"sp_model_kwargs={self.sp_model_kwargs!r} needs {VOCABULARY_FILE}. Leave it out.")
-            file = TokenizerFile(to_path("tokenizer_file", tokenizer_file), self.layout.model_kind, type(self).__name__)
+            if self._arguments:
+                raise InputError(f"sp_model_kwargs={self._arguments!r} needs {VOCABULARY_FILE}. Leave it out.")
+            file = TokenizerFile(to_path("tokenizer_file", tokenizer_file), ("Unigram",), type(self).__name__)
             model, cut = _described(file, cut), CutOptions()
         else:
             raise InputError("vocab_file and tokenizer_file are both None. Give the path of one of them.")
-        super().__init__(model, cut, options)
+        super().__init__(model, cut, options, {"vocab_file": vocab_file, "tokenizer_file": tokenizer_file})
 
 
 class DebertaV2TokenizerFast(DebertaV2Tokenizer):
@@ -205,7 +208,7 @@ def _described(file: TokenizerFile, cut: CutOptions) -> TokenizersModel:
             raise TokenizationError(
                 f"{name}={wanted} contradicts {file.file}, whose {part} {has} {kind}. Change one of them."
             )
-    return TokenizersModel(file.pipeline(), SPACE)
+    return TokenizersModel(file.pipeline(), SPACE, finds_added=True)
 
 
 def _words(text: str, lower: bool, split: bool) -> list[str]:

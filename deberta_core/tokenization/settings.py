@@ -48,7 +48,7 @@ class Settings:
 
 
 def read_settings(
-    folder: Path, names: Sequence[str], tokenizer_class: str, described: Mapping[int, AddedToken]
+    folder: Path, names: Sequence[str], tokenizer_class: str | None, described: Mapping[int, AddedToken]
 ) -> Settings:
     """Reads the JSON files of a folder; any of them may be missing.
 
@@ -57,7 +57,8 @@ def read_settings(
     Args:
         folder: the folder.
         names: options of the constructor that tokenizer_config.json may hold, beside the special tokens.
-        tokenizer_class: the class that reads; `...Fast` counts as the same, and so does a class that can be any.
+        tokenizer_class: the class that reads; `...Fast` counts as the same, and so does a class that can be any; None
+            if it reads the folders of all.
         described: the added tokens that a tokenizer.json holds.
 
     Raises:
@@ -65,7 +66,7 @@ def read_settings(
     """
     config, special_map, added = (_read(folder / file, shape) for file, shape in _SHAPES.items())
     found = config.get("tokenizer_class") or tokenizer_class
-    if str(found).removesuffix("Fast") not in (tokenizer_class, *ANY_CLASS):
+    if tokenizer_class and str(found).removesuffix("Fast") not in (tokenizer_class, *ANY_CLASS):
         raise TokenizationError(f"{folder} holds a {found}, not a {tokenizer_class}. Load it with that class.")
     if isinstance(config.get("extra_special_tokens"), list):  # the name in transformers 5
         config["additional_special_tokens"] = config.pop("extra_special_tokens")
@@ -89,8 +90,8 @@ def read_settings(
     return Settings({**options, **roles, "added_tokens_decoder": {**described, **tokens}}, extra)
 
 
-def write_settings(folder: Path, config: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[Path, ...]:
-    """Writes the three JSON files into an existing folder; `config` is for tokenizer_config.json."""
+def write_settings(folder: Path, prefix: str, config: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[Path, ...]:
+    """Writes the three JSON files, their names after a prefix; `config` is for tokenizer_config.json."""
     roles: dict[str, AddedToken | list[AddedToken]] = {name: role for name, role in vocabulary.roles().items() if role}
     texts = {name: _each(roles.get(name), str) for name in TOKEN_OPTIONS}
     decoder = {str(index): token.to_json() for index, token in vocabulary.by_id.items()}
@@ -101,7 +102,7 @@ def write_settings(folder: Path, config: Mapping[str, Any], vocabulary: Vocabula
         ADDED_FILE: {token: index for token, index in vocabulary.ids.items() if index >= first_added},
     }
     return tuple(
-        write_text(folder / file, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        write_text(folder / f"{prefix}{file}", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         for file, content in contents.items()
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
+from deberta_core.tokenization.added_tokens import AddedToken
 from deberta_core.tokenization.cutting import CutOptions
 
 # Where a token begins and ends in a text, in characters; equal numbers where it covers nothing.
@@ -20,14 +22,19 @@ class Aligned(NamedTuple):
 
 
 class SubwordModel(Protocol):
-    """A vocabulary and its algorithm, which know nothing of added tokens.
+    """A vocabulary and its algorithm.
 
-    A part is a text without added tokens. Calls may come from several threads at once.
+    A part is a text without added tokens, or any text where the model finds them by itself. Calls may come from several
+    threads at once.
     """
 
     vocab_size: int
     unknown_id: int | None  # of what is not in the vocabulary
     is_random: bool  # whether the same part can give other tokens in the next call
+    finds_added: bool  # whether added tokens are the model's own matter
+
+    def adding(self, tokens: Mapping[int, AddedToken]) -> Self:
+        """The model that finds these tokens in a text; itself where that is not its matter."""
 
     @property
     def merges(self) -> tuple[tuple[str, str], ...]:

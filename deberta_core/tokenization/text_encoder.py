@@ -5,20 +5,20 @@ Rare ways lead elsewhere: what is cut to `cutting.py`, lengths to `lengths.py`, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from deberta_core.arguments import columns_of, items_of
-from deberta_core.errors import InputError, TokenizationError, name_list, shown
-from deberta_core.tensors import to_list, to_tensor
+from deberta_core.errors import InputError, TokenizationError, WrongType, name_list, shown
+from deberta_core.tensors import to_list
+from deberta_core.tokenization.added_tokens import AddedToken
 from deberta_core.tokenization.alignment import align
-from deberta_core.tokenization.batch_encoding import BatchEncoding, Origin, Row
-from deberta_core.tokenization.cutting import CutOptions, Cutter, Text
+from deberta_core.tokenization.batch_encoding import BatchEncoding
+from deberta_core.tokenization.cutting import CutOptions, Cutter, Ids, Text
 from deberta_core.tokenization.lengths import Columns, LengthRule, pad_columns, windows
+from deberta_core.tokenization.row_encoding import Origin, Row
 from deberta_core.tokenization.subwords import Aligned
 from deberta_core.tokenization.vocabulary import Vocabulary
 
@@ -31,16 +31,25 @@ class TextEncoder:
     Args:
         vocabulary: gives the ids.
         options: how texts are cut.
+        split: whether special tokens in a text are cut like other text.
     """
 
-    def __init__(self, vocabulary: Vocabulary, options: CutOptions) -> None:
+    def __init__(self, vocabulary: Vocabulary, options: CutOptions, split: bool = False) -> None:
         self.vocabulary = vocabulary
-        self.cutter = Cutter(vocabulary.by_id, vocabulary.all_special, options)
+        special = set(vocabulary.all_special) if split else set()
+        tokens = {
+            index: token
+            for index, token in vocabulary.by_id.items()
+            if not split or not (token.special or token.content in special)
+        }
+        self.model = vocabulary.model.adding(tokens)
+        cut_here: Mapping[int, AddedToken] = {} if self.model.finds_added else tokens
+        self.cutter = Cutter(cut_here, () if split else vocabulary.all_special, options)
 
     def encode(
         self, texts: Texts, names: Sequence[str], rule: LengthRule | None, special: bool, tensors: str | None
-    ) -> BatchEncoding:
-        """Makes the inputs of a call.
+    ) -> tuple[BatchEncoding, int]:
+        """Makes the inputs of a call, and gives the length of the longest row.
 
         Args:
             texts: of `collect_texts`.
@@ -49,7 +58,7 @@ class TextEncoder:
             special: whether rows get [CLS] and [SEP].
             tensors: a kind of `to_tensor`; None for lists.
         """
-        aligned = "offset_mapping" in names or self.vocabulary.model.is_random
+        aligned = "offset_mapping" in names or self.model.is_random
         first, second = self._tokens(texts, aligned)
         columns: Columns = {name: [] for name in names}
         rows: list[Row] = []
@@ -64,45 +73,63 @@ class TextEncoder:
             columns = pad_columns(columns, rule, self._fill())
             gaps = [len(ids) - length for ids, length in zip(columns["input_ids"], lengths, strict=True)]
             rows = [row.padded(gap, rule.padding_side) for row, gap in zip(rows, gaps, strict=True)]
-        encoding = _encoding(columns, texts.is_batch or "overflow_to_sample_mapping" in columns, tensors)
 
         @cache
         def spans(sample: int) -> list[Aligned]:
             known = [text for text in (first[sample], second[sample]) if text is not None]
             given = [text for text in (texts.first[sample], texts.second[sample]) if text is not None]
-            return known if aligned else align(given, self.cutter, self.vocabulary)
+            return known if aligned else align(given, self.cutter, self.model, self.vocabulary.ids)
 
         pairs = list(zip(texts.first, texts.second, strict=True))
-        encoding._origin = Origin(rows, pairs, spans, lambda ids: list(map(self.vocabulary.token, to_list(ids))))
-        return encoding
+        origin = Origin(rows, columns["input_ids"], pairs, spans, lambda ids: list(map(self.vocabulary.token, ids)))
+        is_batch = texts.is_batch or "overflow_to_sample_mapping" in columns
+        longest = max(map(len, columns["input_ids"]), default=0)
+        return _encoding(columns, is_batch, tensors, origin), longest
 
     def pad(
-        self, encoded: Mapping[str, Any] | Sequence[Mapping[str, Any]], rule: LengthRule, tensors: str | None
+        self,
+        encoded: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        main: str,
+        rule: LengthRule,
+        tensors: str | None,
+        mask: bool,
     ) -> BatchEncoding:
-        """Brings encoded rows to one length; see `Tokenizer.pad`."""
+        """Brings encoded rows to one length; see `Tokenizer.pad`. `main` is the name of the ids."""
         if not isinstance(encoded, Mapping):
             encoded = columns_of(encoded, "encoded_inputs")
-        if "input_ids" not in encoded:
+        if main not in encoded:
             entries = name_list(map(str, encoded)) or "none"
-            raise InputError(f"input_ids is missing; the entries are: {entries}. Add it.")
+            raise InputError(f"{main} is missing; the entries are: {entries}. Add it.")
         columns = {name: [to_list(part) for part in items_of(rows, name, "rows")] for name, rows in encoded.items()}
-        is_batch = not columns["input_ids"] or isinstance(columns["input_ids"][0], list)
+        is_batch = not columns[main] or isinstance(columns[main][0], list)
         if not is_batch:
             columns = {name: [rows] for name, rows in columns.items()}
-        for name in columns.keys() & self._fill():
+        fill = self._fill(main)
+        for name in columns.keys() & fill:
             columns[name] = [items_of(row, name, "rows of numbers") for row in columns[name]]
-        columns.setdefault("attention_mask", [[1] * len(row) for row in columns["input_ids"]])
-        return _encoding(pad_columns(columns, rule, self._fill()), is_batch, tensors)
+        if mask:
+            columns.setdefault("attention_mask", [[1] * len(row) for row in columns[main]])
+        return _encoding(pad_columns(columns, rule, fill, main), is_batch, tensors)
 
     def pieces(self, text: Text) -> list[str | int]:
         """Cuts a text into the parts that the model gets and the ids of added tokens."""
         if isinstance(text, str) and text and not (self.cutter.changes_texts or self.cutter.added.search(text)):
             return [text]
-        ids, is_split = self.vocabulary.ids, isinstance(text, list)
-        cuts = [self.cutter.cut(word, is_split) for word in (text if isinstance(text, list) else [text])]
+        if isinstance(text, Ids):
+            return list(text)
+        ids, words = self.vocabulary.ids, [text] if isinstance(text, str) else list(map(str, text))
+        cuts = [self.cutter.cut(word, isinstance(text, list)) for word in words]
         return [
             ids[part.token] if part.token else cut[part.start : part.end] for cut, parts, _ in cuts for part in parts
         ]
+
+    def tokens(self, text: Text) -> list[str]:
+        """The tokens of a text, without special ones around it."""
+        pieces = self.pieces(text)
+        parts = [
+            self.model.pieces(piece) if isinstance(piece, str) else [self.vocabulary.token(piece)] for piece in pieces
+        ]
+        return list(chain.from_iterable(parts))
 
     def with_special(self, first: list[int], second: list[int] | None) -> list[int]:
         """Puts [CLS] before and [SEP] after the ids of one or two texts."""
@@ -111,14 +138,15 @@ class TextEncoder:
     def _tokens(self, texts: Texts, aligned: bool) -> tuple[list[Aligned], list[Aligned | None]]:
         """The tokens of the first and of the second texts; one call of the model for all parts of all of them."""
         every = [*texts.first, *[text for text in texts.second if text is not None]]
-        tokens = align(every, self.cutter, self.vocabulary) if aligned else self._ids(every)
+        ids = self.vocabulary.ids
+        tokens = align(every, self.cutter, self.model, ids) if aligned else self._ids(every)
         rest = iter(tokens[len(texts.first) :])
         return tokens[: len(texts.first)], [None if text is None else next(rest) for text in texts.second]
 
     def _ids(self, texts: list[Text]) -> list[Aligned]:
         """Ids alone; spans and words are left empty."""
         cut = [self.pieces(text) for text in texts]
-        found = iter(self.vocabulary.model.encode([piece for row in cut for piece in row if isinstance(piece, str)]))
+        found = iter(self.model.encode([piece for row in cut for piece in row if isinstance(piece, str)]))
         rows = [[next(found) if isinstance(piece, str) else [piece] for piece in row] for row in cut]
         return [Aligned(row[0] if len(row) == 1 else list(chain.from_iterable(row)), []) for row in rows]
 
@@ -141,10 +169,10 @@ class TextEncoder:
         for name, column in columns.items():
             column.append(entries[name])
 
-    def _fill(self) -> dict[str, Any]:
+    def _fill(self, main: str = "input_ids") -> dict[str, Any]:
         pad = self.vocabulary.special.get("pad_token")
         fill = {"token_type_ids": 0, "attention_mask": 0, "special_tokens_mask": 1, "offset_mapping": (0, 0)}
-        return {"input_ids": None if pad is None else self.vocabulary.ids[pad], **fill}
+        return {main: None if pad is None else self.vocabulary.ids[pad], **fill}
 
     def _needed(self, name: str) -> int:
         token = self.vocabulary.special.get(name)
@@ -181,32 +209,32 @@ def collect_texts(text: Any, text_pair: Any = None, is_split_into_words: bool = 
     is_batch = isinstance(text, list | tuple)
     if is_split_into_words:
         is_batch = is_batch and bool(text) and isinstance(_plain(text[0]), list | tuple)
-    if not is_batch:
+    if not is_batch or isinstance(text, Ids):
         second = None if text_pair is None else check(text_pair, "text_pair")
         return Texts([check(text, "text")], [second], is_batch=False)
-    if text_pair is None and not is_split_into_words:
-        rows = [_row(row, f"text[{place}]") for place, row in enumerate(text)]
+    if text_pair is None:
+        rows = [_row(row, f"text[{place}]", check) for place, row in enumerate(text)]
         return Texts([first for first, _ in rows], [second for _, second in rows], is_batch=True)
-    if text_pair is not None and (not isinstance(text_pair, list | tuple) or len(text_pair) != len(text)):
+    if not isinstance(text_pair, list | tuple) or len(text_pair) != len(text):
         found = f"{len(text_pair)} texts" if isinstance(text_pair, list | tuple) else type(text_pair).__name__
         raise InputError(
             f"text is a batch of {len(text)} texts but text_pair is {found}. Give one second text for each first."
         )
     first = [check(row, f"text[{place}]") for place, row in enumerate(text)]
-    if text_pair is None:
-        return Texts(first, [None] * len(first), is_batch=True)
     return Texts(first, [check(row, f"text_pair[{place}]") for place, row in enumerate(text_pair)], is_batch=True)
 
 
-def check_text(value: Any, name: str) -> str:
-    """Gives a text back.
+def check_text(value: Any, name: str) -> Any:
+    """Gives a text, or a text as ids, back.
 
     Raises:
-        InputError: it is not a str.
+        WrongType: it is not a str.
         TokenizationError: it is not valid Unicode.
     """
+    if isinstance(value, Ids):
+        return value
     if not isinstance(value, str):
-        raise InputError(f"{name} is {shown(value, 60)}, of type {type(value).__name__}. A text must be a str.")
+        raise WrongType(f"{name} is {shown(value, 60)}, of type {type(value).__name__}. A text must be a str.")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as problem:
@@ -256,26 +284,17 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value  # NumPy arrays and pandas columns
 
 
-def _row(row: Any, name: str) -> tuple[str, str | None]:
+def _row(row: Any, name: str, check: Callable[[Any, str], Text]) -> tuple[Text, Text | None]:
     row = _plain(row)
-    if isinstance(row, list | tuple) and len(row) == 2:
-        return check_text(row[0], f"{name}[0]"), check_text(row[1], f"{name}[1]")
-    return check_text(row, name), None
+    is_pair = isinstance(row, list | tuple) and len(row) == 2
+    if is_pair and (check is check_text or isinstance(_plain(row[0]), list | tuple)):
+        return check(row[0], f"{name}[0]"), check(row[1], f"{name}[1]")
+    return check(row, name), None
 
 
-def _encoding(columns: Columns, is_batch: bool, tensors: str | None) -> BatchEncoding:
+def _encoding(columns: Columns, is_batch: bool, tensors: str | None, origin: Origin | None = None) -> BatchEncoding:
     """Gives the columns as an encoding; of lists that are no batch, the only row."""
-    if tensors is not None:
-        return BatchEncoding({name: to_tensor(_array(name, rows), tensors) for name, rows in columns.items()})
-    return BatchEncoding(columns if is_batch else {name: rows[0] for name, rows in columns.items()})
-
-
-def _array(name: str, rows: Any) -> Any:
-    try:
-        array = np.asarray(rows)
-    except ValueError:
-        lengths = [len(row) for row in rows]
-        raise InputError(
-            f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, which make no array. Pass padding=True."
-        ) from None
-    return array.astype(np.float32 if array.size and array.dtype.kind == "f" else np.int64)
+    encoding = BatchEncoding.__new__(BatchEncoding)  # a plain call spends no time in a constructor
+    encoding.update(columns if is_batch or tensors else {name: rows[0] for name, rows in columns.items()})
+    encoding._origin = origin
+    return encoding if tensors is None else encoding.convert_to_tensors(tensors)

@@ -5,56 +5,61 @@ It is made of parts, which do the work:
 * `SubwordModel` (`subwords.py`): the library that turns texts into pieces, one class for each;
 * `Vocabulary` (`vocabulary.py`): the pieces, added tokens and roles, and their ids;
 * `TextEncoder` (`text_encoder.py`): texts to rows of ids, with special tokens, windows, padding, tensors;
-* `Layout` and `Folder` (`folder.py`), `settings.py`: the files.
+* `token_methods.py`, `id_rows.py`, `saving.py`: the methods that work on tokens, on rows of ids, on files;
+* `Layout` and `Folder` (`folder.py`), `settings.py`: the files;
 """
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from deberta_core.arguments import id_rows, ids_of, items_of
-from deberta_core.errors import InputError, TokenizationError
+from deberta_core.errors import DebertaWarning, InputError, MissingName, NotOffered
 from deberta_core.hub import split_hub_options
-from deberta_core.layout import TOKENIZER_FILES
-from deberta_core.tensors import to_list
-from deberta_core.tokenization.added_tokens import AddedToken, SpecialToken, SpecialTokenId
+from deberta_core.names.rows import Accepted, Refused, Renamed, other_attribute, own_keywords, unknown_name
+from deberta_core.names.tokenizers import TOKENIZER_ATTRIBUTES, TOKENIZER_CALL
+from deberta_core.tokenization import id_rows, saving, token_methods
+from deberta_core.tokenization.added_tokens import (
+    AddedToken,
+    SpecialToken,
+    SpecialTokenId,
+    SpecialTokenIds,
+    SpecialTokens,
+)
 from deberta_core.tokenization.batch_encoding import BatchEncoding
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.folder import Layout, read_folder
 from deberta_core.tokenization.lengths import length_rule
-from deberta_core.tokenization.options import SAVED_OPTIONS, checked_options
-from deberta_core.tokenization.settings import write_settings
+from deberta_core.tokenization.options import CHECKS, DEFAULTS, SAVED_OPTIONS, checked_options
 from deberta_core.tokenization.subwords import SubwordModel
-from deberta_core.tokenization.text_encoder import (
-    TextEncoder,
-    check_text,
-    collect_texts,
-    special_mask,
-    token_types,
-    tokens_of,
-)
-from deberta_core.tokenization.tokenizer_json import write_tokenizer_json
-from deberta_core.tokenization.vocabulary import Vocabulary, clean_up, join_apart
-from deberta_core.transaction import replace_files
-
-Ids = list[int]
+from deberta_core.tokenization.text_encoder import TextEncoder, collect_texts
+from deberta_core.tokenization.tokenizer_json import pipeline_of
+from deberta_core.tokenization.vocabulary import Vocabulary
 
 
 class Tokenizer:
     """Texts to model inputs and back.
 
     A class of a family says what its files and options are, makes its model, and has its way of decoding and training.
-    Calls from several threads are safe as long as no thread changes the tokenizer.
+    Calls from several threads are safe as long as no thread changes the tokenizer. Special tokens (`pad_token`,
+    `pad_token_id`, ...) and what `options.CHECKS` names may be assigned; everything else is fixed when it is made.
     """
 
     layout: ClassVar[Layout]
     own_options: ClassVar[tuple[str, ...]]  # further arguments, which are attributes too and are saved
     option_defaults: ClassVar[Mapping[str, Any]] = {}  # where they differ from options.DEFAULTS
     spaces_around_added_tokens: ClassVar[bool]  # when decoding those without a role, as SentencePiece ones do upstream
-    model_input_names = ("input_ids", "token_type_ids", "attention_mask")
+    model_max_length: int
+    padding_side: str
+    truncation_side: str
+    clean_up_tokenization_spaces: bool
+    split_special_tokens: bool
+    model_input_names: list[str]
+    name_or_path: str
+    deprecation_warnings: dict[str, bool]  # what was warned of already
     bos_token, bos_token_id = SpecialToken(), SpecialTokenId()
     eos_token, eos_token_id = SpecialToken(), SpecialTokenId()
     unk_token, unk_token_id = SpecialToken(), SpecialTokenId()
@@ -62,20 +67,63 @@ class Tokenizer:
     pad_token, pad_token_id = SpecialToken(), SpecialTokenId()
     cls_token, cls_token_id = SpecialToken(), SpecialTokenId()
     mask_token, mask_token_id = SpecialToken(), SpecialTokenId()
+    additional_special_tokens, additional_special_tokens_ids = SpecialTokens(), SpecialTokenIds()
+    encode = token_methods.encode
+    tokenize = token_methods.tokenize
+    convert_tokens_to_ids = token_methods.convert_tokens_to_ids
+    convert_ids_to_tokens = token_methods.convert_ids_to_tokens
+    decode = token_methods.decode
+    batch_decode = token_methods.batch_decode
+    add_tokens = token_methods.add_tokens
+    add_special_tokens = token_methods.add_special_tokens
+    save_pretrained = saving.save_pretrained
+    save_vocabulary = saving.save_vocabulary
+    train_new_from_iterator = saving.train_new_from_iterator
+    prepare_for_model = id_rows.prepare_for_model
+    truncate_sequences = id_rows.truncate_sequences
+    build_inputs_with_special_tokens = id_rows.build_inputs_with_special_tokens
+    create_token_type_ids_from_sequences = id_rows.create_token_type_ids_from_sequences
+    get_special_tokens_mask = id_rows.get_special_tokens_mask
+    num_special_tokens_to_add = id_rows.num_special_tokens_to_add
 
-    def __init__(self, model: SubwordModel, cut: CutOptions, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, model: SubwordModel, cut: CutOptions, options: Mapping[str, Any], files: Mapping[str, Any]
+    ) -> None:
         settings = checked_options(options, self.own_options, self.option_defaults)
-        self.model_max_length: int = settings["model_max_length"]
-        self.padding_side: str = settings["padding_side"]
-        self.truncation_side: str = settings["truncation_side"]
-        self.clean_up_tokenization_spaces: bool = settings["clean_up_tokenization_spaces"]
+        self.name_or_path, self.deprecation_warnings = "", {}
+        for name in SAVED_OPTIONS:
+            setattr(self, name, settings[name])
         self._extra: dict[str, Any] = {}
         self._subwords, self._cut = model, cut
+        # A vocabulary that is no path is in the model already.
+        self._files = {name: None if isinstance(file, bytes) else file for name, file in files.items()}
         self._set_vocabulary(Vocabulary(model, settings))
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "backend_tokenizer":  # Python asks again here where the property has none
+            raise NotOffered(f"{type(self).__name__} has no backend_tokenizer. Load it with {type(self).__name__}Fast.")
+        return other_attribute(TOKENIZER_ATTRIBUTES, self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        row, own = TOKENIZER_ATTRIBUTES.get(name), getattr(type(self), name, None)
+        if isinstance(row, Renamed):
+            name, own = row.ours, getattr(type(self), row.ours, None)
+        if name in CHECKS:
+            value = CHECKS[name](name, value)
+        elif (isinstance(row, Accepted) and value != row.reads_as) or (isinstance(own, property) and not own.fset):
+            raise InputError(f"{name} is fixed when a tokenizer is made. Load it with {name}=..., if it is an option.")
+        elif isinstance(row, Refused):
+            raise NotOffered(f"{name} cannot be assigned. {row.instead}")
+        elif own is None and not name.startswith("_"):
+            known = [*CHECKS, *(known for known in DEFAULTS if known != "added_tokens_decoder")]
+            raise MissingName(unknown_name("attribute", name, known))
+        object.__setattr__(self, name, value)
+        if name == "split_special_tokens" and "_vocabulary" in vars(self):
+            self._set_vocabulary(self._vocabulary)
 
     def __call__(
         self,
-        text: Any,
+        text: Any = None,
         text_pair: Any = None,
         *,
         add_special_tokens: bool = True,
@@ -93,6 +141,10 @@ class Tokenizer:
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
         return_length: bool = False,
+        split_special_tokens: bool | None = None,
+        add_prefix_space: bool | None = None,
+        verbose: bool = True,
+        **others: Any,
     ) -> BatchEncoding:
         """Makes model inputs.
 
@@ -109,8 +161,8 @@ class Tokenizer:
             pad_to_multiple_of: rounds the padded length up.
             padding_side: "right" or "left"; None: the tokenizer's.
             return_tensors: None for lists, "np", "pt" or "tf"; tensors have an axis for rows even for a single text.
-            return_token_type_ids: False leaves `token_type_ids` out.
-            return_attention_mask: False leaves `attention_mask` out.
+            return_token_type_ids: whether `token_type_ids` are made; None: if `model_input_names` has them.
+            return_attention_mask: whether `attention_mask` is made; None: if `model_input_names` has it.
             return_overflowing_tokens: makes rows of what truncation drops too: windows over one text, with an axis
                 for rows even for a single text; `overflow_to_sample_mapping` tells which text a row is from.
             return_special_tokens_mask: adds `special_tokens_mask`, 1 for [CLS], [SEP] and padding.
@@ -118,15 +170,22 @@ class Tokenizer:
                 texts are pre-split): in order, disjoint, without the space before a token; (0, 0) where
                 `special_tokens_mask` is 1.
             return_length: adds `length`, the number of tokens of a row without padding.
+            split_special_tokens: cuts special tokens in a text like other text; None: as the tokenizer is set.
+            add_prefix_space: puts a space before a text where none is (v1); None: as the tokenizer was made.
+            verbose: False does not warn of rows longer than `model_max_length`, which is done once.
+            **others: names of `deberta_core.names.tokenizers.TOKENIZER_CALL`.
 
         Returns:
             `input_ids`, `token_type_ids`, `attention_mask` and what else was asked for: [B, L], `offset_mapping`
             [B, L, 2], `length` and `overflow_to_sample_mapping` [B]; without the axis B for a single text.
 
         Raises:
-            InputError: an argument has a value it cannot have, or a row cannot be truncated as asked.
+            InputError: an argument is unknown or has a value it cannot have, or a row cannot be truncated as asked.
             TokenizationError: a text is not valid Unicode.
         """
+        if others:
+            given = {name: value for name, value in locals().items() if name not in ("self", "others")}
+            return self(**{**given, **own_keywords(TOKENIZER_CALL, others, given)})
         rule, overlap = None, stride if return_overflowing_tokens else None
         lengths = (truncation, max_length, pad_to_multiple_of, padding_side, overlap)
         if padding is not False or any(value is not None for value in lengths):
@@ -137,22 +196,20 @@ class Tokenizer:
             "length": return_length,
             "overflow_to_sample_mapping": return_overflowing_tokens,
         }
-        left_out = {"token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask}
-        names = [name for name in self.model_input_names if left_out.get(name) is not False]
-        names += [name for name, wanted in optional.items() if wanted]
+        wanted = {"token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask}
+        names = ["input_ids"]
+        names += [
+            name for name, given in wanted.items() if (name in self.model_input_names if given is None else given)
+        ]
+        names += [name for name, given in optional.items() if given]
         texts = collect_texts(text, text_pair, is_split_into_words)
-        return self._encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
-
-    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
-        """Makes the ids only; the options are those of a call."""
-        return self(text, text_pair, **options)["input_ids"]
-
-    def tokenize(self, text: str) -> list[str]:
-        """Cuts a text into tokens, without adding special ones."""
-        tokens: list[str] = []
-        for piece in self._encoder.pieces(check_text(text, "text")):
-            tokens += self._subwords.pieces(piece) if isinstance(piece, str) else [self._vocabulary.token(piece)]
-        return tokens
+        encoder = self._encoder
+        if split_special_tokens is not None or add_prefix_space is not None:
+            encoder = self._other_encoder(split_special_tokens, add_prefix_space)
+        encoding, longest = encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
+        if longest > self.model_max_length and max_length is None and verbose:
+            self._warn_of_length(longest)
+        return encoding
 
     def pad(
         self,
@@ -161,75 +218,34 @@ class Tokenizer:
         max_length: int | None = None,
         pad_to_multiple_of: int | None = None,
         padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
         return_tensors: str | None = None,
+        verbose: bool = True,
     ) -> BatchEncoding:
         """Brings encoded rows to one length, adding the attention mask if it is missing.
 
         Args:
-            encoded_inputs: a batch of rows by name, one row, or a list of single rows; `input_ids` must be there.
+            encoded_inputs: a batch of rows by name, one row, or a list of single rows; the first of
+                `model_input_names`, `input_ids`, must be there.
                 Entries that are not inputs of the model, such as labels, are not padded.
             padding: as in a call.
             max_length: as in a call.
             pad_to_multiple_of: as in a call.
             padding_side: as in a call.
+            return_attention_mask: as in a call.
             return_tensors: as in a call.
+            verbose: changes nothing.
 
         Raises:
             InputError: `input_ids` is missing, or an argument has a value it cannot have.
         """
         rule = length_rule(self, padding, False, max_length, pad_to_multiple_of, padding_side)
-        return self._encoder.pad(encoded_inputs, rule, return_tensors)
-
-    def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
-        """Puts [CLS] before and [SEP] after the ids of one or two texts."""
-        return self._encoder.with_special(*id_rows(token_ids_0, token_ids_1))
-
-    def create_token_type_ids_from_sequences(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
-        """Gives 0 for [CLS], the first text and its [SEP], 1 for the second text and its [SEP]."""
-        return token_types(*id_rows(token_ids_0, token_ids_1))
-
-    def get_special_tokens_mask(
-        self, token_ids_0: Ids, token_ids_1: Ids | None = None, already_has_special_tokens: bool = False
-    ) -> Ids:
-        """Gives 1 for special tokens, 0 for others, in the row built of the ids, or in a row that is built already."""
-        if not already_has_special_tokens:
-            return special_mask(*id_rows(token_ids_0, token_ids_1))
-        special = set(self.all_special_ids)
-        return [int(index in special) for index in ids_of(token_ids_0, "token_ids_0")]
-
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Number of special tokens in a row of one text, or of two."""
-        return 3 if pair else 2
+        mask = "attention_mask" in self.model_input_names if return_attention_mask is None else return_attention_mask
+        return self._encoder.pad(encoded_inputs, self.model_input_names[0], rule, return_tensors, mask)
 
     @abstractmethod
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Joins tokens to the text they stand for."""
-
-    def decode(
-        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> str:
-        """Turns ids back into text.
-
-        Args:
-            token_ids: an id, or a list or array of ids.
-            skip_special_tokens: leaves the special tokens out.
-            clean_up_tokenization_spaces: removes the space before punctuation; None: as the tokenizer is set.
-
-        Raises:
-            InputError: an id is in neither the vocabulary nor the added tokens, or there are several rows.
-        """
-        ids = to_list(token_ids)
-        if isinstance(ids, list | tuple) and any(isinstance(index, list | tuple) for index in ids):
-            raise InputError("decode takes one row of ids, but got a batch. Use batch_decode.")
-        tokens = self.convert_ids_to_tokens(ids if isinstance(ids, list | tuple) else [ids], skip_special_tokens)
-        apart = self._vocabulary.apart if self.spaces_around_added_tokens else frozenset()
-        text = join_apart(tokens, apart, self.convert_tokens_to_string)
-        wanted = clean_up_tokenization_spaces
-        return clean_up(text) if (self.clean_up_tokenization_spaces if wanted is None else wanted) else text
-
-    def batch_decode(self, sequences: Any, **options: Any) -> list[str]:
-        """Decodes every row of ids; the options are those of `decode`."""
-        return [self.decode(row, **options) for row in items_of(sequences, "sequences", "rows of ids")]
 
     @property
     def vocab_size(self) -> int:
@@ -244,6 +260,17 @@ class Tokenizer:
         return self._vocabulary.all_ids()
 
     @property
+    def vocab(self) -> dict[str, int]:
+        """All tokens with their ids, as `get_vocab`."""
+        return self.get_vocab()
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """The added tokens with their ids."""
+        return dict(self._vocabulary.ids)
+
+    added_tokens_encoder = property(get_added_vocab)
+
+    @property
     def special_tokens_map(self) -> dict[str, Any]:
         """The special tokens by role; a list for "additional_special_tokens"."""
         return self._vocabulary.special
@@ -252,11 +279,6 @@ class Tokenizer:
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """The added tokens by id."""
         return dict(self._vocabulary.by_id)
-
-    @property
-    def additional_special_tokens(self) -> list[str]:
-        """The special tokens without a name."""
-        return list(self._vocabulary.additional)
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -268,73 +290,51 @@ class Tokenizer:
         """The ids of `all_special_tokens`."""
         return [self._vocabulary.ids[token] for token in self.all_special_tokens]
 
-    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
-        """Gives the id of a token, or the list of ids of several; what is not in the vocabulary gets [UNK]'s id."""
-        if isinstance(tokens, str):
-            return self._vocabulary.token_id(check_text(tokens, "tokens"))
-        return [self._vocabulary.token_id(token) for token in tokens_of(tokens, "tokens")]
+    @property
+    def all_special_tokens_extended(self) -> list[AddedToken]:
+        """Every special token once, with its flags."""
+        return [self._vocabulary.by_id[index] for index in self.all_special_ids]
 
-    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """Gives the token of an id, or the list of tokens of a list or array of ids.
+    @property
+    def special_tokens_map_extended(self) -> dict[str, Any]:
+        """The special tokens by role, with their flags."""
+        return {name: token for name, token in self._vocabulary.roles().items() if token}
 
-        Raises:
-            InputError: an id is in neither the vocabulary nor the added tokens.
-        """
-        ids = to_list(ids)
-        if not isinstance(ids, list | tuple):
-            return self._vocabulary.token(ids)
-        skipped = set(self.all_special_tokens) if skip_special_tokens else set()
-        return [token for token in map(self._vocabulary.token, map(to_list, ids)) if token not in skipped]
+    @property
+    def is_fast(self) -> bool:
+        """Whether there is a `backend_tokenizer`; offsets are there in any case."""
+        return self.layout.has_tokenizer_json
 
-    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
-        """Adds tokens after all others, and cuts texts at them from now on.
-
-        Not to be called while another thread uses the tokenizer. A model's embeddings must grow with `len(tokenizer)`.
-
-        Args:
-            new_tokens: a str or AddedToken, or several. What is a token already keeps its id.
-            special_tokens: whether `skip_special_tokens` leaves them out when decoding.
-
-        Returns:
-            How many of them are new.
+    @property
+    def backend_tokenizer(self) -> Any:
+        """A `tokenizers.Tokenizer` made of the tokenizer.json that is saved; of an spm.model it is approximate.
 
         Raises:
-            TokenizationError: one of them is no token.
+            NotOffered: the class writes no tokenizer.json.
         """
-        before, one = len(self), isinstance(new_tokens, str | AddedToken)
-        new = [new_tokens] if one else items_of(new_tokens, "new_tokens", "tokens")
-        self._set_vocabulary(self._vocabulary.with_tokens(new, special_tokens))
-        return len(self) - before
+        if not self.is_fast:
+            raise AttributeError
+        return pipeline_of(self._subwords.describe(self._cut), self._vocabulary)
 
-    def add_special_tokens(
-        self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True
-    ) -> int:
-        """Gives tokens a role, such as `sep_token`, adding them if need be; see `add_tokens`.
+    @property
+    def init_kwargs(self) -> dict[str, Any]:
+        """The arguments that make such a tokenizer: a copy."""
+        return {**self._files, **self._options(), **self._vocabulary.special}
 
-        Args:
-            special_tokens_dict: tokens by role; a list for "additional_special_tokens".
-            replace_additional_special_tokens: whether those there are lose their role; they stay tokens.
+    @property
+    def max_len_single_sentence(self) -> int:
+        """Tokens that a text may have, special ones aside."""
+        return self.model_max_length - self.num_special_tokens_to_add()
 
-        Returns:
-            How many tokens are new.
-
-        Raises:
-            InputError: there is no such role.
-        """
-        before = len(self)
-        self._set_vocabulary(self._vocabulary.with_roles(special_tokens_dict, replace_additional_special_tokens))
-        return len(self) - before
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """Tokens that two texts may have together, special ones aside."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     @classmethod
     @abstractmethod
     def train(cls, texts: Iterable[str | list[str]], vocab_size: int, **options: Any) -> Self:
         """Trains a new vocabulary."""
-
-    def train_new_from_iterator(
-        self, text_iterator: Iterable[str | list[str]], vocab_size: int, **options: Any
-    ) -> Self:
-        """Trains a new vocabulary for a tokenizer with this one's options and special tokens; see `train`."""
-        return self.train(text_iterator, vocab_size, **{**self._options(), **self._vocabulary.roles(), **options})
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **overrides: Any) -> Self:
@@ -352,48 +352,47 @@ class Tokenizer:
         hub, overrides = split_hub_options(overrides)
         found = read_folder(folder, cls.layout, cls.__name__, (*cls.own_options, *SAVED_OPTIONS), hub)
         make: Callable[..., Self] = cls
-        tokenizer = make(**found.files, **{**found.settings.options, **overrides})
+        tokenizer = make(**{**found.files, **found.settings.options, **overrides})
         found.check(tokenizer._subwords)
-        tokenizer._extra = found.settings.extra
+        tokenizer._extra, tokenizer.name_or_path = found.settings.extra, str(folder)
         return tokenizer
 
-    def save_pretrained(self, save_directory: str | Path) -> tuple[str, ...]:
-        """Writes the vocabulary and the JSON files, makes the folder if need be, and returns the paths.
-
-        A tokenizer that is there is replaced as one; other files stay.
-
-        Raises:
-            TokenizationError: the folder cannot be made or written; it is as it was.
-        """
-        config = {**self._extra, **self._options(), "tokenizer_class": self.layout.tokenizer_class}
-        with replace_files(save_directory, TokenizationError, stale=lambda folder: TOKENIZER_FILES) as staging:
-            written = [*write_settings(staging, config, self._vocabulary), *self._write_vocabulary(staging, "")]
-        return tuple(str(Path(save_directory) / file.name) for file in written)
-
-    def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Writes the vocabulary files into a folder, their names after a prefix, and returns their paths.
-
-        Raises:
-            TokenizationError: they cannot be written; the folder is as it was.
-        """
-        with replace_files(save_directory, TokenizationError) as staging:
-            written = self._write_vocabulary(staging, f"{filename_prefix}-" if filename_prefix else "")
-        return tuple(str(Path(save_directory) / file.name) for file in written)
-
     def __repr__(self) -> str:
-        size = f"vocab_size={self.vocab_size}, model_max_length={self.model_max_length}"
-        return f"{type(self).__name__}({size}, special_tokens={self.special_tokens_map})"
+        sizes = f"vocab_size={self.vocab_size}, model_max_length={self.model_max_length}"
+        return f"{type(self).__name__}({sizes}, special_tokens={self.special_tokens_map})"
 
-    def _write_vocabulary(self, folder: Path, prefix: str) -> tuple[Path, ...]:
-        written = self._subwords.save(folder, prefix)
-        if self.layout.has_tokenizer_json:
-            pipeline = self._subwords.describe(self._cut)
-            written = (*written, write_tokenizer_json(folder, prefix, pipeline, self._vocabulary))
-        return written
+    def _tokenizer_class(self) -> str:
+        return self.layout.tokenizer_class
 
     def _set_vocabulary(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._encoder = TextEncoder(vocabulary, self._cut)
+        self._encoder = TextEncoder(vocabulary, self._cut, self.split_special_tokens)
+
+    def _other_encoder(self, split: bool | None, prefix: bool | None) -> TextEncoder:
+        """An encoder that cuts texts in another way than the tokenizer is set to."""
+        vocabulary, cut = self._with_prefix(prefix)
+        split = (
+            self.split_special_tokens
+            if split is None
+            else CHECKS["split_special_tokens"]("split_special_tokens", split)
+        )
+        if vocabulary is self._vocabulary and split == self.split_special_tokens:
+            return self._encoder
+        return TextEncoder(vocabulary, cut, split)
+
+    def _with_prefix(self, add_prefix_space: bool | None) -> tuple[Vocabulary, CutOptions]:
+        """The vocabulary with a space before texts, where the class can do without."""
+        return self._vocabulary, self._cut
+
+    def _warn_of_length(self, longest: int) -> None:
+        if not self.deprecation_warnings.get("sequence-length-is-longer-than-the-specified-maximum"):
+            self.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+            warnings.warn(
+                f"A row has {longest} tokens, more than model_max_length={self.model_max_length}. Pass "
+                f"truncation=True, or verbose=False if that is meant. This is said once.",
+                DebertaWarning,
+                stacklevel=3,
+            )
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in (*self.own_options, *SAVED_OPTIONS)}

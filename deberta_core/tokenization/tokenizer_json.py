@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,22 @@ class TokenizerFile:
 
     Args:
         file: the path.
-        kind: the algorithm it must hold: "BPE" or "Unigram".
+        kinds: the algorithms it may hold, such as "BPE" or "Unigram"; any if empty.
         owner: the class that reads it, for messages.
 
     Raises:
         TokenizationError: the file is missing, broken, or another tokenizer's.
     """
 
-    def __init__(self, file: Path, kind: str, owner: str) -> None:
+    def __init__(self, file: Path, kinds: Sequence[str], owner: str) -> None:
         self.file = file
         self._content = read_json(file, TokenizationError, _HINT, TOKENIZER)
         self.model: dict[str, Any] = self._content["model"]
-        found = _kind(self.model)
-        if found != kind:
-            what = f"a {found} model" if found else "no model"
-            raise TokenizationError(f"{file} holds {what}, but {owner} needs {kind}. Choose the class that fits.")
+        self.kind = _kind(self.model)  # None where the file does not say it
+        if kinds and self.kind not in kinds:
+            what = f"a {self.kind} model" if self.kind else "no model"
+            needs = " or ".join(kinds)
+            raise TokenizationError(f"{file} holds {what}, but {owner} needs {needs}. Choose the class that fits.")
         growths = [_growth(self._content.get(name), file) for name in ("normalizer", "decoder")]
         check("text_growth", max(growths), f"{file} makes a text up to", TokenizationError)
 
@@ -76,6 +77,18 @@ class TokenizerFile:
 
 def write_tokenizer_json(folder: Path, prefix: str, pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> Path:
     """Writes a tokenizer.json for other libraries; `pipeline` is of `SubwordModel.describe`, `prefix` for the name."""
+    return write_text(folder / f"{prefix}{TOKENIZER_FILE}", _tokenizer_json(pipeline, vocabulary))
+
+
+def pipeline_of(pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> Any:
+    """The `tokenizers.Tokenizer` of the tokenizer.json that would be written."""
+    from tokenizers import Tokenizer as Pipeline
+
+    with library_errors("The tokenizer is refused by the tokenizers library", _HINT):
+        return Pipeline.from_str(_tokenizer_json(pipeline, vocabulary))
+
+
+def _tokenizer_json(pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> str:
     around = [vocabulary.special[name] for name in ("cls_token", "sep_token") if name in vocabulary.special]
     ends = {token: vocabulary.ids[token] for token in around}
     content = {
@@ -89,7 +102,7 @@ def write_tokenizer_json(folder: Path, prefix: str, pipeline: Mapping[str, Any],
         "decoder": pipeline["decoder"],
         "model": pipeline["model"],
     }
-    return write_text(folder / f"{prefix}{TOKENIZER_FILE}", json.dumps(content, ensure_ascii=False))
+    return json.dumps(content, ensure_ascii=False)
 
 
 def _flat(part: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from deberta_core.errors import TokenizationError
+from deberta_core.tokenization.added_tokens import AddedToken
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.subwords import Aligned, Span
 
@@ -37,7 +39,9 @@ class TokenizersModel:
 
     Args:
         tokenizer: whose parts are used; it is not changed.
-        space: the character that stands for a space in tokens.
+        space: the characters that stand for a space in tokens.
+        finds_added: whether the library finds added tokens in a text, between normalizer and pre-tokenizer, so that
+            what is around them is as a tokenizer.json defines it.
 
     Raises:
         TokenizationError: the ids of the vocabulary are not 0, 1, 2, ...
@@ -45,16 +49,13 @@ class TokenizersModel:
 
     is_random = False
 
-    def __init__(self, tokenizer: Any, space: str) -> None:
-        from tokenizers import Tokenizer as Pipeline
-
-        self.pipeline = Pipeline(tokenizer.model)
-        for part in ("normalizer", "pre_tokenizer", "decoder"):
-            if getattr(tokenizer, part) is not None:
-                setattr(self.pipeline, part, getattr(tokenizer, part))
-        self._space = space
+    def __init__(self, tokenizer: Any, space: str, finds_added: bool = False) -> None:
+        self.pipeline = _without_added(tokenizer)
+        self._space, self.finds_added = space, finds_added
+        self._own_ids: dict[int, int] = {}  # of added tokens, by the library's
+        self._added: dict[int, AddedToken] = {}
         self._ids: dict[str, int] = self.pipeline.get_vocab(with_added_tokens=False)
-        self._pieces = sorted(self._ids, key=self._ids.__getitem__)
+        self._pieces: list[str] = sorted(self._ids, key=self._ids.__getitem__)
         self.vocab_size = len(self._pieces)
         if self._pieces and self._ids[self._pieces[-1]] != self.vocab_size - 1:
             raise TokenizationError(
@@ -63,6 +64,21 @@ class TokenizersModel:
             )
         unknown = getattr(self.pipeline.model, "unk_token", None)
         self.unknown_id: int | None = self._ids.get(unknown) if isinstance(unknown, str) else None
+
+    def adding(self, tokens: Mapping[int, AddedToken]) -> Self:
+        """The model that finds these tokens in a text; itself where texts are cut at them before."""
+        if not self.finds_added:
+            return self
+        from tokenizers import AddedToken as Added
+
+        model = copy(self)
+        model.pipeline, model._added = _without_added(self.pipeline), dict(tokens)
+        for token in tokens.values():
+            add = model.pipeline.add_special_tokens if token.special else model.pipeline.add_tokens
+            add([Added(**token.to_json())])
+        found = {model.pipeline.token_to_id(token.content): index for index, token in tokens.items()}
+        model._own_ids = {} if all(one == two for one, two in found.items()) else found
+        return model
 
     def piece_to_id(self, piece: str) -> int | None:
         """The id of a token; None if there is no such token."""
@@ -75,7 +91,8 @@ class TokenizersModel:
     def encode(self, parts: list[str]) -> list[list[int]]:
         """The ids of parts."""
         with _CUTTING():
-            return [encoding.ids for encoding in self.pipeline.encode_batch_fast(parts, add_special_tokens=False)]
+            encodings = self.pipeline.encode_batch_fast(parts, add_special_tokens=False)
+        return [self._numbered(encoding.ids) for encoding in encodings]
 
     def pieces(self, part: str) -> list[str]:
         """The tokens of a part."""
@@ -91,8 +108,9 @@ class TokenizersModel:
         with _CUTTING():
             encodings = self.pipeline.encode_batch(parts, add_special_tokens=False)
         return [
-            Aligned(encoding.ids, self._spans(part, encoding.ids, encoding.offsets))
+            Aligned(ids, self._spans(part, ids, encoding.offsets))
             for part, encoding in zip(parts, encodings, strict=True)
+            for ids in [self._numbered(encoding.ids)]
         ]
 
     def join(self, pieces: list[str]) -> str:
@@ -121,11 +139,17 @@ class TokenizersModel:
         lengths = [(len(piece) - len(piece.lstrip(self._space)), len(piece)) for piece in self._pieces]
         return [(spaces, spaces == length) for spaces, length in lengths]
 
+    def _numbered(self, ids: list[int]) -> list[int]:
+        return [self._own_ids.get(index, index) for index in ids] if self._own_ids else ids
+
     def _spans(self, part: str, ids: list[int], offsets: list[Span]) -> list[Span]:
         known, last = self._spaces, 0
         spans: list[Span] = []
-        for (spaces, bare), (start, end) in zip(map(known.__getitem__, ids), offsets, strict=True):
-            while spaces and start < end and part[start].isspace():
+        for index, (start, end) in zip(ids, offsets, strict=True):
+            # The library counts the spaces that an added token takes away as its own.
+            added = self._added.get(index)
+            spaces, bare = known[index] if added is None else (end - start - len(added.content), False)
+            while spaces > 0 and start < end and part[start].isspace():
                 start, spaces = start + 1, spaces - 1
             # The library gives an added space the character after it, and every byte of a character the whole of it.
             if start < last:
@@ -133,3 +157,13 @@ class TokenizersModel:
             last = end if end > start and not bare else start
             spans.append((start, last))
         return spans
+
+
+def _without_added(tokenizer: Any) -> Any:
+    from tokenizers import Tokenizer as Pipeline
+
+    pipeline = Pipeline(tokenizer.model)
+    for part in ("normalizer", "pre_tokenizer", "decoder"):
+        if getattr(tokenizer, part) is not None:
+            setattr(pipeline, part, getattr(tokenizer, part))
+    return pipeline

@@ -55,7 +55,6 @@ _MEANINGS = (
         "vocab_size={} is too small: special tokens, bytes and characters alone are {}. Use more, or lower "
         "character_coverage.",
     ),
-    (r"!sentences_\.empty\(\)|all_chars_count", "texts hold nothing to train on. Give texts that are not blank."),
 )
 
 
@@ -88,9 +87,14 @@ def train_sentencepiece(
     model = io.BytesIO()
     problems: list[BaseException] = []
     settings = {**V3_SETTINGS, **pieces, **options}
+    sentences = _sentences(checked, prepare, problems)
+    # Of blank texts alone SentencePiece before 0.2.3 breaks the process down.
+    first = next((sentence for sentence in sentences if sentence.strip()), None)
+    if first is None:
+        raise TokenizationError("texts hold nothing to train on. Give texts that are not blank.")
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=_sentences(checked, prepare, problems),
+            sentence_iterator=chain([first], sentences),
             model_writer=model,
             vocab_size=vocab_size,
             **settings,

@@ -88,7 +88,7 @@ def _needed_ids(tokenizer: DebertaV2Tokenizer, keep: Iterable[Any]) -> set[int]:
     for entry in items_of(keep, "keep", "texts, or of ids"):
         if isinstance(entry, str | list | tuple):
             texts = [entry] if isinstance(entry, str) else list(entry)
-            found.update(*tokenizer(texts, add_special_tokens=False, truncation=False)["input_ids"])
+            found.update(*tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
         elif isinstance(entry := to_list(entry), int) and not isinstance(entry, bool):
             tokenizer.convert_ids_to_tokens(entry)  # refuses an id that is not there
             found.add(entry)

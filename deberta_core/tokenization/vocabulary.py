@@ -32,12 +32,12 @@ class Vocabulary:
     def __init__(self, model: SubwordModel, settings: Mapping[str, Any]) -> None:
         self.model = model
         tokens: dict[int, AddedToken] = dict(settings["added_tokens_decoder"])
-        roles = {name: settings[name] for name in SPECIAL_NAMES if settings[name] is not None}
-        additional = list(settings["additional_special_tokens"] or ())
+        roles = {name: _role(settings[name]) for name in SPECIAL_NAMES if settings[name] is not None}
+        additional = [_role(token) for token in settings["additional_special_tokens"] or ()]
         check("added_tokens", len(tokens) + len(additional), "The tokenizer has", TokenizationError)
         ids = _Ids(model, tokens)
         for role in [*roles.values(), *additional]:
-            token = role if isinstance(role, AddedToken) else AddedToken.from_json(role, "The list of tokens")
+            token = AddedToken.of(role, "The list of tokens", special=True)
             index = ids.take(token.content)
             if not (index in tokens and isinstance(role, str)):
                 tokens[index] = token.as_special()
@@ -103,7 +103,7 @@ class Vocabulary:
         tokens = dict(self.by_id)
         ids = _Ids(self.model, tokens)
         for new in new_tokens:
-            token = new if isinstance(new, AddedToken) else AddedToken(new, special=special)
+            token = AddedToken.of(new, "new_tokens", special)
             tokens[ids.take(token.content)] = token.as_special() if special else token
         return Vocabulary(self.model, {**self.roles(), "added_tokens_decoder": tokens})
 
@@ -156,13 +156,17 @@ class _Ids:
         return index
 
 
-def join_apart(tokens: list[str], apart: Collection[str], join: Callable[[list[str]], str]) -> str:
-    """Joins tokens with `join`, but puts spaces around those that stand apart."""
+def _role(value: Any) -> str | AddedToken:
+    return value if isinstance(value, str) else AddedToken.of(value, "The list of tokens")
+
+
+def join_apart(tokens: list[str], apart: Collection[str], join: Callable[[list[str]], str], space: str = " ") -> str:
+    """Joins tokens with `join`, but puts spaces, or what stands for one, around those that stand apart."""
     texts: list[str] = []
     for stands_apart, run in groupby(tokens, key=apart.__contains__):
         group = list(run)
         texts += group if stands_apart else [join(group)]
-    return " ".join([*filter(None, texts[:-1]), *texts[-1:]])  # upstream keeps an empty end, and so its space
+    return space.join([*filter(None, texts[:-1]), *texts[-1:]])  # upstream keeps an empty end, and so its space
 
 
 def clean_up(text: str) -> str:

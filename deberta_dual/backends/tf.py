@@ -229,10 +229,10 @@ class _Runner:
 
     def _compute(self, model: Any, inputs: Arrays) -> dict[str, Any]:
         if self._batches <= EAGER_BATCHES:
-            return _named_tensors(model(inputs, training=False))
+            return _named_tensors(model(inputs, return_dict=True, training=False))
         if self._graph is None:
             self._graph = tf.function(
-                lambda batch: _named_tensors(model(batch, training=False)),
+                lambda batch: _named_tensors(model(batch, return_dict=True, training=False)),
                 input_signature=[{name: tf.TensorSpec([None] * x.ndim, tf.int64) for name, x in inputs.items()}],
                 jit_compile=bool(model.jit_compile),
             )

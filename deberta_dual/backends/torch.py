@@ -141,7 +141,7 @@ def _step(
         # Processes exchange the gradients of a step once, after its last piece.
         with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-                loss = trained(**batch).loss * piece.share
+                loss = trained(**batch, return_dict=True).loss * piece.share
             (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
         totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
     if run.options.clip is not None:
@@ -233,9 +233,11 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
             held.enter_context(lock.calling())  # the two steps below are of the same weights
         tensors = {name: torch.from_numpy(array).to(where) for name, array in inputs.items()}
         if places is None:
-            outputs = {name: value for name, value in model(**tensors).items() if isinstance(value, Tensor)}
+            outputs = {
+                name: value for name, value in model(**tensors, return_dict=True).items() if isinstance(value, Tensor)
+            }
         else:
-            hidden = model.deberta(**tensors).last_hidden_state
+            hidden = model.deberta(**tensors, return_dict=True).last_hidden_state
             rows, tokens = torch.from_numpy(places).to(where).unbind(1)
             outputs = model.predict_outputs(
                 Encoded(hidden[rows, tokens], torch.ones_like(rows, dtype=torch.bool), None, None)

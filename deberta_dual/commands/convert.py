@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from conformance.convert.convert import KEEP, Conversion, Options, convert, dry_run
+from conformance.convert.convert import CARRIED, KEEP, Conversion, Options, convert, dry_run
 from conformance.convert.plan import table
 from conformance.convert.stream import DTYPES
 from conformance.convert.verify import installed_frameworks, verify
-from deberta_core.checkpoint import FORMATS
+from deberta_core.checkpoint import FORMATS, checkpoint_folder
 from deberta_core.errors import name_list
 from deberta_core.tasks import TASKS
 from deberta_dual.commands.messages import FAILED
@@ -45,22 +45,21 @@ def main(argv: Sequence[str]) -> int:
         task=None if arguments.drop_head else arguments.add_head or KEEP,
         initialize=arguments.initialize,
     )
-    planned = dry_run(arguments.source, arguments.to, options)
+    source = checkpoint_folder(arguments.source, with_config=arguments.config is None, also=CARRIED)
+    planned = dry_run(source, arguments.to, options)
     if arguments.dry_run:
         print(table(planned.moves))
         _describe_rest(planned)
         return 0
     with ByteProgress(planned.size) as progress:
-        done = convert(
-            arguments.source, arguments.target, arguments.to, arguments.force, options, count=progress.advance
-        )
+        done = convert(source, arguments.target, arguments.to, arguments.force, options, count=progress.advance)
     row = FORMATS[arguments.to]
     files = row.file_name if done.files == 1 else f"{row.index_name} and {done.files} files"
     print(f"{done.source} -> {arguments.target}/{files}: {len(done.moves)} arrays")
     _describe_rest(done)
     if not arguments.verify:
         return 0
-    passed = verify(arguments.source, arguments.target)
+    passed = verify(source, arguments.target)
     print("verified" if passed else f"NOT the same: do not use {arguments.target}")
     return 0 if passed else FAILED
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from conformance.convert.inspection import Inspection, inspect
+from deberta_core.checkpoint import checkpoint_folder
 from deberta_core.errors import name_list
 from deberta_dual.commands.messages import FAILED
 from deberta_dual.commands.parser import SOURCE, Parser
@@ -29,7 +30,8 @@ def main(argv: Sequence[str]) -> int:
         SystemExit: bad usage (2), or `--help` (0).
     """
     arguments = make_parser().parse_args(argv)
-    found = inspect(arguments.source, arguments.config, arguments.check_values)
+    source = checkpoint_folder(arguments.source, with_config=arguments.config is None)
+    found = inspect(source, arguments.config, arguments.check_values)
     print(json.dumps(asdict(found), indent=2, ensure_ascii=False) if arguments.json else _text(found))
     return FAILED if found.problems else 0
 

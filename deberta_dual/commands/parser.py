@@ -13,7 +13,7 @@ from deberta_dual.data.columns import parse_columns
 from deberta_dual.data.formats import AUTO, INPUT_FORMATS
 
 # Help that several commands give.
-SOURCE = "checkpoint folder (config.json and weights), or a weight file"
+SOURCE = "checkpoint folder (config.json and weights), a weight file, or a hub id"
 MAX_LENGTH = "maximum sequence length in tokens; longer texts are truncated; default: the model's"
 
 DATA_FORMATS = """The file name tells the format: .csv and .tsv with a header line, .jsonl (a JSON object a line), .json

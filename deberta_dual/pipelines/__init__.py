@@ -13,6 +13,7 @@ from deberta_dual.pipelines.token_classification import TokenClassificationPipel
 from deberta_dual.pipelines.zero_shot import ZeroShotClassificationPipeline
 
 NerPipeline = TokenClassificationPipeline
+"""Another name of transformers for the same class."""
 PipelineException = InputError
 """What transformers raises for a text without a mask; another name for our error."""
 

@@ -99,9 +99,10 @@ def pipeline(
         return cls(model, _tokenizer(tokenizer, hub), **about, **own)
     folder = folder or checkpoint_folder(model, **hub)
     check_head(folder, cls.task, cls.model_task)
-    tokenizer = _tokenizer(model if tokenizer is None else tokenizer, hub)
+    beside = folder.parent if folder.is_file() else model
+    tokenizer = _tokenizer(beside if tokenizer is None else tokenizer, hub)
     loaded = _load(folder, cls.model_task, given)
-    return cls(loaded, tokenizer, device=given.get("device"), **{**cls.folder_options(model, **hub), **own})
+    return cls(loaded, tokenizer, device=given.get("device"), **{**cls.folder_options(beside, **hub), **own})
 
 
 def known_task(task: Any) -> str:

@@ -46,7 +46,7 @@ class QuestionAnsweringOptions(PipelineOptions):
     doc_stride: int | None = None
     max_question_len: int | None = None
     handle_impossible_answer: bool = False
-    align_to_words: bool = True
+    align_to_words: bool = False
 
     def __post_init__(self) -> None:
         PipelineOptions.__post_init__(self)

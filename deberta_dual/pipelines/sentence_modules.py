@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deberta_core.config import CONFIG_FILE
+from deberta_core.config_place import CONFIG_FILE
 from deberta_core.errors import InputError, name_list
 from deberta_core.files import read_content, read_json
 from deberta_core.hub import Wanted, local_folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -12,7 +13,7 @@ from deberta_core.errors import InputError
 from deberta_torch.encoder import Attention, Convolution, Encoder, Intermediate, Layer, ResidualOutput
 from deberta_torch.inference.layer import PackedLayer
 from deberta_torch.inference.linears import Precision
-from deberta_torch.inference.unpadding import Packing, pack_tokens
+from deberta_torch.inference.unpadding import Packing, pack_tokens, with_padding
 from deberta_torch.inference.weight_lock import WeightLock
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.linear import Linear
@@ -31,13 +32,21 @@ class PackedEncoder:
         encoder: whose weights to use; stays as it is.
         precision: of products and attention.
         lock: of the model's weights; held by who calls the model.
+        as_ours: makes an `Encoder` on the encoder's parameters; None where it is one. Then padding, which must be 0 at
+            first, gets what transformers computes there, else 0.
     """
 
-    def __init__(self, encoder: Encoder, precision: Precision, lock: WeightLock) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        precision: Precision,
+        lock: WeightLock,
+        as_ours: Callable[[nn.Module], Encoder] | None = None,
+    ) -> None:
         self.precision, self.lock = precision, lock
-        self._encoder = encoder
+        self._encoder, self._as_ours = encoder, as_ours
         self._lock = threading.Lock()
-        self._packed: tuple[_Watch, list[PackedLayer]] | None = None
+        self._packed: tuple[_Watch, Encoder, list[PackedLayer]] | None = None
 
     def __call__(self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False) -> Outputs:
         """Runs all layers.
@@ -53,10 +62,12 @@ class PackedEncoder:
 
     def _run(self, hidden: Tensor, masks: Masks, output_hidden_states: bool) -> list[Tensor]:
         packing = pack_tokens(masks)
-        conv = self._encoder.conv
+        if self._as_ours is not None:
+            packing = with_padding(packing, masks.tokens)
+        conv, layers = self._layers()
         first = rows = packing.take(hidden.flatten(0, 1).float())
         states = [hidden]
-        for number, layer in enumerate(self._layers()):
+        for number, layer in enumerate(layers):
             if len(rows):  # a batch may be padding alone, which has no range to quantize
                 rows = layer(rows, packing)
             if number == 0 and conv is not None:
@@ -65,27 +76,32 @@ class PackedEncoder:
                 states.append(packing.put_back(rows, hidden))
         return states if output_hidden_states and len(states) > 1 else [packing.put_back(rows, hidden)]
 
-    def _layers(self) -> list[PackedLayer]:
+    def _layers(self) -> tuple[Convolution | None, list[PackedLayer]]:
         packed = self._packed
         if packed is None or not packed[0].sees_no_change():
             with self._lock:
                 packed = self._packed
                 if packed is None or not packed[0].sees_no_change():
-                    packed = self._packed = (_Watch(self._encoder), self._pack())
-        return packed[1]
+                    packed = self._packed = (_Watch(self._encoder), *self._pack())
+        return packed[1].conv, packed[2]
 
-    def _pack(self) -> list[PackedLayer]:
-        encoder = self._encoder
-        _check_modules(encoder)
+    def _pack(self) -> tuple[Encoder, list[PackedLayer]]:
+        if self._as_ours is None:
+            encoder = cast(Encoder, self._encoder)
+            _check_modules(encoder)
+        else:
+            encoder = self._as_ours(self._encoder)
         table = encoder.relative_table()
         layers = (cast(Layer, layer) for layer in encoder.layer)
-        return [PackedLayer(layer, encoder.config, table, encoder.position_index, self.precision) for layer in layers]
+        return encoder, [
+            PackedLayer(layer, encoder.config, table, encoder.position_index, self.precision) for layer in layers
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"precision": self.precision, "_encoder": self._encoder, "lock": self.lock}
+        return {name: getattr(self, name) for name in ("_encoder", "precision", "lock", "_as_ours")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["_encoder"], state["precision"], state["lock"])  # type: ignore[misc]
+        self.__init__(*state.values())  # type: ignore[misc]
 
 
 def _convolve(
@@ -154,19 +170,24 @@ _KNOWN = {
 def _check_modules(encoder: Encoder) -> None:
     """Raises `InputError` where a layer holds a module, or a hook, that packed weights would leave out."""
     for name, module in encoder.layer.named_modules():
-        if not name:  # the list
-            continue
-        if type(module) not in _KNOWN:
+        if name and type(module) not in _KNOWN:  # the list has no name
             raise InputError(
-                f"encoder.layer.{name} is a {_full_name(type(module))}, which optimize() does not know and would leave "
+                f"encoder.layer.{name} is a {full_name(type(module))}, which optimize() does not know and would leave "
                 f"out. Merge adapters into the weights first, or call deberta_torch.restore(model)."
             )
-        if module._forward_hooks or module._forward_pre_hooks:
+    check_hooks(encoder.layer, "encoder.layer.")
+
+
+def check_hooks(modules: nn.Module, prefix: str) -> None:
+    """Raises `InputError` where a module inside has a forward hook."""
+    for name, module in modules.named_modules():
+        if name and (module._forward_hooks or module._forward_pre_hooks):
             raise InputError(
-                f"encoder.layer.{name} has a forward hook, which optimize() would leave out. Remove it, or call "
+                f"{prefix}{name} has a forward hook, which optimize() would leave out. Remove it, or call "
                 f"deberta_torch.restore(model)."
             )
 
 
-def _full_name(cls: type) -> str:
+def full_name(cls: type) -> str:
+    """The name of a class with its module's."""
     return f"{cls.__module__}.{cls.__qualname__}"  # other libraries' classes are called Linear, too

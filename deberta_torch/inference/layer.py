@@ -71,6 +71,10 @@ class PackedLayer:
             real = context if group.written is None else context[group.written]
             contexts[done : done + len(real)] = real
             done += len(real)
+        if packing.averages is not None:
+            values = content[: packing.tokens, 2 * contexts.shape[1] :]
+            contexts[done : packing.tokens] = packing.averages.to(values.dtype) @ values
+            done = packing.tokens
         contexts[done:] = contexts[done - 1]
         return contexts
 

@@ -14,9 +14,9 @@ from deberta_core.errors import DebertaWarning, InputError
 from deberta_torch.encoder import Encoder
 from deberta_torch.inference.encoder import PackedEncoder
 from deberta_torch.inference.linears import precision_of
+from deberta_torch.inference.transformers_encoder import KNOWN_VERSIONS, PackedForward, as_ours, find_encoders
 from deberta_torch.inference.weight_lock import WeightLock
 from deberta_torch.kernels import onednn
-from deberta_torch.models import PreTrainedModel
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -29,20 +29,31 @@ def optimize(model: Model, dtype: torch.dtype | str = "float32") -> Model:
     it, "int8" a quarter), follow the weights when those change, and have no gradients. Attention probabilities, tracing
     and other devices get the usual forward pass.
 
+    So are models of transformers, and of packages built upon it, which stay the other's in everything else: the
+    numbers at padding, too, and the types of outputs. They do it where no gradients are recorded, and with masks
+    `[B, L]`; all else gets transformers' forward pass.
+
     Any number of threads may call the model, and one may change its weights meanwhile, by `load_state_dict` or within
     `changing_weights(model)`: each call then uses wholly the old weights, or wholly the new ones.
 
     Args:
-        model: of this package; or any module that holds such.
+        model: of this package, or DeBERTa of transformers (4.57 and 5); or any module that holds such.
         dtype: of the products: "float32"; "bfloat16", with float32 between the layers' blocks; or "int8", with one
             scale for each row of a weight and each call of a layer.
 
     Raises:
-        InputError: an unknown `dtype`, one this CPU cannot do, or no encoder that can be optimised.
+        InputError: an unknown `dtype`, one this CPU cannot do, or no encoder that can be optimised; or transformers'
+            with parts that it does not know, as adapters.
     """
     precision = precision_of(dtype)
-    encoders = _encoders(model)
-    for encoder in encoders:
+    restore(model)
+    encoders, theirs = _encoders(model), find_encoders(model)
+    if not encoders and not theirs:
+        raise InputError(
+            f"a {type(model).__name__} holds no DeBERTa encoder of deberta_torch, nor of transformers "
+            f"{' or '.join(KNOWN_VERSIONS)}."
+        )
+    for encoder in (*encoders, *map(as_ours, theirs)):
         if encoder.config.mixes_heads:
             raise InputError("optimize() does not know talking heads (talking_head). Use the model as it is.")
     if precision.products == torch.bfloat16 and not onednn.has_bfloat16():
@@ -51,11 +62,13 @@ def optimize(model: Model, dtype: torch.dtype | str = "float32") -> Model:
             DebertaWarning,
             stacklevel=2,
         )
-    restore(model)
     lock = WeightLock()
-    lock.guard([module for module in model.modules() if module is model or isinstance(module, PreTrainedModel)])
+    optimized = {*encoders, *theirs}
+    lock.guard([module for module in model.modules() if not optimized.isdisjoint(module.modules())])
     for encoder in encoders:
         encoder.packed = PackedEncoder(encoder, precision, lock)
+    for other in theirs:
+        other.forward = PackedForward(other, PackedEncoder(other, precision, lock, as_ours))
     return model
 
 
@@ -74,7 +87,7 @@ def changing_weights(model: nn.Module) -> Iterator[None]:
 
 def locks_of(model: nn.Module) -> list[WeightLock]:
     """The locks of the optimised encoders that a module holds, each once."""
-    packed = [module.packed for module in model.modules() if isinstance(module, Encoder)]
+    packed = [*(one.packed for one in _encoders(model)), *(vars(one)["forward"].packed for one in _replaced(model))]
     return list({id(one.lock): one.lock for one in packed if isinstance(one, PackedEncoder)}.values())
 
 
@@ -84,11 +97,14 @@ def restore(model: Model) -> Model:
         lock.release()
     for encoder in _encoders(model):
         encoder.packed = None
+    for other in _replaced(model):
+        del other.forward
     return model
 
 
 def _encoders(model: nn.Module) -> list[Encoder]:
-    found = [module for module in model.modules() if isinstance(module, Encoder)]
-    if not found:
-        raise InputError(f"a {type(model).__name__} holds no DeBERTa encoder of deberta_torch.")
-    return found
+    return [module for module in model.modules() if isinstance(module, Encoder)]
+
+
+def _replaced(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(vars(module).get("forward"), PackedForward)]

@@ -42,13 +42,17 @@ class Packing(NamedTuple):
 
     Attributes:
         kept: `[T]` integers, the tokens of the flattened batch that are computed; None for all.
-        groups: the texts, together all computed tokens.
+        groups: the texts, together all computed tokens, but those of `averages`.
         tokens: T.
+        places: `[B * L]` integers, each token's row of T; None where the rows are those of `kept`, and all else is 0.
+        averages: `[P, T]`, how much of each row's value the last P rows attend to, which belong to no group.
     """
 
     kept: Tensor | None
     groups: tuple[Group, ...]
     tokens: int
+    places: Tensor | None = None
+    averages: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -64,6 +68,8 @@ class Packing(NamedTuple):
 
     def put_back(self, rows: Tensor, like: Tensor) -> Tensor:
         """`[rows, C]` to `[B, L, C]` of the type and shape of `like`, 0 at what was left out."""
+        if self.places is not None:
+            return rows[self.places].view(like.shape).to(like.dtype)
         tokens = rows[: self.tokens]
         if self.kept is None:
             return tokens.view(like.shape).to(like.dtype)
@@ -112,3 +118,32 @@ def pack_tokens(masks: Masks) -> Packing:
             )
         )
     return Packing(torch.cat(kept) if kept else positions[:0], tuple(groups), packed)
+
+
+def with_padding(packing: Packing, tokens: Tensor) -> Packing:
+    """Adds one row for the padding of each text that has some, with what transformers computes there.
+
+    There a query at padding attends to all keys of its text alike, padding or not. So all padding of a text stays the
+    same from layer to layer, if it was the same at first.
+
+    Args:
+        packing: of the batch.
+        tokens: bool `[B, L]`, true at real tokens.
+    """
+    if packing.kept is None:
+        return packing
+    batch, length = tokens.shape
+    padded = (~tokens).any(dim=1).nonzero()[:, 0]  # [P] texts
+    rows = packing.tokens + len(padded)
+    own = torch.zeros(batch, dtype=torch.long)
+    own[padded] = torch.arange(packing.tokens, rows)
+    places = own.repeat_interleave(length)
+    padding = places.clone()
+    places[packing.kept] = torch.arange(packing.tokens)
+    places = torch.where(tokens.flatten(), places, padding)
+    averages = torch.zeros(batch, rows)
+    averages.scatter_add_(1, places.view(batch, length), torch.full((batch, length), 1 / length))
+    first = padded * length + tokens[padded].int().argmin(dim=1)
+    return packing._replace(
+        kept=torch.cat([packing.kept, first]), tokens=rows, places=places, averages=averages[padded]
+    )

@@ -53,6 +53,8 @@ class WeightLock:
 
     def end_call(self, *_: Any) -> None:
         """Ends what the same thread began last."""
+        if is_traced():
+            return
         thread = threading.get_ident()
         with self._turn:
             if (left := self._calls.pop(thread, 0) - 1) > 0:

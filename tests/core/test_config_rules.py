@@ -14,7 +14,8 @@ COUNTS = (
 WRONG_VALUES = [
     *((name, value) for name in COUNTS for value in (0, -3, 1.5, "8", True, float("nan"))),
     *((name, None) for name in COUNTS if name not in ("num_labels", "embedding_size", "attention_head_size")),
-    *((name, value) for name in ("type_vocab_size", "pad_token_id") for value in (-1, 0.0, None, False)),
+    *((name, value) for name in ("type_vocab_size", "pad_token_id") for value in (-1, 0.0, False)),
+    ("type_vocab_size", None),
     *(("conv_kernel_size", value) for value in (-1, 2, 4, "3")),
     *((name, v) for name in ("max_relative_positions", "position_buckets") for v in ("x", 2.5, None)),
     *(
@@ -27,7 +28,10 @@ WRONG_VALUES = [
     *((name, value) for name in ("hidden_act", "pooler_hidden_act", "conv_act") for value in ("gleu", None, ["gelu"])),
     *(
         (name, value)
-        for name in ("position_biased_input", "relative_attention", "share_att_key", "talking_head", "legacy")
+        for name in (
+            *("position_biased_input", "relative_attention", "share_att_key", "talking_head", "legacy"),
+            *("output_attentions", "output_hidden_states", "return_dict"),
+        )
         for value in (1, "true", None)
     ),
     *(("pos_att_type", value) for value in ("p2p", "c2p|p2p", ["c2p", "c2p"], 5, ["c2p", 1], ("c2p", "none"))),
@@ -111,16 +115,6 @@ JOINT = [
         {"position_buckets": 2},
         "position_buckets=2: position_buckets must be even and at least 4",
         {"position_buckets": 4},
-    ),
-    (
-        {"position_buckets": 8, "max_relative_positions": 5},
-        r"position_buckets=8, max_relative_positions=5, max_position_embeddings=512: .* must exceed",
-        {"max_relative_positions": 6},
-    ),
-    (
-        {"position_buckets": 256, "max_position_embeddings": 129},
-        r"max_relative_positions=-1, max_position_embeddings=129: .* must exceed position_buckets / 2",
-        {"max_position_embeddings": 130},
     ),
     (
         {"num_labels": 3, "id2label": {0: "a", 1: "b"}},

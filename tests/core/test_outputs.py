@@ -120,3 +120,16 @@ def test_every_task_has_its_output():
         fields = spec.output.all_fields
         assert make_output(spec.output, dict.fromkeys(fields, 1))._fields == fields
         assert spec.output.__doc__.count("`") >= 2 * len(set(fields) - {"hidden_states", "attentions"})
+
+
+def test_a_generator_is_what_others_map_with():
+    output = make_output(SequenceClassifierOutput, {"loss": 1, "logits": 2})
+    doubled = type(output)(2 * value for value in output)
+    assert doubled == (2, 4)
+    assert doubled.logits == 4
+    assert output[1:] == (2,)
+
+
+def test_get():
+    output = make_output(SequenceClassifierOutput, {"logits": 2})
+    assert (output.get("logits"), output.get("loss"), output.get("loss", 5)) == (2, None, 5)

@@ -134,6 +134,18 @@ def test_a_callers_change_does_not_reach_the_table():
 @quick
 @given(buckets=st.integers(1, 60), limit=st.integers(1, 60))
 def test_other_sizes_are_refused_by_the_configuration(buckets, limit):
-    assume(buckets % 2 or buckets < 4 or limit - 1 <= buckets // 2)
+    assume(buckets % 2 or buckets < 4)
     with pytest.raises(ConfigError, match="position_buckets"):
         config(buckets, limit)
+
+
+@quick
+@given(half=st.integers(2, 200), fewer=st.integers(0, 200))
+def test_fewer_positions_than_exact_buckets(half, fewer):
+    """As transformers computes it for texts of that length: every distance has a row of its own."""
+    buckets, limit = 2 * half, max(half + 1 - fewer, 1)
+    distance = relative_position(limit, limit)
+    np.testing.assert_array_equal(position_indices(limit, limit, config(buckets, limit)), distance + buckets)
+    table = position_index_table(config(buckets, limit))
+    assert table[0] == 0
+    assert table[-1] == 2 * buckets - 1

@@ -96,3 +96,9 @@ def test_presets_do_not_share_state():
     assert DebertaV2Config.preset("deberta-v3-base") == DebertaV2Config.preset("deberta-v3-base")
     DebertaV2Config.preset("deberta-v3-base").extra["x"] = 1
     assert DebertaV2Config.preset("deberta-v3-base").extra == {}
+
+
+def test_the_names_of_the_hub():
+    assert DebertaV2Config.preset("microsoft/deberta-v3-base") == DebertaV2Config.preset("deberta-v3-base")
+    with pytest.raises(ConfigError, match="preset='someone/deberta-v3-base' is unknown"):
+        DebertaV2Config.preset("someone/deberta-v3-base")

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from deberta_core import DebertaV2Config, reference
+from deberta_core import DebertaV2Config, InputError, reference
+from deberta_core.initialization import draw_parameters
+from deberta_core.parameters import expand
 from deberta_core.tasks import sequence_problem
 
 LOGITS = np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])
@@ -140,3 +142,18 @@ def test_question_answering_is_the_mean_of_both_sides():
     assert float(result) == pytest.approx(expected)
     ignored = dict.fromkeys(labels, np.array([5, 9]))
     assert float(reference.question_answering_loss(DebertaV2Config(), outputs, ignored, MASK)) == 0.0
+
+
+def test_labels_at_padding_may_be_ignored():
+    config = DebertaV2Config(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12, num_labels=3
+    )
+    parameters = draw_parameters(config, "token_classification", expand(config, "token_classification"), seed=0)
+    inputs = {"input_ids": [[1, 2, 3]], "attention_mask": [[1, 1, 0]], "labels": [[0, 2, 1]]}
+    with pytest.raises(InputError, match="at a padding position"):
+        reference.forward(config, parameters, inputs, "token_classification")
+    ignoring = reference.forward(config, parameters, inputs, "token_classification", labels_at_padding="ignore")
+    right = reference.forward(config, parameters, inputs | {"labels": [[0, 2, -100]]}, "token_classification")
+    assert ignoring["loss"] == right["loss"]
+    with pytest.raises(InputError, match="labels_at_padding='no' is unknown"):
+        reference.forward(config, parameters, inputs, "token_classification", labels_at_padding="no")

@@ -148,7 +148,7 @@ def test_vocabularies_with_gaps_or_without_bytes(small_byte_tokenizer, tmp_path)
     [
         ({"errors": "guess"}, r"errors='guess' is unknown\. Use one of: strict, replace"),
         ({"add_prefix_space": "no"}, r"add_prefix_space='no' is not a bool"),
-        ({"do_lower_case": True}, r"option='do_lower_case' is unknown\. Use one of: errors, add_prefix_space"),
+        ({"split_by_punct": True}, r"option 'split_by_punct' is unknown\. Use one of: add_bos_token, add_prefix_space"),
         ({"vocab_size": 0}, r"vocab_size=0 is not a positive int"),
         ({"vocab_size": 260}, r"vocab_size=260 is too small: special tokens and bytes alone are 261"),
         ({"vocab_size": 9000}, r"vocab_size=9000 is too large for these texts, which give \d+ tokens"),

@@ -187,7 +187,7 @@ def test_moving_to_a_device(tokenizer):
     assert encoding.to("meta") is encoding
     assert {tensor.device for tensor in encoding.values()} == {torch.device("meta")}
     with pytest.raises(InputError, match="holds no PyTorch tensors"):
-        tokenizer(FIRST).to("cpu")
+        tokenizer(FIRST).to("cuda")
 
 
 def test_padding_keeps_further_entries(tokenizer):

@@ -41,7 +41,7 @@ OPTIONS = [
     ({"truncation": "only_second", "max_length": 5}, r"truncation='only_second' cannot reach max_length=5"),
 ]
 CONSTRUCTION = [
-    ({"do_lowercase": True}, r"option='do_lowercase' is unknown\. Use one of: do_lower_case, split_by_punct"),
+    ({"do_lowercase": True}, r"option 'do_lowercase' is unknown\. Did you mean 'do_lower_case'\?"),
     ({"do_lower_case": "false"}, r"do_lower_case='false' is not a bool"),
     ({"clean_up_tokenization_spaces": 1}, r"clean_up_tokenization_spaces=1 is not a bool"),
     ({"padding_side": "top"}, r"padding_side='top' is unknown"),
@@ -82,7 +82,7 @@ TRAINING = [
     ({"texts": ["a", ["b", 5]]}, InputError, r"texts\[2\] is 5, of type int"),
     ({"texts": ["a\ud800"]}, TokenizationError, r"texts\[0\] holds the lone surrogate"),
     ({"texts": "abc"}, InputError, r"texts is a str\. Give an iterable"),
-    ({"coverage": 1}, InputError, r"option='coverage' is unknown\. .*character_coverage"),
+    ({"coverage": 1}, InputError, r"option 'coverage' is unknown\. .*character_coverage"),
     ({"character_coverage": 7}, TokenizationError, r"^SentencePiece cannot train: [^\n]*character_coverage[^\n]*$"),
 ]
 
@@ -211,7 +211,7 @@ def test_broken_json(small_tokenizer, tmp_path, file, content, message):
 
 def test_overrides_are_checked(small_tokenizer, tmp_path):
     small_tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="option='do_lowercase' is unknown"):
+    with pytest.raises(InputError, match="option 'do_lowercase' is unknown"):
         DebertaV2Tokenizer.from_pretrained(tmp_path, do_lowercase=True)
 
 

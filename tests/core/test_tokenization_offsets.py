@@ -29,7 +29,7 @@ def tokenizers(small_tokenizer, small_byte_tokenizer, small_fast_tokenizer, pros
 
 
 def spans(tokenizer, text):
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     return list(zip(tokenizer.convert_ids_to_tokens(encoding.input_ids), encoding.offset_mapping, strict=True))
 
 
@@ -90,7 +90,7 @@ NAMES = ["v2", "v2 words", "v2 fast", "v2 described", "v2 without bytes", "v1", 
 def test_spans_are_ordered_and_disjoint(tokenizers, name, text):
     tokenizer, end = tokenizers[name], 0
     tokens = spans(tokenizer, text)
-    ids = tokenizer.encode(text, add_special_tokens=False)
+    ids = tokenizer.encode(text, add_special_tokens=False, verbose=False)
     assert [token for token, _ in tokens] == tokenizer.convert_ids_to_tokens(ids)
     for token, (start, stop) in tokens:
         assert end <= start <= stop <= len(text)

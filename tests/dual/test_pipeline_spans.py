@@ -210,7 +210,7 @@ def context(prose):
 
 
 def test_an_answer_is_a_part_of_the_context(make):
-    run = make(QuestionAnsweringPipeline, asked("▁stone", "▁bank"), align_to_words=False)
+    run = make(QuestionAnsweringPipeline, asked("▁stone", "▁bank"))
     context = "L'été 東京: the\tstone, at the bank."
     found = run({"question": "Which stone?", "context": context})
     assert list(found) == ["score", "start", "end", "answer"]
@@ -251,7 +251,7 @@ def test_scores_are_products_of_probabilities(make):
 def test_an_answer_in_the_last_window(make, context):
     giant = context.index("giant")
     for stride in (None, 0, 20):
-        run = make(QuestionAnsweringPipeline, asked("gi", "ant"), doc_stride=stride, align_to_words=False)
+        run = make(QuestionAnsweringPipeline, asked("gi", "ant"), doc_stride=stride)
         found = run({"question": "Who sleeps there?", "context": context})
         assert (found["start"], found["end"], found["answer"]) == (giant, giant + 5, "giant")
     both = run([{"question": "Who sleeps there?", "context": context}, {"question": "Who?", "context": "The giant."}])

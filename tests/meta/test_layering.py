@@ -31,6 +31,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
 EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_core/tensors.py": ({"torch", "tensorflow"}, "makes tensors of arrays where they are asked for"),
     "deberta_torch/device_map.py": ({"accelerate"}, "its hooks move tensors between the parts of one model"),
+    "deberta_torch/bridge.py": ({"transformers"}, "makes our models transformers' where a user asks for that"),
     "deberta_tf/distribution.py": ({"tensorflow"}, "its replicas, of which Keras' own interface does not tell"),
     "deberta_dual/backends/torch.py": ({"torch", "deberta_torch"}, "the seam to PyTorch"),
     "deberta_dual/backends/tf.py": ({"tensorflow", "keras", "deberta_tf"}, "the seam to Keras"),

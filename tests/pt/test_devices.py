@@ -16,9 +16,9 @@ def folder(tmp_path_factory):
     return path
 
 
-ABSENT = [
-    name for name in ("cuda", "cuda:7", "xpu", "mps", "hpu") if name != str(torch.accelerator.current_accelerator())
-]
+# Asked where there is none, torch 2.6 raises an error.
+HERE = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+ABSENT = [name for name in ("cuda", "cuda:7", "xpu", "mps", "hpu") if name != str(HERE)]
 
 
 @pytest.mark.parametrize("name", ABSENT)

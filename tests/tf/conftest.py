@@ -77,10 +77,10 @@ def tiny_v1_config(tiny_config: DebertaV2Config) -> DebertaConfig:
 def run_script() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a script of this folder in a fresh interpreter that finds this repository's packages."""
 
-    def run(name: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    def run(name: str, *arguments: Any, backend: str = "tensorflow") -> subprocess.CompletedProcess[str]:
         root = Path(__file__).parents[2]
         changes = {
-            "KERAS_BACKEND": "tensorflow",
+            "KERAS_BACKEND": backend,
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }

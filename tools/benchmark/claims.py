@@ -26,6 +26,9 @@ COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
         "ours, optimized, bfloat16": ("transformers 4, bfloat16", "OpenVINO, bfloat16", "ours, optimized"),
         "ours, optimized, int8": ("transformers 4, int8", "ONNX Runtime, int8", "ours, optimized"),
     },
+    "transformers_optimized": {
+        f"transformers 4, optimize(){dtype}": ("transformers 4",) for dtype in ("", ", bfloat16", ", int8")
+    },
     "mixed_lengths": {
         "ours, optimized": ("transformers 4", "transformers 4, sorted", "transformers 4, oneDNN flag"),
         "ours, optimized, bfloat16": ("transformers 4", "transformers 4, bfloat16"),

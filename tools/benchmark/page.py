@@ -44,6 +44,12 @@ SECTIONS = {
         "Columns are batch × length, all texts of full length. The first line is the time of the baseline, the others "
         "say how many times as fast.",
     ),
+    "transformers_optimized": (
+        "transformers' models, optimized",
+        "`deberta_torch.optimize` on transformers' own `DebertaV2Model`, whose parameters, outputs and everything else "
+        "stay; all texts of full length, and {threads} thread(s). Other programs ran beside it: the ratios "
+        "tell more than the times.",
+    ),
     "mixed_lengths": (
         "Texts of mixed lengths",
         "{texts} texts of lognormal length, {tokens:,} tokens, the longest of {longest}, in batches of {batch}. Padded "

@@ -25,8 +25,9 @@ Settings = Callable[[Subject], dict[str, Any]]
 PATH = re.compile(r"(?:/[\w.+@-]+)+/")  # folders of this machine are nobody's business
 VERSIONS = """
 import json, sys
-from importlib.metadata import version
-print(json.dumps({name: version(name) for name in sys.argv[1:]}))
+from importlib.metadata import distributions
+found = {one.metadata["Name"]: one.version for one in distributions()}
+print(json.dumps({name: found[name] for name in sys.argv[1:] if name in found}))
 """
 
 

@@ -72,11 +72,10 @@ class QuestionAnswering(FinetuneTask):
             self.tokenizer,
             batch_size=self.batch_size,
             max_seq_len=self.length,
-            align_to_words=False,
             handle_impossible_answer=not all(map(true_answers, records)),
         )
         asked = [{name: entry(record, name) for name in ("question", "context")} for record in records]
-        return run(asked, progress=False)
+        return list(run.stream(asked, progress=False))
 
     def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
         """Exact match and F1 of words."""

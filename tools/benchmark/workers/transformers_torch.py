@@ -45,7 +45,15 @@ def int8(settings: Settings, batches: Batches) -> Call:
     return inference(torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8), batches)
 
 
+def optimized(settings: Settings, batches: Batches) -> Call:
+    """`deberta_torch.optimize` of transformers' model, in `dtype`."""
+    from deberta_torch import optimize
+
+    return inference(optimize(load("AutoModel", settings["folder"]).eval(), dtype=settings["dtype"]), batches)
+
+
 SUBJECTS = {
+    "optimized": optimized,
     "eager": eager,
     "bfloat16": bfloat16,
     "compiled": compiled,
