@@ -31,6 +31,7 @@ from deberta_dual.pipelines.entities import STRATEGIES
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.pipelines.scores import FUNCTIONS
 from deberta_dual.pipelines.sentence_modules import POOLINGS
+from deberta_dual.pipelines.windows import LONG_TEXTS, WINDOW_SCORES
 
 _EXAMPLE = f"""examples:
   deberta run --task text-classification --model my-classifier < reviews.txt > classes.jsonl
@@ -57,6 +58,11 @@ TASK_OPTIONS: dict[str, dict[str, Any]] = {
     "top_k": {"type": _count_or_all, "metavar": "N", "help": "number of results per example, or 'all'"},
     "function_to_apply": {"choices": tuple(FUNCTIONS), "help": "what turns logits into scores"},
     "calibrated": {**_FLAG, "help": "scores with the temperature of deberta evaluate --calibrate"},
+    "long_texts": {
+        "choices": LONG_TEXTS,
+        "help": "texts longer than --max-length: cut, read in windows, or refused",
+    },
+    "window_scores": {"choices": tuple(WINDOW_SCORES), "help": "how scores of windows become those of the text"},
     "candidate_labels": {"metavar": "A,B,...", "help": "class names to choose from"},
     "hypothesis_template": {"metavar": "TEXT", "help": "hypothesis, with {} for the class name"},
     "multi_label": {**_FLAG, "help": "score each class by itself: several can be true"},

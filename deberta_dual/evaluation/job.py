@@ -88,6 +88,7 @@ def evaluate(
     dtype: Any = None,
     batch_size: int = 32,
     max_length: int | None = None,
+    long_texts: str | None = None,
     input_format: str = AUTO,
     calibrate: bool = False,
     note: Note | None = None,
@@ -104,6 +105,7 @@ def evaluate(
         dtype: what it computes in; None: float32.
         batch_size: rows in a batch; the result does not depend on it.
         max_length: in tokens; None: as in fine-tuning.
+        long_texts: "truncate", "windows" or "error", where the task can choose; None: as is usual.
         input_format: of files.
         calibrate: whether the temperature is written into the model's folder, where pipelines find it.
         note: is told what was guessed of the data; None: a log of the level INFO.
@@ -125,7 +127,8 @@ def evaluate(
     backend = get_backend(choose_framework(framework))
     arrays = backend.array_model(backend.load_model(folder, cls.task, device, dtype), device)
     config = arrays.config
-    work = cls(tokenizer, max_length=max_length or usual_length(cls, tokenizer, config), batch_size=batch_size)
+    length = max_length or usual_length(cls, tokenizer, config)
+    work = cls(tokenizer, max_length=length, batch_size=batch_size, long_texts=long_texts)
     features = work.features(records, config, judged=True)
     answers = work.answer(arrays, records, features)
     judgement = judge(config, answers, records)

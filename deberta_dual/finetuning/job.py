@@ -51,6 +51,7 @@ def finetune(
     input_format: str = AUTO,
     problem_type: str | None = None,
     max_length: int | None = None,
+    long_texts: str | None = None,
     framework: str | None = None,
     device: Any = None,
     resume: bool = False,
@@ -78,6 +79,8 @@ def finetune(
         input_format: of files; "auto": by their names.
         problem_type: of text-classification; None: what the labels show.
         max_length: maximum sequence length in tokens; None: what is usual for the task, or the model's limit.
+        long_texts: "truncate", "windows" or "error", of texts that are longer, where the task can choose; None: as is
+            usual.
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
         device: such as "cuda:1"; None: a GPU if there is one.
         resume: go on with the unfinished run in `output`, if there is one.
@@ -131,7 +134,7 @@ def finetune(
             f"max_length={length} is more than max_position_embeddings={config.max_position_embeddings}, and the model "
             f"adds absolute positions. Lower it."
         )
-    work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS)
+    work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS, long_texts=long_texts)
     parts = [work.features(part, config, judged=part is not records) for part in (records, judged, tested)]
     if work.truncated:
         what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"

@@ -116,3 +116,36 @@ def test_the_temperature_is_kept_with_the_model(deberta, vocabulary, prose, tmp_
     (model / "calibration.json").unlink()
     main(["run", *same, "--model", str(model), "--input", str(file), "--calibrated"])
     assert "Run deberta evaluate --calibrate" in capfd.readouterr().err
+
+
+def test_long_texts(deberta, vocabulary, prose, tmp_path, capfd):
+    """Windows in all three commands: their mean is that of the windows by themselves."""
+    pytest.importorskip("torch")
+    rows = [{"text": " ".join(prose[: n + 1]), "label": ("a", "b")[n % 2]} for n in range(4)]
+    file, model = tmp_path / "long.jsonl", tmp_path / "model"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    same = ["--task", "text-classification", "--framework", "torch", "--device", "cpu", "--max-length", 32]
+    config = ["--config", *(f"{name}={value}" for name, value in SIZES.items())]
+    start = ["--preset", "deberta-v3-small", *config, "--tokenizer", vocabulary, "--epochs", 2]
+    windows = ["--long-texts", "windows"]
+    *_, last = deberta("finetune", *same, *windows, "--data", file, "--output", model, *start)
+    (found,) = deberta("evaluate", *same, *windows, "--model", model, "--data", file)
+    assert found["accuracy"] == last["train_accuracy"]
+    assert found["truncated"] == 0
+    scores = {}
+    for how in ("mean", "max", "first"):
+        answers = deberta(
+            "run", *same, *windows, "--window-scores", how, "--model", model, "--input", file, "--top-k", "all"
+        )
+        scores[how] = [{one["label"]: one["score"] for one in row["labels"]} for row in answers]
+    right = [max(own, key=own.get) == row["label"] for own, row in zip(scores["mean"], rows, strict=True)]
+    assert sum(right) / len(right) == found["accuracy"]
+    assert all(own["a"] + own["b"] == pytest.approx(1) for how in ("mean", "first") for own in scores[how])
+    assert all(
+        top[name] >= mean[name] for top, mean in zip(scores["max"], scores["mean"], strict=True) for name in mean
+    )
+    assert scores["first"] != scores["mean"]
+    assert main(["run", *map(str, same), "--long-texts", "error", "--model", str(model), "--input", str(file)]) == 1
+    assert "tokens, and max_length=32. Shorten it" in capfd.readouterr().err
+    token = ["--task", "token-classification", "--model", str(model), "--data", str(file), *windows]
+    assert main(["evaluate", *token]) == 1
