@@ -159,13 +159,15 @@ def _task_options(parser: Parser, arguments: argparse.Namespace) -> dict[str, An
     """The options of the task that were given; ends with status 2 for one of another task."""
     given = {name: getattr(arguments, name) for name in TASK_OPTIONS if hasattr(arguments, name)}
     known = {field.name for field in fields(PIPELINES[arguments.task].options_class)} & TASK_OPTIONS.keys()
+    if arguments.task == "multiple-choice":  # every choice has its score
+        known -= {"top_k"}
     for name in given:
         if name not in known:
             flags = ", ".join(map(flag_of, sorted(known))) or "none"
             parser.error(f"{flag_of(name)} is not for {arguments.task}, whose own options are: {flags}")
     if "candidate_labels" in known and "candidate_labels" not in given:
         parser.error(f"{arguments.task} needs --candidate-labels")
-    return given
+    return {"top_k": None} | given if arguments.task == "multiple-choice" else given
 
 
 def make_parser() -> Parser:

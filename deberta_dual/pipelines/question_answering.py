@@ -132,7 +132,7 @@ class QuestionAnsweringPipeline(Pipeline):
         texts = read_texts(example, ["question", "context"])
         question, context = texts["question"], texts["context"]
         if options.max_question_len is not None:
-            kind = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+            kind: dict[str, Any] = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
             spans = self.tokenizer(question, **kind)["offset_mapping"]
             question = question[: max((end for _, end in spans[: options.max_question_len]), default=0)]
         max_length = min(self.limit(options), options.max_seq_len or WINDOW)
