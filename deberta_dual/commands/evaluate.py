@@ -63,6 +63,8 @@ def main(argv: Sequence[str]) -> int:
             batch_size=arguments.batch_size,
             max_length=arguments.max_length,
             long_texts=arguments.long_texts,
+            candidate_labels=arguments.candidate_labels and arguments.candidate_labels.split(","),
+            hypothesis_template=arguments.hypothesis_template,
             input_format=arguments.input_format,
             calibrate=arguments.calibrate,
             note=show_note,
@@ -97,6 +99,10 @@ def make_parser() -> Parser:
     add = parser.add_argument_group("data").add_argument
     add("--data", required=True, nargs="+", type=Path, metavar="FILE", help="labelled examples")
     add_data_options(add)
+    text = "of zero-shot-classification: class names to choose from; default: the labels of the data"
+    add("--candidate-labels", metavar="A,B,...", help=text)
+    text = "of zero-shot-classification: hypothesis, with {} for the class name; default: This example is {}."
+    add("--hypothesis-template", metavar="TEXT", help=text)
     add = parser.add_argument_group("output").add_argument
     add("--errors", type=Path, metavar="FILE", help="file for the worst mistakes, a JSON object a line; default: none")
     add("--report", type=Path, metavar="DIR", help="folder for a page with plots, index.html; default: none")

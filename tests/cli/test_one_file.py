@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from deberta_core import DebertaV2Config
+from deberta_core.checkpoint import save_weights
 from deberta_dual.cli import main
 from deberta_dual.data.results import RESULTS
 from tests.finetuning_data import SIZES, write_examples
 
 TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice")
+SIZES_ALONE = {**SIZES, "position_biased_input": False}
 FRAMEWORKS = (
     pytest.param("torch", id="torch"),
     pytest.param("tf", id="tf", marks=pytest.mark.slow),
@@ -149,3 +152,25 @@ def test_long_texts(deberta, vocabulary, prose, tmp_path, capfd):
     assert "tokens, and max_length=32. Shorten it" in capfd.readouterr().err
     token = ["--task", "token-classification", "--model", str(model), "--data", str(file), *windows]
     assert main(["evaluate", *token]) == 1
+
+
+def test_zero_shot(deberta, small_tokenizer, random_weights, prose, tmp_path, capfd):
+    pytest.importorskip("torch")
+    model, file = tmp_path / "model", tmp_path / "news.csv"
+    names = {0: "contradiction", 1: "entailment", 2: "neutral"}
+    config = DebertaV2Config(vocab_size=len(small_tokenizer), **SIZES_ALONE, id2label=names)
+    save_weights(model, config, "sequence_classification", random_weights(config, "sequence_classification"))
+    config.save_pretrained(model), small_tokenizer.save_pretrained(model)
+    labels = [("water", "people", "stone")[number % 3] for number in range(len(prose))]
+    lines = [f"{text[:40].replace(',', ' ')},{label}" for text, label in zip(prose, labels, strict=True)]
+    file.write_text("\n".join(["text,label", *lines]).replace('"', ""), encoding="utf-8")
+    same = ["--task", "zero-shot-classification", "--framework", "torch", "--device", "cpu", "--model", model]
+    (found,) = deberta("evaluate", *same, "--data", file, "--hypothesis-template", "It is {}.")
+    asked = ["--candidate-labels", "water,people,stone", "--hypothesis-template", "It is {}."]
+    answers = deberta("run", *same, "--input", file, *asked)
+    right = [row["labels"][0] == row["label"] for row in answers]  # the input's label is handed on
+    assert found["accuracy"] == sum(right) / len(right)
+    assert found["confusion"]["labels"] == ["people", "stone", "water"]
+    task = ["--task", "text-classification", "--model", str(model), "--data", str(file), "--candidate-labels", "a,b"]
+    assert main(["evaluate", *task]) == 1
+    assert "are for zero-shot-classification alone" in capfd.readouterr().err
