@@ -24,6 +24,7 @@ from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
+from deberta_dual.finetuning.card import CARD, model_card
 from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.rates import parameter_rates
@@ -171,7 +172,9 @@ def finetune(
         scores = work.score(best, examples, features)
         rows.append({f"{name}_{metric}": value for metric, value in scores.items()})
         (report or _ignore)(rows[-1])
-    folder.finish(rows)
+    sizes = {"training": len(records), "evaluation": len(judged), "test": len(tested)}
+    base = None if start.model is None else str(start.model)
+    folder.finish(rows, {CARD: model_card(config, identity, sizes, rows, base)})
     return rows
 
 
