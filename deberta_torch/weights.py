@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def load(
     cls: type[Model],
     config: BaseConfig,
-    source: Path | LazyWeights,
+    path: Path | LazyWeights,
     *,
     dtype: torch.dtype | str | None,
     device: torch.device | str | None,
@@ -41,7 +41,7 @@ def load(
     dtype = _choose_dtype(dtype)
     if _is_custom(cls):
         model = cls(config)
-        report = _fill(model, source, new_head, ignore_mismatched_sizes, dtype)
+        report = _fill(model, path, new_head, ignore_mismatched_sizes, dtype)
         return model.to(choose_device(device, device_map)).eval(), report
     with torch.device("meta"), _Undrawn():  # no memory and no random numbers for what is filled next
         model = cls(config)
@@ -49,7 +49,7 @@ def load(
         model.to(dtype)  # before memory is taken: there never is a copy in float32
     places = find_places(model, device, device_map)
     first = next(iter(places.values()))
-    loaded = load_weights(source, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
+    loaded = load_weights(path, config, cls.task, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes)
     for name, place in places.items():
         _take_memory(model.get_submodule(name), place)
     for module in model.modules():
