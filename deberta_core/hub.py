@@ -44,7 +44,7 @@ class Wanted:
 
 
 def local_folder(
-    name: str | Path,
+    name: str | Path | None,
     wanted: Sequence[Wanted],
     error: type[DebertaError],
     *,
@@ -79,6 +79,8 @@ def local_folder(
         error: a bare name is no folder; the hub has no such repository, revision or file, or it cannot be reached; or
             an option is no such thing. A token is never part of a message.
     """
+    if name is None:
+        raise error("there is no path. Give a folder, a file or a hub id; or a PyTorch model's config and state_dict.")
     try:
         path = Path(name)
         is_here = path.exists()

@@ -23,8 +23,17 @@ KINDS: dict[str, str] = {
 }
 # Those that a hub can be asked for.
 MARKS = tuple(name for name in KINDS if "*" not in name)
-# No weights, whatever their ending: of trainers and of tokenizers.
-_OTHER = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "bpe_encoder")
+# No weights, whatever their ending, of trainers and of tokenizers; and weights under the usual names.
+_OTHER = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "training_args",
+    "optimizer",
+    "scheduler",
+    "scaler",
+    "rng_state",
+    "bpe_encoder",
+)
 
 
 def describe_folder(folder: Path) -> str | None:

@@ -13,6 +13,7 @@ from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.errors import ConfigError
 from deberta_core.inputs import ignores_padding
+from deberta_core.names.keras import KERAS_OPTIONS
 from deberta_core.names.loading import LOADING, SAVING
 from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
@@ -132,7 +133,7 @@ class PreTrainedModel(Adaptable, Quantizable, Resizable):
         return model
 
     @classmethod
-    @with_other_names(LOADING, ConfigError)
+    @with_other_names({**LOADING, **KERAS_OPTIONS}, ConfigError)
     def from_pretrained(
         cls,
         path: str | Path,

@@ -48,17 +48,15 @@ class Resizable(keras.Model):
         self,
         new_num_tokens: int | None = None,
         pad_to_multiple_of: int | None = None,
-        mean_resizing: bool = False,
+        mean_resizing: bool = True,
     ) -> Self:
         """The model with fresh tokens at the end of the vocabulary, or without the last ones; a masked-LM head follows.
-
-        New rows are normal(0, `initializer_range`), new biases 0, as when a model is made.
 
         Args:
             new_num_tokens: the new size; None is the present one.
             pad_to_multiple_of: rounds the size up to a multiple of it.
-            mean_resizing: new rows and biases are drawn close to the mean of the old ones instead, the default of
-                transformers since 4.46.
+            mean_resizing: new rows and biases are drawn close to the mean of the old ones, as in transformers since
+                4.46; False draws rows from normal(0, `initializer_range`) and makes biases 0, as in a new model.
 
         Raises:
             ConfigError: the size is no positive integer, or the padding token would be gone.

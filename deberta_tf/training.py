@@ -9,6 +9,7 @@ import keras
 from keras import ops, tree
 
 from deberta_core.errors import InputError
+from deberta_core.inputs import IGNORED_LABEL
 from deberta_tf.checks import check_fit_labels
 from deberta_tf.class_weights import applies_per_token, check_class_weight, weigh_tokens
 from deberta_tf.distribution import gather_rows, replica_count
@@ -53,7 +54,8 @@ class Trained(keras.Model):
     ) -> Any:
         """The training loss, a scalar: the compiled one, else the mean of the head's own.
 
-        Sample weights multiply the losses; their mean is over the labels, as in Keras' own losses.
+        Sample weights multiply the losses; their mean is over the labels, as in Keras' own losses. For the head's own
+        loss, labels of tokens at padding do not count, whatever they are: a graph cannot refuse them.
 
         Under a distribution strategy it is the loss of the global batch divided by the number of replicas, on each of
         them: Keras sums their gradients. A mean over the labels that count is no mean of the replicas' means, so that
@@ -68,7 +70,9 @@ class Trained(keras.Model):
             raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
         if self._compile_loss is not None:
             return self._compiled_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
-        parts = LOSSES[self.spec.loss](self.config, self._predictions(y_pred), labels, self._token_mask(x))
+        tokens = self._token_mask(x)
+        labels = {name: self._without_padding(name, value, tokens) for name, value in labels.items()}
+        parts = LOSSES[self.spec.loss](self.config, self._predictions(y_pred), labels, tokens)
         if sample_weight is not None:
             parts = [(losses * _broadcast(sample_weight, losses), counts) for losses, counts in parts]
         loss = mean_loss(parts)
@@ -120,6 +124,12 @@ class Trained(keras.Model):
         names = [name for name in self.spec.output.all_fields if name.endswith("logits")]
         tensors = [value for value in y_pred if not isinstance(value, tuple)]
         return dict(zip(names, tensors[-len(names) :], strict=True))
+
+    def _without_padding(self, name: str, labels: Any, tokens: Any) -> Any:
+        """Labels of tokens that are -100 at padding, others as they are."""
+        if not self.spec.labels[name].per_token:
+            return labels
+        return ops.where(tokens, ops.reshape(labels, ops.shape(tokens)), IGNORED_LABEL)
 
     def _token_mask(self, x: Any) -> Any:
         """True at real tokens, `[B, L]`, of the inputs of a batch."""

@@ -125,16 +125,17 @@ class _Bridge(nn.Module):
     def set_input_embeddings(self, value: Any) -> None:
         """Puts other word embeddings in place."""
         self.wrapped.set_input_embeddings(value)
+        self.config.vocab_size = self.wrapped.config.vocab_size
 
     def get_output_embeddings(self) -> Any:
         """The decoder of a masked-LM model, which is the word embeddings; else None."""
         return self.wrapped.get_output_embeddings()
 
     def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, **_: Any
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Module:
         """See `Resizable.resize_token_embeddings`."""
-        embeddings = self.wrapped.resize_token_embeddings(new_num_tokens, pad_to_multiple_of)
+        embeddings = self.wrapped.resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
         self.config.vocab_size = self.wrapped.config.vocab_size
         return embeddings
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,6 @@ from deberta_core.errors import InputError
 from deberta_core.names.models import MODEL_ATTRIBUTES
 from deberta_core.names.rows import Accepted, Refused, Row
 from deberta_torch.layers import initialize
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class ModelNames(nn.Module):
@@ -74,21 +71,6 @@ class ModelNames(nn.Module):
         """The bytes of the parameters, and of the buffers unless they are left out."""
         tensors = [*self.parameters(), *(self.buffers() if return_buffers else ())]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def unlisted(name: str) -> Callable[[Function], Function]:
-    """A decorator: the function takes an argument of which `inspect.signature` does not tell.
-
-    Trainer thinks that every argument with "label" in its name holds labels, and that all of them are given.
-    """
-
-    def hide(function: Function) -> Function:
-        signature = inspect.signature(function)
-        listed = [parameter for parameter in signature.parameters.values() if parameter.name != name]
-        function.__signature__ = signature.replace(parameters=listed)  # type: ignore[attr-defined]  # read by inspect
-        return function
-
-    return hide
 
 
 def _member(name: str, row: Row) -> Any:

@@ -23,7 +23,7 @@ from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
 from deberta_torch.kernels.attention_functions import check_attn_implementation
 from deberta_torch.masks import make_masks
-from deberta_torch.model_names import ModelNames, unlisted
+from deberta_torch.model_names import ModelNames
 from deberta_torch.surgery import Resizable
 
 
@@ -166,9 +166,10 @@ class PreTrainedModel(Resizable, ModelNames):
     @with_other_names(LOADING, ConfigError)
     def from_pretrained(
         cls,
-        path: str | Path,
+        path: str | Path | None,
         config: BaseConfig | None = None,
         *,
+        state_dict: Mapping[str, Tensor] | None = None,
         dtype: torch.dtype | str | None = None,
         device: torch.device | str | None = None,
         device_map: str | torch.device | Mapping[str, Any] | None = None,
@@ -190,9 +191,10 @@ class PreTrainedModel(Resizable, ModelNames):
 
         Args:
             path: a folder with config.json and weights in any of `deberta_core.checkpoint.FORMATS`, in one file or
-                several; such a file, with config.json beside it; or a hub id.
+                several; such a file, with config.json beside it; or a hub id. None where both of the next are given.
             config: used as it is instead of the folder's config.json. That may lack `legacy`; then the weights' names
                 say which masked-LM head it is.
+            state_dict: parameters to take, copied, instead of those of a file; they are judged as a file's are.
             dtype: of the parameters, a torch dtype or its name; None is float32, "auto" keeps the file's.
             device: where the parameters go; None is torch's default device, the CPU unless `torch.device` is used as a
                 context. On "meta" they have shapes and dtypes and take no memory; no numbers are read.
@@ -227,26 +229,28 @@ class PreTrainedModel(Resizable, ModelNames):
         """
         if attn_implementation is not None:
             check_attn_implementation(attn_implementation)
-        name = str(path)
-        path = checkpoint_folder(
-            path,
-            with_config=config is None,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
-            force_download=force_download,
-            subfolder=subfolder,
-        )
+        given = None if state_dict is None else weights.held(state_dict)
+        if given is None or config is None:
+            folder = checkpoint_folder(
+                path,
+                with_config=config is None,
+                with_weights=given is None,
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                token=token,
+                force_download=force_download,
+                subfolder=subfolder,
+            )
         if config is None:
-            config_overrides = {"name_or_path": name, **config_overrides}
-            config = load_config(cls.config_class, path, cls.task, config_overrides)
+            config_overrides = {"name_or_path": str(path), **config_overrides}
+            config = load_config(cls.config_class, folder, cls.task, config_overrides, weights=given)
         elif config_overrides:
             config = config.replace(**config_overrides)
         model, report = weights.load(
             cls,
             config,
-            path,
+            folder if state_dict is None else weights.held(state_dict),  # the other may be closed
             dtype=dtype,
             device=device,
             device_map=device_map,
@@ -328,7 +332,6 @@ class Backbone(PreTrainedModel):
         )
         return Encoded(hidden, masks.tokens, hidden_states, attentions)
 
-    @unlisted("labels")
     def forward(
         self,
         input_ids: Tensor | None = None,

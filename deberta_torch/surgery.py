@@ -54,17 +54,15 @@ class Resizable(nn.Module):
         self,
         new_num_tokens: int | None = None,
         pad_to_multiple_of: int | None = None,
-        mean_resizing: bool = False,
+        mean_resizing: bool = True,
     ) -> nn.Embedding:
         """Adds fresh tokens at the end of the vocabulary, or takes the last ones away; a masked-LM head follows.
-
-        New rows are normal(0, `initializer_range`), new biases 0, as when a model is made.
 
         Args:
             new_num_tokens: the new size; None is the present one.
             pad_to_multiple_of: rounds the size up to a multiple of it.
-            mean_resizing: new rows and biases are drawn close to the mean of the old ones instead, the default of
-                transformers since 4.46.
+            mean_resizing: new rows and biases are drawn close to the mean of the old ones, as in transformers since
+                4.46; False draws rows from normal(0, `initializer_range`) and makes biases 0, as in a new model.
 
         Returns:
             the input embeddings.
@@ -93,18 +91,21 @@ class Resizable(nn.Module):
         return self.base_model.embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Puts other word embeddings of the same shape in place; their `padding_idx` becomes the model's.
+        """Puts other word embeddings of the same width in place; their `padding_idx` becomes the model's.
+
+        With another number of rows the vocabulary has another size; a masked-LM head follows, with new biases 0.
 
         Raises:
-            InputError: the module is no embedding, or of another shape.
+            ConfigError: there are too few rows for the padding token.
+            InputError: the module is no embedding, or of another width; or the number of rows differs, and this
+                backbone is part of a task model.
         """
-        shape = (self.config.vocab_size, self.config.embedding_width)
-        if not isinstance(value, nn.Embedding) or tuple(value.weight.shape) != shape:
+        width = self.config.embedding_width
+        if not isinstance(value, nn.Embedding) or value.embedding_dim != width:
             given = tuple(value.weight.shape) if isinstance(value, nn.Embedding) else type(value).__name__
-            raise InputError(
-                f"value is {given}: it must be a torch.nn.Embedding of shape {shape}. Use resize_token_embeddings to "
-                f"change the vocabulary."
-            )
+            raise InputError(f"value is {given}: it must be a torch.nn.Embedding of width {width}.")
+        if value.num_embeddings != self.config.vocab_size:
+            self.resize_token_embeddings(value.num_embeddings, mean_resizing=False)
         value.padding_idx = self.config.pad_token_id
         self.base_model.embeddings.word_embeddings = value
 

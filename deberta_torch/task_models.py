@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,13 @@ from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import is_eager
 from deberta_torch.kernels.linear import Linear
 from deberta_torch.losses import LOSSES, mean_loss
-from deberta_torch.model_names import unlisted
 from deberta_torch.models import Backbone, Encoded, PreTrainedModel
+
+
+class CallOptions(TypedDict, total=False):
+    """Arguments of a call that are no parameters by name: Trainer takes every one with "label" in it for labels."""
+
+    labels_at_padding: str
 
 
 class TaskModel(PreTrainedModel):
@@ -38,7 +43,6 @@ class TaskModel(PreTrainedModel):
         """The mean loss of the head's outputs against the labels; a scalar."""
         return mean_loss(LOSSES[self.spec.loss](self.config, predictions, labels, encoded.token_mask))
 
-    @unlisted("labels_at_padding")
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -50,7 +54,7 @@ class TaskModel(PreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        labels_at_padding: str = "error",
+        **options: Unpack[CallOptions],
     ) -> Any:
         """Runs backbone and head, and computes the loss where labels are given.
 
@@ -66,8 +70,8 @@ class TaskModel(PreTrainedModel):
             InputError: an input or the labels have the wrong shape or a value out of range.
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        options = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, {"labels": labels}, *options, labels_at_padding=labels_at_padding)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, {"labels": labels}, *wanted, **options)
 
     def run(
         self,
@@ -153,7 +157,6 @@ class LmModel(TaskModel):
                 return super().loss(encoded, {"logits": rows}, {"labels": flat[labelled]})
         return super().loss(encoded, predictions or self.predict_outputs(encoded), labels)
 
-    @unlisted("labels_at_padding")
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -165,8 +168,8 @@ class LmModel(TaskModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        labels_at_padding: str = "error",
         output_logits: bool = True,
+        **options: Unpack[CallOptions],
     ) -> Any:
         """Runs backbone and head; see `TaskModel.forward`. Labels are `[B, L]` in [0, V), -100 ignored.
 
@@ -185,8 +188,8 @@ class LmModel(TaskModel):
                 "output_logits=False without labels leaves nothing to return. Give labels, or ask for logits."
             )
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        options = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, {"labels": labels}, *options, output_logits, labels_at_padding)
+        wanted = (output_attentions, output_hidden_states, return_dict, output_logits)
+        return self.run(inputs, {"labels": labels}, *wanted, **options)
 
     def _scores(self, hidden: Tensor) -> Tensor:
         """`[..., C]` to `[..., V]`."""

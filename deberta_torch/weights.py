@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from deberta_core.checkpoint import LazyWeights, LoadReport, OwnLayers, load_weights, save_weights
-from deberta_core.checkpoint.lazy import ALIGNMENT, blocks
+from deberta_core.checkpoint.lazy import ALIGNMENT, Entry, blocks
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, name_list
 from deberta_core.parameters import expand
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def load(
     cls: type[Model],
     config: BaseConfig,
-    path: Path,
+    path: Path | LazyWeights,
     *,
     dtype: torch.dtype | str | None,
     device: torch.device | str | None,
@@ -82,7 +82,11 @@ def _is_custom(cls: type[PreTrainedModel]) -> bool:
 
 
 def _fill(
-    model: PreTrainedModel, path: Path, new_head: bool, ignore_mismatched_sizes: bool, dtype: torch.dtype | str | None
+    model: PreTrainedModel,
+    source: Path | LazyWeights,
+    new_head: bool,
+    ignore_mismatched_sizes: bool,
+    dtype: torch.dtype | str | None,
 ) -> LoadReport:
     """Fills a user's model, which was made with all its numbers: those of a file that has them, and its own."""
     tensors: dict[str, Tensor] = model.state_dict(keep_vars=True)
@@ -94,7 +98,7 @@ def _fill(
     known = set(places.values())
     layers = OwnLayers(places, {name: tuple(value.shape) for name, value in tensors.items() if name not in known})
     loaded = load_weights(
-        path,
+        source,
         model.config,
         model.task,
         new_head=new_head,
@@ -135,6 +139,26 @@ class _Undrawn(TorchFunctionMode):
         if getattr(func, "__module__", None) == nn.init.__name__:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))
+
+
+def held(state_dict: Mapping[str, Tensor]) -> LazyWeights:
+    """A state dict as if it were an open file; what is read of it is a copy.
+
+    Raises:
+        InputError: it holds anything but tensors by names.
+    """
+    wrong = [name for name, value in state_dict.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if wrong:
+        raise InputError(f"state_dict holds other things than tensors by names: {name_list(map(str, wrong))}.")
+    entries = {name: _entry(name, value) for name, value in state_dict.items()}
+    return LazyWeights(Path("state_dict"), entries, lambda: None)
+
+
+def _entry(name: str, value: Tensor) -> Entry:
+    def read(rows: slice) -> np.ndarray:
+        return np.array(to_numpy(value[rows] if value.dim() else value))
+
+    return Entry(name, tuple(value.shape), to_numpy(value.new_empty(0, device="cpu")).dtype, read)
 
 
 def assign(model: PreTrainedModel, arrays: Mapping[str, np.ndarray]) -> None:

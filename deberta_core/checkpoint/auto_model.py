@@ -26,11 +26,11 @@ class AutoModelBase:
 
     @classmethod
     @with_other_names(LOADING, ConfigError)
-    def from_pretrained(cls, path: str | Path, config: BaseConfig | None = None, **options: Any) -> Any:
+    def from_pretrained(cls, path: str | Path | None, config: BaseConfig | None = None, **options: Any) -> Any:
         """Builds a model from a checkpoint, of the class its config.json names.
 
         Args:
-            path: the folder, a weight file in it, or a hub id.
+            path: the folder, a weight file in it, or a hub id; None as for `PreTrainedModel.from_pretrained`.
             config: used instead of the folder's config.json.
             **options: as for `PreTrainedModel.from_pretrained`.
 
@@ -39,13 +39,14 @@ class AutoModelBase:
             WeightError: see `PreTrainedModel.from_pretrained`.
         """
         hub, options = split_hub_options(options)
-        folder = checkpoint_folder(path, with_config=config is None, **hub)
+        has_weights = options.get("state_dict") is not None
         if config is None:
+            folder = checkpoint_folder(path, with_weights=not has_weights, **hub)
             model_type = AutoConfig.from_pretrained(config_beside(folder)).model_type
-            options = {"name_or_path": str(path), **options}
-        else:
-            model_type = config.model_type
-        return cls.classes[model_type].from_pretrained(folder, config, **options)
+            return cls.classes[model_type].from_pretrained(folder, **{"name_or_path": str(path), **options})
+        if not has_weights:
+            path = checkpoint_folder(path, with_config=False, **hub)
+        return cls.classes[config.model_type].from_pretrained(path, config, **options)
 
     @classmethod
     def from_config(cls, config: BaseConfig) -> Any:

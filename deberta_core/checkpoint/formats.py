@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,12 +172,13 @@ def find_weight_file(path: str | Path) -> tuple[Path, Format]:
     raise WeightError(f"{path} is no weight file that can be read. Its name must end as one of: {names}.")
 
 
-def open_weights(path: str | Path, config: BaseConfig) -> LazyWeights:
+def open_weights(path: str | Path | LazyWeights, config: BaseConfig, own: Collection[str] = ()) -> LazyWeights:
     """Opens the weights of a checkpoint.
 
     Args:
-        path: a folder, the file itself, or the index of several files.
+        path: a folder, the file itself, or the index of several files; or weights that are open, under any names.
         config: the model's configuration.
+        own: names beside the backbone of a user's model; a file with one of them is that model, and is taken whole.
 
     Returns:
         PyTorch names, as the checkpoint's kind of model has them, to arrays in PyTorch's layout. Old beginnings of
@@ -186,12 +187,17 @@ def open_weights(path: str | Path, config: BaseConfig) -> LazyWeights:
     Raises:
         WeightError: there is no such file, or it is damaged.
     """
-    file, row = find_weight_file(path)
-    is_index = file.name.endswith(INDEX_SUFFIX)
-    weights = read_shards(file, config, row.read) if is_index else row.read(file, config)
-    weights = unwrapped(weights)
+    weights = path if isinstance(path, LazyWeights) else _open_files(path, config)
+    if not any(name in weights for name in own):
+        weights = unwrapped(weights)
     for old, new in OLD_PREFIXES.items():
         names = {new + name.removeprefix(old) if name.startswith(old) else name: name for name in weights}
         if len(names) == len(weights):  # else both spellings are there, and loading says so
             weights = weights.select(names)
     return weights
+
+
+def _open_files(path: str | Path, config: BaseConfig) -> LazyWeights:
+    file, row = find_weight_file(path)
+    is_index = file.name.endswith(INDEX_SUFFIX)
+    return read_shards(file, config, row.read) if is_index else row.read(file, config)

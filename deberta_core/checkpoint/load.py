@@ -89,7 +89,7 @@ Match = Callable[[LazyWeights, BaseConfig, str | None], LoadedWeights]
 
 
 def load_weights(
-    path: str | Path,
+    path: str | Path | LazyWeights,
     config: BaseConfig,
     task: str | None,
     *,
@@ -103,7 +103,7 @@ def load_weights(
     Non-finite numbers are kept as they are.
 
     Args:
-        path: a checkpoint folder, or the weight file itself.
+        path: a checkpoint folder, or the weight file itself; or weights that are open.
         config: the model's configuration.
         task: its task; None for the bare backbone.
         new_head: whether any parameter of the head may be missing, silently.
@@ -119,7 +119,7 @@ def load_weights(
             missing poolers and classifiers are a warning.
         InputError: no such task.
     """
-    source = open_weights(path, config)
+    source = open_weights(path, config, fresh)
     loaded = (match or match_weights)(source, config, task)
     report = loaded.report
     head = task_spec(task).head_modules

@@ -8,6 +8,7 @@ from typing import Any
 
 from deberta_core.auto import AutoConfig
 from deberta_core.checkpoint.formats import open_weights
+from deberta_core.checkpoint.lazy import LazyWeights
 from deberta_core.config import BaseConfig
 from deberta_core.config_place import config_in
 from deberta_core.errors import ConfigError
@@ -25,6 +26,7 @@ def load_config(
     overrides: Mapping[str, Any] | None = None,
     *,
     config_file: str | Path | None = None,
+    weights: LazyWeights | None = None,
 ) -> BaseConfig:
     """Reads the configuration of a checkpoint for a task.
 
@@ -36,6 +38,7 @@ def load_config(
         task: the task of the model; None for the backbone.
         overrides: fields to change.
         config_file: the config.json, or a folder with one; None for that of the folder or beside the weight file.
+        weights: those that are loaded instead of the checkpoint's.
 
     Raises:
         ConfigError: config.json is missing, wrong or another model's, or an override is not allowed.
@@ -46,8 +49,8 @@ def load_config(
     config = (config_class or AutoConfig).from_pretrained(place, **overrides)
     if not task_spec(task).scores_words or "legacy" in overrides or _says_legacy(place):
         return config
-    with open_weights(path, config) as weights:
-        modules = {name.split(".")[0] for name in weights}
+    with open_weights(path if weights is None else weights, config) as opened:
+        modules = {name.split(".")[0] for name in opened}
     found = [legacy for module, legacy in MASKED_LM_HEADS.items() if module in modules]
     return config.replace(legacy=found[0]) if found else config
 

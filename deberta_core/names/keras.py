@@ -7,6 +7,7 @@ from deberta_core.names.rows import Refused, Renamed, Rows
 # Arguments of the Keras models.
 KERAS_OPTIONS: Rows = {
     "saved_model": Refused("Call model.export(folder)."),
+    "state_dict": Refused("Make the model of its configuration and assign to its variables."),
 }
 # Arguments of `TextPreprocessor`.
 PREPROCESSOR_OPTIONS: Rows = {

@@ -11,6 +11,7 @@ _NOTHING = "Trainer, accelerate or peft ask for it"
 MODEL_ATTRIBUTES: Rows = {
     "num_labels": Renamed("config.num_labels"),
     "name_or_path": Renamed("config.name_or_path"),
+    "vocab_size": Renamed("config.vocab_size"),
     "is_activation_checkpointing": Renamed("is_gradient_checkpointing"),
     "base_model_prefix": Accepted("the backbone of a task model", reads_as="deberta"),
     "main_input_name": Accepted("the first argument of a call", reads_as="input_ids"),

@@ -1,15 +1,19 @@
 """Models as code written for transformers uses them."""
 
+import inspect
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from deberta_core import ConfigError, InputError
+from deberta_core import ConfigError, DebertaWarning, InputError, WeightError
 from deberta_core.names.models import MODEL_ATTRIBUTES
 from deberta_core.names.rows import Accepted, Refused
 from deberta_core.surgery import near_mean
 from deberta_torch import (
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     DebertaConfig,
     DebertaForMaskedLM,
@@ -147,6 +151,25 @@ def test_labels_at_padding(cls, mask):
         model(IDS, mask, labels=right, labels_at_padding="x")
 
 
+def test_labels_at_padding_in_graphs():
+    model = DebertaV2ForTokenClassification(CONFIG).eval()
+    call = {"input_ids": IDS, "attention_mask": MASK, "labels": torch.tensor([[0, 1, 2, 0], [0, 1, 2, 2]])}
+    call["labels_at_padding"] = "ignore"
+    expected = model(**call).loss
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(**call).loss, expected)
+    exported = torch.export.export(model, (), call).module()
+    torch.testing.assert_close(exported(**call).loss, expected)
+
+
+@pytest.mark.parametrize("cls", [DebertaV2ForTokenClassification, DebertaV2ForMaskedLM])
+def test_trainer_finds_one_argument_for_labels(cls):
+    """As its `find_labels` does; it takes all of them to be given."""
+    assert [name for name in inspect.signature(cls.forward).parameters if "label" in name] == ["labels"]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'attention_msk'"):
+        cls(CONFIG)(IDS, attention_msk=MASK)
+
+
 def test_labels_at_padding_of_other_heads_are_as_they_were():
     model = DebertaV2ForSequenceClassification(CONFIG).eval()
     labels = torch.tensor([0, 1])
@@ -198,6 +221,53 @@ def test_arguments_that_are_refused(cls, options, message, tmp_path):
         cls.from_pretrained(tmp_path, **options)
 
 
+@pytest.mark.parametrize("cls", [DebertaV2ForMaskedLM, AutoModelForMaskedLM])
+def test_a_state_dict_instead_of_a_file(cls, tmp_path):
+    model = DebertaV2ForMaskedLM(CONFIG)
+    state = model.state_dict()
+    loaded, report = cls.from_pretrained(None, config=CONFIG, state_dict=state, output_loading_info=True)
+    assert not any(dict(report).values())
+    assert not loaded.training
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, state[name])
+        assert value.data_ptr() != state[name].data_ptr()
+    CONFIG.save_pretrained(tmp_path)
+    theirs = {f"module.{name}": value for name, value in state.items()}
+    there = cls.from_pretrained(tmp_path, state_dict=theirs, torch_dtype=torch.bfloat16)  # no weights are there
+    assert there.dtype == torch.bfloat16
+    assert there.name_or_path == str(tmp_path)
+    torch.testing.assert_close(there.float()(IDS).logits, model.eval()(IDS).logits, rtol=0.1, atol=0.1)
+
+
+def test_which_head_a_state_dict_has(tmp_path):
+    """The configuration's file is silent: `legacy` is told by the names, as with files."""
+    model = DebertaV2ForMaskedLM(CONFIG.replace(legacy=False))
+    values = {name: value for name, value in CONFIG.to_dict().items() if name != "legacy"}
+    (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    assert not DebertaV2ForMaskedLM.from_pretrained(tmp_path, state_dict=model.state_dict()).config.legacy
+
+
+def test_a_state_dict_is_judged_as_a_file():
+    state = DebertaV2Model(CONFIG).state_dict()
+    with pytest.raises(WeightError, match=r"^state_dict does not fit DebertaV2ForMaskedLM: missing \(\d\): cls"):
+        DebertaV2ForMaskedLM.from_pretrained(None, config=CONFIG, state_dict=state)
+    name = "encoder.layer.0.output.dense.bias"
+    with pytest.raises(WeightError, match=rf"of another shape \(1\): {name}"):
+        DebertaV2Model.from_pretrained(None, config=CONFIG, state_dict={**state, name: torch.zeros(3)})
+    with pytest.raises(WeightError, match=r"unexpected \(1\): strange"):
+        DebertaV2Model.from_pretrained(None, config=CONFIG, state_dict={**state, "strange": torch.zeros(3)})
+    with pytest.warns(DebertaWarning, match=r"state_dict has no classifier\.bias"):
+        report = DebertaV2ForSequenceClassification.from_pretrained(
+            None, config=CONFIG, state_dict=state, output_loading_info=True
+        )[1]
+    assert "pooler.dense.weight" in report["missing_keys"]
+    with pytest.raises(InputError, match="other things than tensors by names: encoder"):
+        DebertaV2Model.from_pretrained(None, config=CONFIG, state_dict={"encoder": 3})
+    for given in ({"config": CONFIG}, {"state_dict": state}):
+        with pytest.raises(WeightError, match="there is no path"):
+            DebertaV2Model.from_pretrained(None, **given)
+
+
 def test_a_report_has_transformers_keys(tmp_path):
     DebertaV2ForSequenceClassification(CONFIG).save_pretrained(tmp_path)
     report = DebertaV2ForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)[1]
@@ -233,14 +303,26 @@ def test_new_words_near_the_mean(cls):
         model.get_input_embeddings().weight.normal_(3.0, 1.0)
         model.cls["predictions"].bias.normal_(5.0, 1.0)
     old, bias = model.get_input_embeddings().weight.clone(), model.cls["predictions"].bias.clone()
-    model.resize_token_embeddings(45, mean_resizing=True)
+    model.resize_token_embeddings(45)
     new = model.get_input_embeddings().weight[40:]
     torch.testing.assert_close(new, old.mean(0).expand(5, 16), rtol=0.0, atol=1e-3)  # 1e-9 of the covariance
     assert len(new.unique(dim=0)) == 5
     torch.testing.assert_close(model.cls["predictions"].bias[40:], bias.mean().expand(5), rtol=0.0, atol=1e-3)
     assert torch.equal(model.get_input_embeddings().weight[:40], old)
-    model.resize_token_embeddings(30, mean_resizing=True)
+    model.resize_token_embeddings(30)
     assert model(IDS).logits.shape[-1] == 30
+
+
+def test_new_words_as_in_a_new_model():
+    torch.manual_seed(0)
+    model = DebertaV2ForMaskedLM(CONFIG)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.normal_(3.0, 1.0)
+        model.cls["predictions"].bias.fill_(5.0)
+    new = model.resize_token_embeddings(1040, mean_resizing=False).weight[40:].detach()
+    assert abs(float(new.mean())) < 1e-3
+    assert 0.019 < float(new.std()) < 0.021  # initializer_range
+    assert not model.cls["predictions"].bias[40:].any()
 
 
 def test_near_the_mean_has_the_covariance():

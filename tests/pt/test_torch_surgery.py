@@ -201,7 +201,7 @@ def test_a_resized_vocabulary_keeps_old_logits(name, legacy):
     with torch.no_grad():
         before = model(**inputs).logits
         torch.manual_seed(0)
-        returned = model.resize_token_embeddings(100, pad_to_multiple_of=64)
+        returned = model.resize_token_embeddings(100, pad_to_multiple_of=64, mean_resizing=False)
         assert returned is model.get_input_embeddings() is model.get_output_embeddings()
         after = model(**inputs).logits
     assert after.shape[-1] == model.config.vocab_size == 128
@@ -306,10 +306,23 @@ def test_embeddings_can_be_replaced():
     assert table.weight.grad.any()
 
 
+@pytest.mark.parametrize("rows", [50, 120])
+def test_embeddings_of_another_vocabulary(rows):
+    model = model_of("v2_padding_id", "masked_lm")
+    table = nn.Embedding(rows, 32)
+    model.set_input_embeddings(table)
+    assert model.get_input_embeddings() is table
+    assert model.config.vocab_size == model.deberta.config.vocab_size == rows
+    assert model(torch.tensor([[1, rows - 1]])).logits.shape == (1, 2, rows)
+    with pytest.raises(InputError, match="part of a task model"):
+        model.deberta.set_input_embeddings(nn.Embedding(rows + 1, 32))
+    assert model.deberta.get_input_embeddings() is table
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (nn.Embedding(98, 32), r"value is \(98, 32\): it must be a torch.nn.Embedding of shape \(97, 32\)"),
+        (nn.Embedding(97, 33), r"value is \(97, 33\): it must be a torch\.nn\.Embedding of width 32"),
         (nn.Linear(32, 97), "value is Linear: it must be"),
     ],
 )

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deberta_core import ConfigError, InputError
 from deberta_tf import (
@@ -61,6 +62,17 @@ def test_labels_at_padding(cls, mask):
         model(IDS, labels=right, labels_at_padding="x")
 
 
+@pytest.mark.parametrize("cls", [TFDebertaV2ForTokenClassification, TFDebertaV2ForMaskedLM])
+def test_fit_leaves_labels_at_padding_out(cls):
+    model, labels = cls(CONFIG), np.array([[0, 1, 2, 0], [0, 1, 2, 2]])
+    model.compile()
+    x = {"input_ids": IDS, "attention_mask": MASK}
+    right = model.evaluate(x, np.where(MASK == 1, labels, -100), verbose=0)
+    assert model.evaluate(x, labels, verbose=0) == right
+    rows = tf.data.Dataset.from_tensor_slices((x, labels)).batch(2)
+    assert model.evaluate(rows, verbose=0) == right
+
+
 @pytest.mark.parametrize("cls", [TFDebertaV2ForSequenceClassification, TFAutoModelForSequenceClassification])
 def test_transformers_arguments_of_loading(cls, tmp_path):
     TFDebertaV2ForSequenceClassification(CONFIG).save_pretrained(tmp_path / "inner")
@@ -88,9 +100,11 @@ def test_new_words_near_the_mean():
     words = model.get_input_embeddings().embeddings
     words.assign(np.random.default_rng(0).normal(3.0, 1.0, words.shape))
     old = keras.ops.convert_to_numpy(words)
-    new = keras.ops.convert_to_numpy(
-        model.resize_token_embeddings(45, mean_resizing=True).get_input_embeddings().embeddings
-    )
+    new = keras.ops.convert_to_numpy(model.resize_token_embeddings(45).get_input_embeddings().embeddings)
     np.testing.assert_array_equal(new[:40], old)
     np.testing.assert_allclose(new[40:], np.broadcast_to(old.mean(0), (5, 16)), rtol=0, atol=1e-3)
     assert len(np.unique(new[40:], axis=0)) == 5
+    fresh = model.resize_token_embeddings(1040, mean_resizing=False).get_input_embeddings().embeddings
+    fresh = keras.ops.convert_to_numpy(fresh)[40:]
+    assert abs(fresh.mean()) < 1e-3
+    assert 0.019 < fresh.std() < 0.021  # initializer_range
