@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from captum.attr import LayerIntegratedGradients, Saliency
 
-from tools.clients.tiny import batch_of, make, report
+from tools.clients.report import report
+from tools.clients.tiny import batch_of, make
 
 ENVIRONMENTS = ("hf5",)
 
@@ -17,7 +18,7 @@ def main() -> None:
     batch = batch_of(tokenizer)
     ids, mask = batch["input_ids"], batch["attention_mask"]
     special = torch.tensor(tokenizer.all_special_ids)
-    baseline = torch.where(torch.isin(ids, special), ids, tokenizer.pad_token_id)
+    baseline = torch.where(torch.isin(ids, special), ids, tokenizer.mask_token_id)
 
     def score(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return model(input_ids=ids, attention_mask=mask).logits[:, 1]

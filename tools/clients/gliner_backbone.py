@@ -10,20 +10,21 @@ import gliner
 import torch
 
 from deberta_torch import AutoModel, as_transformers
-from tools.clients.tiny import TEXTS, make, report
+from tools.clients.report import report
+from tools.clients.tiny import TEXTS, make
 
-ENVIRONMENTS = ("hf4",)
+ENVIRONMENTS = ("hf4",)  # for transformers 5 it has only an older release, whose from_config fails
 NAMES = ["person", "town", "animal"]
 
 
-def entities(model: Any) -> list[list[dict[str, Any]]]:
+def entities(model: Any) -> list[dict[str, Any]]:
     """Spans of every text."""
-    return [model.predict_entities(text, NAMES, threshold=0.3) for text in TEXTS]
+    return [span for text in TEXTS for span in model.predict_entities(text, NAMES, threshold=0.3)]
 
 
-def same(found: list[list[dict[str, Any]]], expected: list[list[dict[str, Any]]]) -> None:
+def same(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
     """Asserts the same spans, and scores within 1e-4."""
-    for one, other in zip(sum(found, []), sum(expected, []), strict=True):
+    for one, other in zip(found, expected, strict=True):
         assert {**one, "score": 0} == {**other, "score": 0}
         assert abs(one["score"] - other["score"]) < 1e-4
 
@@ -44,7 +45,7 @@ def main() -> None:
         theirs = holder.model
         theirs.save_pretrained(folder)
         expected = entities(model)
-        assert sum(map(len, expected)) > 3
+        assert len(expected) > 3
         ours = AutoModel.from_pretrained(folder).eval()
         for one in (ours, as_transformers(copy.deepcopy(ours))):
             holder.model = one

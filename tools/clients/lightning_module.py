@@ -11,7 +11,8 @@ import lightning
 import torch
 
 from deberta_torch import DataCollatorWithPadding, DebertaV2ForSequenceClassification
-from tools.clients.tiny import LABELS, TEXTS, batch_of, make, report
+from tools.clients.report import report
+from tools.clients.tiny import LABELS, TEXTS, batch_of, make
 
 ENVIRONMENTS = ("hf5",)
 

@@ -8,13 +8,14 @@ import datasets
 import torch
 import transformers
 
-from tools.clients.tiny import LABELS, TEXTS, make, report
+from tools.clients.report import report
+from tools.clients.tiny import LABELS, TEXTS, make
 
 ENVIRONMENTS = ("hf4", "hf5")
 
 
 def texts() -> str:
-    """map(batched=True) and with_format("torch"): the ids of single calls, and a loss."""
+    """`map(batched=True) and with_format("torch")`: the ids of single calls, and a loss."""
     model, tokenizer = make()
     data = datasets.Dataset.from_dict({"text": TEXTS * 3, "labels": LABELS * 3})
     data = data.map(lambda rows: tokenizer(rows["text"], truncation=True, max_length=16), batched=True, batch_size=5)
@@ -29,7 +30,7 @@ def texts() -> str:
 
 
 def words() -> str:
-    """words and their labels, aligned by word_ids and padded by DataCollatorForTokenClassification."""
+    """Words and their labels, aligned by word_ids and padded by DataCollatorForTokenClassification."""
     model, tokenizer = make("ForTokenClassification", num_labels=3)
     rows = {"tokens": [text.split() for text in TEXTS]}
     rows["ner_tags"] = [[number % 3 for number in range(len(row))] for row in rows["tokens"]]
@@ -59,4 +60,4 @@ def words() -> str:
 
 if __name__ == "__main__":
     datasets.disable_progress_bars()
-    report("datasets", [check().removesuffix(".") for check in (texts, words)])
+    report("datasets", [check() for check in (texts, words)])

@@ -8,7 +8,8 @@ from pathlib import Path
 import onnxruntime
 import torch
 
-from tools.clients.tiny import TEXTS, batch_of, make, report
+from tools.clients.report import report
+from tools.clients.tiny import TEXTS, batch_of, make
 
 ENVIRONMENTS = ("hf5",)
 KINDS = ("Model", "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")

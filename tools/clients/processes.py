@@ -12,7 +12,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from tools.clients.tiny import LABELS, batch_of, make, report
+from tools.clients.report import report
+from tools.clients.tiny import LABELS, batch_of, make
 
 ENVIRONMENTS = ("hf5",)
 PROCESSES = 2

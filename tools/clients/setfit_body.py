@@ -1,4 +1,4 @@
-"""SetFit: our model in the place of the body's, and our folder, with a head of scikit-learn and one of torch."""
+"""SetFit: our model in the place of the body's, with a head of scikit-learn and one of torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import sklearn.linear_model
 import torch
 
 from deberta_torch import AutoModel, as_transformers
-from tools.clients.tiny import LABELS, TEXTS, make, report
+from tools.clients.report import report
+from tools.clients.tiny import LABELS, TEXTS, make
 
-ENVIRONMENTS = ("hf4",)
+ENVIRONMENTS = ("hf4", "hf5")
 
 
 def main() -> None:

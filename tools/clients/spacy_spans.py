@@ -7,7 +7,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from deberta_dual import pipeline
-from tools.clients.tiny import TEXTS, make, report
+from tools.clients.report import report
+from tools.clients.tiny import TEXTS, make
 
 ENVIRONMENTS = ("hf5",)
 

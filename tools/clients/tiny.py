@@ -1,9 +1,7 @@
-"""What the clients share: texts, a tiny v3 model with its tokenizer, and the line that says what was checked."""
+"""What the clients of PyTorch share: texts, and a tiny v3 model with its tokenizer."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,9 +39,3 @@ def make(kind: str = "ForSequenceClassification", **fields: Any) -> tuple[Any, A
 def batch_of(tokenizer: Any, texts: Sequence[str] = TEXTS) -> dict[str, torch.Tensor]:
     """Texts, padded; each `[B, L]`."""
     return dict(tokenizer(list(texts), padding=True, return_tensors="pt"))
-
-
-def report(package: str, checks: Sequence[str], takes: str = "the model") -> None:
-    """Prints what was checked of a package, as `python -m tools.clients` reads it."""
-    version = importlib.metadata.version(package)
-    print(json.dumps({"client": package, "version": version, "takes": takes, "checks": list(checks)}), flush=True)

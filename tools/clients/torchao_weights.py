@@ -7,7 +7,8 @@ import copy
 import torch
 from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
-from tools.clients.tiny import batch_of, make, report
+from tools.clients.report import report
+from tools.clients.tiny import batch_of, make
 
 ENVIRONMENTS = ("hf5",)
 
@@ -22,7 +23,6 @@ def main() -> None:
     with torch.inference_mode():
         expected, found = model(**batch).logits, smaller(**batch).logits
         step = (found - expected).abs().max() / expected.abs().max()
-    print(kinds, step)
     assert kinds != {"Parameter"}, kinds
     assert 0 < step < 0.02, step
     report("torchao", [f"quantize_ with Int8WeightOnlyConfig: logits within {step:.1%}"])
