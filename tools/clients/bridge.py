@@ -301,7 +301,7 @@ def lora() -> None:
 
 @check("sentence-transformers")
 def cross_encoder() -> None:
-    """SentenceTransformer and CrossEncoder over the model, and over its folder."""
+    """SentenceTransformer and CrossEncoder over the bridge, our model as it is, and our folder."""
     import sentence_transformers
 
     pairs = [(TEXTS[0], TEXTS[1]), (TEXTS[2], TEXTS[3])]
@@ -317,8 +317,9 @@ def cross_encoder() -> None:
         assert abs(scores - logits.sigmoid()[:, 0].numpy()).max() < 1e-5
         holder = encoder if "model" in vars(encoder) or "model" in encoder._modules else encoder[0]
         name = "model" if hasattr(holder, "model") and not isinstance(holder, torch.nn.Sequential) else "auto_model"
-        setattr(holder, name, bridge)
-        assert abs(encoder.predict(pairs) - scores).max() < 1e-6
+        for one in (model, bridge):
+            setattr(holder, name, one)
+            assert abs(encoder.predict(pairs) - scores).max() < 1e-6
         optimize(encoder)
         assert abs(encoder.predict(pairs) - scores).max() < 1e-5
     with tempfile.TemporaryDirectory() as folder:
@@ -328,8 +329,9 @@ def cross_encoder() -> None:
         fast.save_pretrained(folder)
         sentences = sentence_transformers.SentenceTransformer(folder, device="cpu")
         vectors = sentences.encode(TEXTS)
-        setattr(sentences[0], "model" if "model" in sentences[0]._modules else "auto_model", bridge)
-        assert abs(sentences.encode(TEXTS) - vectors).max() < 1e-5
+        for one in (model, bridge):
+            setattr(sentences[0], "model" if "model" in sentences[0]._modules else "auto_model", one)
+            assert abs(sentences.encode(TEXTS) - vectors).max() < 1e-5
         assert abs(pipeline("sentence-embeddings", model=folder)(TEXTS) - vectors).max() < 1e-5
 
 

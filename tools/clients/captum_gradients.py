@@ -21,7 +21,8 @@ def main() -> None:
     baseline = torch.where(torch.isin(ids, special), ids, tokenizer.mask_token_id)
 
     def score(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return model(input_ids=ids, attention_mask=mask).logits[:, 1]
+        logits: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits
+        return logits[:, 1]
 
     method = LayerIntegratedGradients(score, model.deberta.embeddings.word_embeddings)
     attributions, delta = method.attribute(

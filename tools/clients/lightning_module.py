@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 
-from deberta_torch import DataCollatorWithPadding, DebertaV2ForSequenceClassification
+from deberta_core import DataCollatorWithPadding
+from deberta_torch import DebertaV2ForSequenceClassification
 from tools.clients.report import report
 from tools.clients.tiny import LABELS, TEXTS, batch_of, make
 
@@ -26,7 +26,7 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc] # a class of 
 
     def training_step(self, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
         """The model's own loss."""
-        loss = self.model(**batch).loss
+        loss: torch.Tensor = self.model(**batch).loss
         self.log("loss", loss)
         return loss
 
@@ -42,30 +42,29 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc] # a class of 
 def main() -> None:
     """Three steps, then three more from the checkpoint."""
     model, tokenizer = make()
-    rows = [{**tokenizer(text), "labels": label} for text, label in zip(TEXTS, LABELS, strict=True)] * 3
-    loader = torch.utils.data.DataLoader(rows, 4, collate_fn=DataCollatorWithPadding(tokenizer, return_tensors="pt"))
+    rows: Any = [{**tokenizer(text), "labels": label} for text, label in zip(TEXTS, LABELS, strict=True)] * 3
+    loader: Any = torch.utils.data.DataLoader(
+        rows, 4, collate_fn=DataCollatorWithPadding(tokenizer, return_tensors="pt")
+    )
     before = model.classifier.weight.detach().clone()
     options: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
     options |= {"enable_model_summary": False, "gradient_clip_val": 1.0}
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(max_steps=3, default_root_dir=folder, **options)
         (untrained,) = trainer.validate(Classifier(model), loader, verbose=False)
-        trainer.fit(Classifier(model), loader, loader)
+        trainer.fit(Classifier(model.train()), loader, loader)
         assert trainer.callback_metrics["val_loss"] < untrained["val_loss"]
         assert not torch.equal(before, model.classifier.weight)
         trainer.save_checkpoint(f"{folder}/last.ckpt")
         model.config.save_pretrained(folder)
-        read = DebertaV2ForSequenceClassification.from_pretrained(f"{folder}/last.ckpt")
+        read: Any = DebertaV2ForSequenceClassification.from_pretrained(f"{folder}/last.ckpt")
         batch = batch_of(tokenizer)
         with torch.no_grad():
             assert torch.equal(read(**batch).logits, model.eval()(**batch).logits)
-        again = Classifier(make()[0])
-        lightning.Trainer(max_steps=6, default_root_dir=folder, **options).fit(
-            again, loader, ckpt_path=str(Path(folder, "last.ckpt"))
-        )
-        model.train()
+        again = Classifier(make()[0].train())
         longer = lightning.Trainer(max_steps=6, default_root_dir=folder, **options)
-        assert longer.global_step == 0
+        longer.fit(again, loader, loader, ckpt_path=f"{folder}/last.ckpt")
+        assert (longer.global_step, longer.current_epoch) == (6, 2)
         assert not torch.equal(again.model.classifier.weight, model.classifier.weight)
         loaded = Classifier.load_from_checkpoint(f"{folder}/last.ckpt", model=make()[0])
         assert torch.equal(loaded.model.classifier.weight, model.classifier.weight)

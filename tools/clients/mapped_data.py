@@ -32,7 +32,7 @@ def texts() -> str:
 def words() -> str:
     """Words and their labels, aligned by word_ids and padded by DataCollatorForTokenClassification."""
     model, tokenizer = make("ForTokenClassification", num_labels=3)
-    rows = {"tokens": [text.split() for text in TEXTS]}
+    rows: dict[str, list[Any]] = {"tokens": [text.split() for text in TEXTS]}
     rows["ner_tags"] = [[number % 3 for number in range(len(row))] for row in rows["tokens"]]
 
     def align(rows: dict[str, Any]) -> Any:

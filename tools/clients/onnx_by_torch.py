@@ -25,6 +25,7 @@ def worst(kind: str, folder: Path) -> float:
     program = torch.onnx.export(
         model, kwargs={name: example[name] for name in names}, dynamo=True, dynamic_shapes=axes, verbose=False
     )
+    assert program is not None
     program.save(file)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     greatest = 0.0

@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from tools.clients.report import report
@@ -23,7 +24,7 @@ def losses(model: Any, rows: slice) -> torch.Tensor:
     """The loss of some of the texts, with gradients left in the model."""
     _, tokenizer = make()
     batch = {name: value[rows] for name, value in batch_of(tokenizer).items()}
-    loss = model(**batch, labels=torch.tensor(LABELS)[rows]).loss
+    loss: torch.Tensor = model(**batch, labels=torch.tensor(LABELS)[rows]).loss
     loss.backward()
     return loss.detach()
 
@@ -62,5 +63,5 @@ if __name__ == "__main__":
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(work, (port,), nprocs=PROCESSES)
+    spawn(work, (port,), nprocs=PROCESSES)
     report("torch", ["DistributedDataParallel and fully_shard, two processes: loss and gradients of one"])

@@ -18,7 +18,7 @@ def main() -> None:
     model, tokenizer = make("ForTokenClassification", id2label={0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC"})
     ner = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="first")
 
-    @Language.component("deberta_entities")
+    @Language.component("deberta_entities")  # type: ignore[untyped-decorator] # of an environment of its own
     def add_entities(doc: Doc) -> Doc:
         spans = [
             doc.char_span(one["start"], one["end"], label=one["entity_group"], alignment_mode="expand")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 import deberta_torch
+from deberta_core import DebertaV2Tokenizer
 
 TEXTS = [
     "The trout went first, then the herons.",
@@ -31,7 +32,7 @@ V3: dict[str, Any] = {
 def make(kind: str = "ForSequenceClassification", **fields: Any) -> tuple[Any, Any]:
     """A v3 model of a kind with the same random weights each time, in evaluation mode, and a tokenizer."""
     torch.manual_seed(0)
-    tokenizer = deberta_torch.DebertaV2Tokenizer.train(TEXTS, vocab_size=300, hard_vocab_limit=False)
+    tokenizer = DebertaV2Tokenizer.train(TEXTS, vocab_size=300, hard_vocab_limit=False)
     config = deberta_torch.DebertaV2Config(vocab_size=len(tokenizer), initializer_range=0.3, **SIZES, **V3, **fields)
     return getattr(deberta_torch, f"DebertaV2{kind}")(config).eval(), tokenizer
 
