@@ -1,4 +1,4 @@
-"""Torchao: int8 weights of our plain model, eager and compiled."""
+"""Torchao: int8 weights of our plain model."""
 
 from __future__ import annotations
 
