@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 _ONNX = "holds ONNX only. Run it with onnxruntime, or take the model it was exported from."
+_WEIGHTS_ALONE = (
+    "holds weights without a configuration, as trainers save a model of ours. Write it beside them with "
+    "model.config.save_pretrained(folder), or give the model's from_pretrained a config."
+)
 _OWN_NAME = "holds weights under a name of their own. Give that file itself, with its config.json beside it."
 # A file, as a pattern -> what a folder is that has it and no model of ours; the first fits.
 KINDS: dict[str, str] = {
@@ -19,6 +23,7 @@ KINDS: dict[str, str] = {
     "rust_model.ot": "holds the format of rust-bert only. Take the model it was made from.",
     **dict.fromkeys(("model.onnx", "onnx/model.onnx", "*.onnx", "onnx/*.onnx"), _ONNX),
     "*.gguf": "holds GGUF, the format of llama.cpp. Take the model it was made from.",
+    **dict.fromkeys(("model*.safetensors", "pytorch_model*.bin"), _WEIGHTS_ALONE),
     **dict.fromkeys(("*.ckpt", "*.safetensors", "*.pth", "*.pt", "*.bin"), _OWN_NAME),
 }
 # Those that a hub can be asked for.

@@ -149,6 +149,9 @@ FOREIGN = {
         r"older folder of .*\. Give its folder 0_Transformer",
     ),
     "Trainer": Foreign({"checkpoint-500/config.json": SAVED_KEYS}, r"Give one of its folders\. It has checkpoint-500"),
+    "Trainer, of a model that is not transformers'": Foreign(
+        {"model.safetensors": b"", "training_args.bin": b""}, r"without a configuration.*model\.config\.save_pretrained"
+    ),
     "Lightning": Foreign({"config.json": SAVED_KEYS, "last.ckpt": b""}, r"Give that file itself.* It has last\.ckpt"),
     "Kaggle": Foreign({"config.json": SAVED_KEYS, "fold0.pth": b""}, r"Give that file itself.* It has fold0\.pth"),
     "a tokenizer": Foreign({"config.json": SAVED_KEYS, "spm.model": b""}, "Looked for: model.safe"),

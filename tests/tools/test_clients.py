@@ -1,5 +1,6 @@
 """The runner of the clients, with clients of its own, and what is said where packages do not go together."""
 
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.clients.__main__ import BEGIN, END, filled, run, scripts, table
+from tools.clients.report import report
 from tools.clients.resolve import Resolved
 from tools.clients.resolve import table as resolve_table
 
@@ -15,6 +17,7 @@ CLIENT = """
 import json
 ENVIRONMENTS = ("hf4", "keras")
 print("for people")
+print({"loss": 1.0})
 for version in ("2", "1"):
     print(json.dumps({"client": "mine", "version": version, "checks": ["train", "save"]}))
 """
@@ -23,6 +26,8 @@ for version in ("2", "1"):
 def test_a_client_is_run_and_shown(tmp_path):
     (tmp_path / "mine.py").write_text(CLIENT)
     (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json" / "__init__.py").write_text("raise ImportError('a folder of clients hides no package')")
     ((file, names),) = scripts(tmp_path).items()
     assert (file.stem, names) == ("mine", ("hf4", "keras"))
     rows = run(file, Path(sys.executable))
@@ -50,6 +55,12 @@ def test_a_client_without_environments(tmp_path):
     (tmp_path / "mine.py").write_text("import torch\n")
     with pytest.raises(SystemExit, match=r"mine\.py does not say where it runs"):
         scripts(tmp_path)
+
+
+def test_what_a_client_reports(capsys):
+    report("mine", ["It trains."], takes="the bridge", package="pytest")
+    row = json.loads(capsys.readouterr().out)
+    assert row == {"client": "mine", "version": pytest.__version__, "takes": "the bridge", "checks": ["It trains"]}
 
 
 def test_every_client_names_environments_that_there_are():

@@ -1,7 +1,7 @@
 """Runs every client in its environments, and writes what was checked into docs/clients.md.
 
 A client is a script beside this file with a constant `ENVIRONMENTS`, names of `requirements/*.txt`. It prints lines of
-JSON: {"client": ..., "version": ..., "checks": [...], "takes": "the model" or "the bridge"}; others are for people.
+JSON, see `report`; other lines are for people.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 PAGE = ROOT / "docs" / "clients.md"
 BEGIN, END = "<!-- clients -->", "<!-- end of clients -->"
-_OWN = ("__init__", "__main__", "resolve")
+_OWN = ("__init__", "__main__", "report", "resolve", "tiny")
 
 
 def scripts(folder: Path = FOLDER) -> dict[Path, tuple[str, ...]]:
@@ -50,8 +50,9 @@ def run(file: Path, python: Path) -> list[dict[str, Any]]:
         SystemExit: it failed, or printed none.
     """
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")}
-    done = subprocess.run([python, file], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    # -P: a name in the folder of clients must not hide a package.
+    done = subprocess.run([python, "-P", file], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"client"')]
     if done.returncode or not rows:
         raise SystemExit(f"{file.stem} failed with {python}: status {done.returncode}, {len(rows)} results.")
     return rows

@@ -1,7 +1,7 @@
 """`deberta_torch.as_transformers`: what asks for transformers' classes takes our models, and computes with them.
 
-`PYTHONPATH=. python tools/clients/bridge.py`, in an environment with transformers 4.57 or 5, accelerate, datasets,
-PEFT and sentence-transformers. Prints one line of JSON with what was checked.
+`python -m tools.clients.bridge`, in an environment with transformers 4.57 or 5, accelerate, datasets,
+PEFT and sentence-transformers. Prints a line of JSON for each package.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
-import json
 import logging
 import pickle
 import sys
@@ -24,6 +23,7 @@ import transformers
 import deberta_torch
 from deberta_dual import pipeline
 from deberta_torch import as_transformers, optimize, restore
+from tools.clients.report import report
 
 TEXTS = [
     "The trout went first, then the herons.",
@@ -31,6 +31,7 @@ TEXTS = [
     "Anna Weber wrote it down; nobody read it.",
     "Where is the river? It is behind the mill.",
 ]
+ENVIRONMENTS = ("hf4", "hf5")
 LABELS = {0: "bad", 1: "good", 2: "entailment"}
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 SWITCHES = {"relative_attention": True, "position_biased_input": False, "pos_att_type": ("c2p", "p2c")}
@@ -44,13 +45,12 @@ KINDS = (
     "ForQuestionAnswering",
     "ForMultipleChoice",
 )
-CHECKS: list[tuple[str, Callable[[], None]]] = []
+CHECKS: dict[str, list[Callable[[], None]]] = {}  # package -> what is checked of it
 
 
-def check(function: Callable[[], None]) -> Callable[[], None]:
-    """Adds a function to what is checked, by its docstring."""
-    CHECKS.append((function.__doc__ or "", function))
-    return function
+def check(package: str) -> Callable[[Callable[[], None]], None]:
+    """Adds a function to what is checked of a package, by its docstring."""
+    return CHECKS.setdefault(package, []).append
 
 
 def make(kind: str = "ForSequenceClassification", family: str = "DebertaV2", **changes: Any) -> tuple[Any, Any]:
@@ -81,7 +81,7 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-@check
+@check("transformers")
 def models() -> None:
     """6 heads of v1 and v3: classes, names, outputs, copies and pickles; both libraries load what is saved."""
     for family, kind in itertools.product(FAMILIES, KINDS):
@@ -127,7 +127,7 @@ def models() -> None:
                 assert auto.from_pretrained(folder)(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
 
 
-@check
+@check("transformers")
 def tokenizers() -> None:
     """The tokenizer's ids, pairs, truncation, added tokens, special tokens and options."""
     for family in FAMILIES:
@@ -151,7 +151,7 @@ def tokenizers() -> None:
         assert fast.batch_decode(ids, skip_special_tokens=True)[:2] == TEXTS[:2]
 
 
-@check
+@check("transformers")
 def trainer() -> None:
     """Trainer: train, evaluate, predict, checkpoints, resume, best model, gradient checkpointing."""
     import datasets
@@ -209,7 +209,7 @@ def trainer() -> None:
         assert resumed.train(resume_from_checkpoint=str(checkpoint)).global_step == work.state.global_step
 
 
-@check
+@check("transformers")
 def pipelines() -> None:
     """Six pipelines of transformers give what ours give."""
     mask = "The [MASK] went first."
@@ -270,9 +270,9 @@ def adapters(model: Any, batch: dict[str, Any], task_type: str | None, folder: s
         assert (merged(**batch).logits - expected).abs().max() < 1e-4
 
 
-@check
+@check("peft")
 def lora() -> None:
-    """PEFT: LoRA trained, saved, loaded and merged, on the wrapped model and on ours, and across libraries."""
+    """LoRA trained, saved, loaded and merged, on the wrapped model and on ours, and across libraries."""
     import peft
     from safetensors.torch import load_file
 
@@ -299,9 +299,9 @@ def lora() -> None:
             assert all((one - logits[0]).abs().max() < 1e-4 for one in logits), trained
 
 
-@check
+@check("sentence-transformers")
 def cross_encoder() -> None:
-    """sentence-transformers: SentenceTransformer and CrossEncoder over the model, and over its folder."""
+    """SentenceTransformer and CrossEncoder over the bridge, our model as it is, and our folder."""
     import sentence_transformers
 
     pairs = [(TEXTS[0], TEXTS[1]), (TEXTS[2], TEXTS[3])]
@@ -317,8 +317,9 @@ def cross_encoder() -> None:
         assert abs(scores - logits.sigmoid()[:, 0].numpy()).max() < 1e-5
         holder = encoder if "model" in vars(encoder) or "model" in encoder._modules else encoder[0]
         name = "model" if hasattr(holder, "model") and not isinstance(holder, torch.nn.Sequential) else "auto_model"
-        setattr(holder, name, bridge)
-        assert abs(encoder.predict(pairs) - scores).max() < 1e-6
+        for one in (model, bridge):
+            setattr(holder, name, one)
+            assert abs(encoder.predict(pairs) - scores).max() < 1e-6
         optimize(encoder)
         assert abs(encoder.predict(pairs) - scores).max() < 1e-5
     with tempfile.TemporaryDirectory() as folder:
@@ -328,12 +329,13 @@ def cross_encoder() -> None:
         fast.save_pretrained(folder)
         sentences = sentence_transformers.SentenceTransformer(folder, device="cpu")
         vectors = sentences.encode(TEXTS)
-        setattr(sentences[0], "model" if "model" in sentences[0]._modules else "auto_model", bridge)
-        assert abs(sentences.encode(TEXTS) - vectors).max() < 1e-5
+        for one in (model, bridge):
+            setattr(sentences[0], "model" if "model" in sentences[0]._modules else "auto_model", one)
+            assert abs(sentences.encode(TEXTS) - vectors).max() < 1e-5
         assert abs(pipeline("sentence-embeddings", model=folder)(TEXTS) - vectors).max() < 1e-5
 
 
-@check
+@check("transformers")
 def changes() -> None:
     """Resizing, freezing, other embeddings and DataParallel's replicas."""
     model, tokenizer = make("ForMaskedLM")
@@ -357,11 +359,11 @@ def changes() -> None:
 def main() -> None:
     """Checks all."""
     logging.disable(logging.WARNING)
-    for name, function in CHECKS:
-        print(name, flush=True, file=sys.stderr)
-        function()
-    names = [name.removesuffix(".") for name, _ in CHECKS]
-    print(json.dumps({"client": "bridge", "version": transformers.__version__, "checks": names}))
+    for package, functions in CHECKS.items():
+        for function in functions:
+            print(function.__doc__, flush=True, file=sys.stderr)
+            function()
+        report(package, [function.__doc__ or "" for function in functions], takes="the bridge")
 
 
 if __name__ == "__main__":

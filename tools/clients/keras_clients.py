@@ -5,8 +5,6 @@ Run with TensorFlow, keras-tuner, tensorboard and this library installed.
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -26,7 +24,9 @@ from deberta_tf import (
     TFDebertaV2ForSequenceClassification,
     TFDebertaV2Model,
 )
+from tools.clients.report import report
 
+ENVIRONMENTS = ("keras",)
 TEXTS = ["A film that never loses its nerve.", "Two hours I would like to have back.", "Fine.", "Old jokes."] * 3
 LABELS = [1, 0, 1, 0] * 3
 TOKENIZER = DebertaV2Tokenizer.train(TEXTS, vocab_size=320, hard_vocab_limit=False)
@@ -153,5 +153,4 @@ if __name__ == "__main__":
         keras.utils.set_random_seed(0)
         with tempfile.TemporaryDirectory() as place:
             checks = check(Path(place))
-        version = importlib.metadata.version(package)
-        print(json.dumps({"client": client, "version": version, "checks": checks}), flush=True)
+        report(client, checks, package=package)

@@ -5,8 +5,6 @@ Run with TensorFlow, openvino and this library installed; prints one line of JSO
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
 import sys
 import tempfile
@@ -27,7 +25,9 @@ from deberta_tf import (
     TFDebertaForSequenceClassification,
     TFDebertaV2ForTokenClassification,
 )
+from tools.clients.report import report
 
+ENVIRONMENTS = ("keras",)
 SIZES: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 SIZES |= {"intermediate_size": 40, "relative_attention": True, "pos_att_type": "c2p|p2c", "initializer_range": 0.1}
 MODELS = (
@@ -86,7 +86,7 @@ def inputs_of(rows: int, length: int) -> dict[str, np.ndarray]:
     return {"input_ids": ids.astype(np.int32), "attention_mask": mask.astype(np.int32)}
 
 
-def check(format: str) -> dict[str, Any]:
+def check(format: str) -> None:
     """Exports, runs and compares the logits of real tokens."""
     package, export = FORMATS[format]
     worst = 0.0
@@ -100,19 +100,18 @@ def check(format: str) -> dict[str, Any]:
                 kept = inputs["attention_mask"].astype(bool) if found.ndim == 3 else slice(None)
                 worst = max(worst, float(np.abs(found - expected)[kept].max()))
     assert worst < 2e-5, worst
-    version = importlib.metadata.version(package)
-    return {"client": f"export {format}", "version": version, "checks": [f"any length, within {worst:.1e}"]}
+    report(f"export {format}", [f"any length, within {worst:.0e}"], package=package)
 
 
-def refused() -> dict[str, Any]:
+def refused() -> None:
     """What is not written says why."""
     for format in ("onnx", "torch"):
         with pytest.raises(InputError, match="is not written"):
             MODELS[0]().export("nowhere", format=format)
-    return {"client": "export onnx, torch", "version": "", "checks": ["refused with the reason"]}
+    report("export onnx, torch", ["refused with the reason"], package="keras")
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or FORMATS:
-        print(json.dumps(check(name)), flush=True)
-    print(json.dumps(refused()))
+        check(name)
+    refused()

@@ -1,6 +1,6 @@
 """`deberta_torch.optimize` on models of transformers: the same numbers everywhere, and everything else as it was.
 
-`PYTHONPATH=. python tools/clients/optimize_transformers.py`, in an environment with transformers 4.57 or 5, and PEFT.
+`python -m tools.clients.optimize_transformers`, in an environment with transformers 4.57 or 5, and PEFT.
 Prints one line of JSON with what was checked.
 """
 
@@ -10,7 +10,6 @@ import copy
 import functools
 import io
 import itertools
-import json
 import logging
 import pickle
 import sys
@@ -25,7 +24,9 @@ from torch import Tensor, nn
 from conformance.tolerances import TOLERANCES
 from deberta_core.errors import InputError
 from deberta_torch import changing_weights, optimize, restore
+from tools.clients.report import report
 
+ENVIRONMENTS = ("hf4", "hf5")
 BOUND = TOLERANCES["fused hidden"].limit
 SMALL = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 RELATIVE = {"relative_attention": True, "position_biased_input": False, "initializer_range": 0.3, **SMALL}
@@ -379,10 +380,8 @@ def main() -> None:
     for name, function in CHECKS:
         print(name, flush=True, file=sys.stderr)
         function()
-    names = [name.removesuffix(".") for name, _ in CHECKS]
-    print(
-        json.dumps({"client": "optimize", "version": transformers.__version__, "checks": names, "worst": WORST[BOUND]})
-    )
+    print(f"largest difference: {WORST[BOUND]:.1e}", file=sys.stderr)
+    report("transformers", [name for name, _ in CHECKS], takes="its own model, by `optimize`")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """`deberta_torch.optimize` on models inside of other packages' objects: the same results, by the packed layers.
 
-`PYTHONPATH=. python tools/clients/optimize_within_clients.py`, in an environment with transformers 4.57 or 5, datasets,
-accelerate, sentence-transformers and, where it can be installed beside them, GLiNER. Prints one line of JSON.
+`python -m tools.clients.optimize_within_clients`, in an environment with transformers 4.57 or 5, datasets,
+accelerate, sentence-transformers and, with 4.57, GLiNER. Prints a line of JSON
+for each package.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.util
-import json
 import logging
 import tempfile
 from collections.abc import Callable
@@ -21,15 +20,16 @@ import transformers
 from conformance.tolerances import TOLERANCES
 from deberta_core import DebertaV2Tokenizer, DebertaV2TokenizerFast
 from deberta_torch import optimize, restore
-from tools.clients.optimize_transformers import CHECKS, check, count_calls, make
+from tools.clients.optimize_transformers import count_calls, make
+from tools.clients.report import report
 
+ENVIRONMENTS = ("hf4", "hf5")
 TEXTS = [
     "The trout went first, then the herons.",
     "In the end the people who had lived from fishing left Port Louis for Paris.",
     "Anna Weber wrote it down; nobody read it.",
 ]
 BOUND = TOLERANCES["logits"].limit
-CHECKS.clear()
 
 
 def save(folder: str, head: str, **changes: Any) -> None:
@@ -69,7 +69,6 @@ def assert_close(actual: Any, expected: Any) -> None:
         assert difference < BOUND * max(1.0, np.abs(np.asarray(expected)).max()), difference
 
 
-@check
 def trainer() -> None:
     """Trainer.evaluate and predict, and training between them."""
     import datasets
@@ -90,7 +89,6 @@ def trainer() -> None:
         compare(model, lambda: (work.evaluate(data)["eval_loss"], work.predict(data).predictions))
 
 
-@check
 def pipelines() -> None:
     """transformers.pipeline: text, token and zero-shot classification, fill-mask, embeddings."""
     for task, head, inputs in (
@@ -106,7 +104,6 @@ def pipelines() -> None:
             compare(run.model, functools.partial(run, *inputs))
 
 
-@check
 def sentence_transformers() -> None:
     """CrossEncoder.predict and rank, SentenceTransformer.encode."""
     import sentence_transformers
@@ -139,15 +136,18 @@ def gliner() -> None:
         compare(model, lambda: [model.predict_entities(text, labels, threshold=0.3) for text in TEXTS])
 
 
+CHECKS = {"transformers": (trainer, pipelines), "sentence-transformers": (sentence_transformers,), "gliner": (gliner,)}
+
+
 def main() -> None:
     """Checks all."""
     logging.disable(logging.WARNING)
-    if importlib.util.find_spec("gliner"):
-        check(gliner)
-    for _, function in CHECKS:
-        function()
-    names = [name.removesuffix(".") for name, _ in CHECKS]
-    print(json.dumps({"client": "optimize within clients", "version": transformers.__version__, "checks": names}))
+    for package, functions in CHECKS.items():
+        if package == "gliner" and transformers.__version__ >= "5":
+            continue  # which takes transformers 4 only
+        for function in functions:
+            function()
+        report(package, [function.__doc__ or "" for function in functions], takes="its own model, by `optimize`")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Trains a small model of ours with transformers' Trainer, in an environment that has it; prints a line of JSON.
+"""Trains a small model of ours with transformers' Trainer, in an environment that has it; prints lines of JSON.
 
-The models are given to it as they are; no other package of this repository's tools is needed.
+The models are given to it as they are.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,9 @@ from deberta_torch import (
     DebertaV2ForSequenceClassification,
     DebertaV2ForTokenClassification,
 )
+from tools.clients.report import report
 
+ENVIRONMENTS = ("hf4", "hf5")
 TEXTS = ["a film that never loses its nerve", "two hours I would like to have back", "it is good", "so very bad"] * 8
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 VERSION = int(transformers.__version__.split(".")[0])
@@ -166,7 +167,7 @@ def answers(folder: Path) -> None:
 
 
 def prepared(folder: Path) -> None:
-    """Accelerate's `prepare`, `backward`, `get_state_dict` and `unwrap_model`."""
+    """prepare, backward, gather_for_metrics, save_state, load_state, unwrap_model, save_pretrained(state_dict=...)."""
     tokenizer = make_tokenizer()
     model = DebertaV2ForSequenceClassification(DebertaV2Config(vocab_size=len(tokenizer), **SIZES))
     accelerator = accelerate.Accelerator(cpu=True)
@@ -188,6 +189,12 @@ def prepared(folder: Path) -> None:
     bare.save_pretrained(
         folder, is_main_process=accelerator.is_main_process, state_dict=accelerator.get_state_dict(prepared_model)
     )
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    accelerator.save_state(folder / "state")
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+    accelerator.load_state(folder / "state")
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     loaded = type(model).from_pretrained(folder)
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
 
@@ -197,7 +204,6 @@ CHECKS: dict[str, Callable[[Path], None]] = {
     "label smoothing, gradient checkpointing, v1": smoothed,
     "token classification, DataCollatorForTokenClassification": tokens,
     "question answering": answers,
-    "accelerate: prepare, backward, gather, unwrap_model, save_pretrained(state_dict=...)": prepared,
 }
 
 
@@ -206,7 +212,10 @@ def main() -> None:
     for check in CHECKS.values():
         with tempfile.TemporaryDirectory() as folder:
             check(Path(folder))
-    print(json.dumps({"client": "Trainer", "version": transformers.__version__, "checks": list(CHECKS)}))
+    report("transformers", [f"Trainer: {name}" for name in CHECKS])
+    with tempfile.TemporaryDirectory() as folder:
+        prepared(Path(folder))
+    report("accelerate", [prepared.__doc__ or ""])
 
 
 if __name__ == "__main__":
