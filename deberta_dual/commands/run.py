@@ -56,6 +56,7 @@ _FLAG: dict[str, Any] = {"action": "store_const", "const": True}
 TASK_OPTIONS: dict[str, dict[str, Any]] = {
     "top_k": {"type": _count_or_all, "metavar": "N", "help": "number of results per example, or 'all'"},
     "function_to_apply": {"choices": tuple(FUNCTIONS), "help": "what turns logits into scores"},
+    "calibrated": {**_FLAG, "help": "scores with the temperature of deberta evaluate --calibrate"},
     "candidate_labels": {"metavar": "A,B,...", "help": "class names to choose from"},
     "hypothesis_template": {"metavar": "TEXT", "help": "hypothesis, with {} for the class name"},
     "multi_label": {**_FLAG, "help": "score each class by itself: several can be true"},

@@ -15,6 +15,7 @@ from deberta_core.auto import AutoTokenizer
 from deberta_core.checkpoint import checkpoint_folder
 from deberta_core.errors import InputError
 from deberta_core.files import write_text
+from deberta_core.layout import CALIBRATION
 from deberta_core.transaction import replace_files
 from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.data.formats import AUTO
@@ -25,8 +26,6 @@ from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask
 from deberta_dual.finetuning.tasks.base import at, usual_length
 from deberta_dual.pipelines.checkpoint_heads import check_head
 from deberta_dual.pipelines.examples import check_count
-
-CALIBRATION = "calibration.json"  # beside the weights: {"temperature": ...}
 
 
 @dataclass(frozen=True, slots=True)

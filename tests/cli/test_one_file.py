@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from deberta_dual.cli import main
@@ -92,6 +93,7 @@ def test_a_share_that_cannot_be(vocabulary, prose, tmp_path, capfd, flags, messa
     assert message in capfd.readouterr().err
 
 
+@pytest.mark.filterwarnings("default::deberta_core.errors.DebertaWarning")
 def test_the_temperature_is_kept_with_the_model(deberta, vocabulary, prose, tmp_path, capfd):
     pytest.importorskip("torch")
     task = "text-classification"
@@ -103,3 +105,14 @@ def test_the_temperature_is_kept_with_the_model(deberta, vocabulary, prose, tmp_
     (found,) = deberta("evaluate", *same, "--model", model, "--data", file, "--calibrate")
     assert json.loads((model / "calibration.json").read_text()) == {"temperature": found["temperature"]}
     assert found["calibrated_loss"] <= found["loss"]
+    plain, calibrated = (
+        deberta("run", *same, "--model", model, "--input", file, "--top-k", "all", *more)[0]["labels"]
+        for more in ([], ["--calibrated"])
+    )
+    logits = np.log([one["score"] for one in plain]) / found["temperature"]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert [one["label"] for one in calibrated] == [one["label"] for one in plain]
+    np.testing.assert_array_less(np.abs(expected - [one["score"] for one in calibrated]), 1e-5)
+    (model / "calibration.json").unlink()
+    main(["run", *same, "--model", str(model), "--input", str(file), "--calibrated"])
+    assert "Run deberta evaluate --calibrate" in capfd.readouterr().err

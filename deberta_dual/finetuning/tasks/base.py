@@ -132,7 +132,7 @@ class FinetuneTask(ABC):
 
     def encode(self, text: Any, pair: Any = None, **options: Any) -> Any:
         """The model's inputs; what is too long is cut off."""
-        encoding = self.tokenizer(text, pair, **options)
+        encoding = self.tokenizer(text, pair, verbose=False, **options)
         rows = encoding["input_ids"] if isinstance(text, list) else [encoding["input_ids"]]
         if max(map(len, rows), default=0) > self.length:
             self.truncated += 1
