@@ -170,9 +170,10 @@ class SentencePieceModel:
     def _align_pieces(self, part: str) -> Aligned:
         # What every version of sentencepiece gives: 0.2.0 has no offset mapping, later ones give other objects.
         text = self.processor.encode(part, out_type="serialized_proto")
-        pieces = [dict(fields(piece)) for number, piece in fields(text) if number == _PIECES]
-        ids = [piece[_ID] for piece in pieces]
-        shapes = self._shapes
+        pieces: list[dict[int, Any]] = [
+            dict(fields(piece)) for number, piece in fields(text) if number == _PIECES and isinstance(piece, bytes)
+        ]
+        ids, shapes = [piece.get(_ID, 0) for piece in pieces], self._shapes
         found = [
             _shape(piece[_PIECE].decode()) if index == self.unknown_id else shapes[index]
             for index, piece in zip(ids, pieces, strict=True)
