@@ -48,7 +48,7 @@ def config_file(path: str | Path, **hub_options: Any) -> Path:
 
 
 @with_names
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BaseConfig(Sizes, ConfigNames):
     """The fields DeBERTa v1 and v2/v3 share.
 
@@ -270,7 +270,7 @@ class BaseConfig(Sizes, ConfigNames):
 
 
 @with_names
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DebertaConfig(BaseConfig):
     """Configuration of DeBERTa v1 (`model_type: deberta`).
 
@@ -292,7 +292,7 @@ class DebertaConfig(BaseConfig):
 
 
 @with_names
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DebertaV2Config(BaseConfig):
     """Configuration of DeBERTa v2, v3 and mDeBERTa (`model_type: deberta-v2`).
 

@@ -27,7 +27,6 @@ class FrozenConfigError(ConfigError, dataclasses.FrozenInstanceError):
 class ConfigNames:
     """Attributes and methods of transformers' `PretrainedConfig`; the fields are those of the subclasses."""
 
-    __slots__ = ()
     model_type: ClassVar[str]
     extra: dict[str, Any]
 

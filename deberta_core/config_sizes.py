@@ -12,7 +12,6 @@ Value = TypeVar("Value")
 class Sizes:
     """The derived values of a configuration; the fields they are derived from are those of the subclasses."""
 
-    __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     hidden_size: int

@@ -28,23 +28,14 @@ KINDS: dict[str, str] = {
 }
 # Those that a hub can be asked for.
 MARKS = tuple(name for name in KINDS if "*" not in name)
-# No weights, whatever their ending, of trainers and of tokenizers; and weights under the usual names.
-_OTHER = (
-    "model.safetensors",
-    "pytorch_model.bin",
-    "training_args",
-    "optimizer",
-    "scheduler",
-    "scaler",
-    "rng_state",
-    "bpe_encoder",
-)
+# No weights, whatever their ending: of trainers and of tokenizers.
+_NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "bpe_encoder")
 
 
 def describe_folder(folder: Path) -> str | None:
     """What a folder is that lacks the files of a model, in sentences; None where nothing tells."""
     for pattern, kind in KINDS.items():
-        found = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(_OTHER)]
+        found = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(_NO_WEIGHTS)]
         if found:
             return f"{folder} {kind} It has {found[0].relative_to(folder)}."
     return None

@@ -42,7 +42,7 @@ def log_bucket_position(distance: npt.ArrayLike, buckets: int, max_distance: int
         logarithm, one distance at a time, so that no vectorised approximation moves a value across an integer.
     """
     middle = buckets // 2
-    if max_distance - 1 <= middle:
+    if max_distance - 1 <= middle:  # D18
         return np.asarray(distance, dtype=np.int32)
     scale = math.log((max_distance - 1) / middle)
 

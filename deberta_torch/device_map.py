@@ -44,7 +44,9 @@ def find_places(model: PreTrainedModel, device: torch.device | str | None, devic
     if isinstance(device_map, Mapping) and device is None:
         known = {name: _known_device(f"device_map[{name!r}]", place) for name, place in device_map.items()}
         return known if set(known) == {""} else _fit(model, known)
-    best = choose_device(device, device_map) or torch.get_default_device()
+    best = (
+        choose_device(device, device_map) or torch.empty(0).device
+    )  # also inside `with torch.device(...)` on torch 2.6
     if device_map == "auto" and torch.accelerator.device_count() > 1 and importlib.util.find_spec("accelerate"):
         return spread(model, [torch.device(best.type, number) for number in range(torch.accelerator.device_count())])
     return {"": best}

@@ -92,6 +92,7 @@ def keras_curve(config, task, params, batches, optimizer):
     losses = []
     for batch in batches:
         x = {name: values for name, values in batch.items() if name not in labels}
+        model.reset_metrics()  # Keras 3.8 gives the mean of the batches since
         losses.append(float(model.train_on_batch(x, {name: batch[name] for name in labels})))
     return np.array(losses)
 

@@ -88,7 +88,7 @@ def question_answering_loss(config: BaseConfig, outputs: Outputs, labels: Labels
     """The mean of the losses of start and end."""
     start = span_cross_entropy(outputs["start_logits"], labels["start_positions"], mask)
     end = span_cross_entropy(outputs["end_logits"], labels["end_positions"], mask)
-    return (start + end) / 2
+    return np.asarray((start + end) / 2, dtype=start.dtype)
 
 
 # What `TaskSpec.loss` names.

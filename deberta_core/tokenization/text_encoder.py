@@ -295,6 +295,6 @@ def _row(row: Any, name: str, check: Callable[[Any, str], Text]) -> tuple[Text, 
 def _encoding(columns: Columns, is_batch: bool, tensors: str | None, origin: Origin | None = None) -> BatchEncoding:
     """Gives the columns as an encoding; of lists that are no batch, the only row."""
     encoding = BatchEncoding.__new__(BatchEncoding)  # a plain call spends no time in a constructor
-    encoding.update(columns if is_batch or tensors else {name: rows[0] for name, rows in columns.items()})
+    encoding.update(columns if is_batch or tensors is not None else {name: rows[0] for name, rows in columns.items()})
     encoding._origin = origin
     return encoding if tensors is None else encoding.convert_to_tensors(tensors)

@@ -65,7 +65,7 @@ def flex_attention(
     rows = None if positions is None else layer.position_rows(positions)
     by_query = None if rows is None or rows.key is None else position_products(query, rows.key)  # [H, B, Q, Q + K]
     by_key = None if rows is None or rows.query is None else position_products(key, rows.query)  # [H, B, K, Q + K]
-    visible = masks.keys.expand(len(query), 1, queries, keys) if masks.hides_keys else None
+    visible = masks.keys.expand(len(query), 1, queries, keys)[:, 0] if masks.hides_keys else None
     lowest = torch.finfo(query.dtype).min
 
     def score(products: Tensor, b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
@@ -73,9 +73,12 @@ def flex_attention(
             products = products + by_query[h, b, q, k - q + queries - 1]
         if by_key is not None:
             products = products + by_key[h, b, k, q - k + keys - 1]
-        return products if visible is None else torch.where(visible[b, 0, q, k], products, lowest)
+        return products if visible is None else torch.where(visible[b, q, k], products, lowest)
 
-    context = attend(query, key, value, score_mod=score, scale=1.0)
+    width = value.shape[-1]
+    if padding := (1 << (width - 1).bit_length()) - width:  # torch 2.6 takes powers of two only; zeros change nothing
+        query, key, value = (F.pad(part, (0, padding)) for part in (query, key, value))
+    context = attend(query, key, value, score_mod=score, scale=1.0)[..., :width]
     return context * masks.queries if masks.hides_queries else context, None
 
 

@@ -258,7 +258,7 @@ def test_ids_of_a_vocabulary(small_byte_tokenizer, tmp_path, number):
         {"additional_special_tokens": ["a\ud800"]},
         {"added_tokens_decoder": 5},
         {"added_tokens_decoder": {"a": AddedToken("x")}},
-        {"added_tokens_decoder": {600: "x"}},
+        {"added_tokens_decoder": {600: 5}},
         {"added_tokens_decoder": {-5: AddedToken("x")}},
         {"added_tokens_decoder": {10**9: AddedToken("x")}},
         {"added_tokens_decoder": {10**30: AddedToken("x")}},

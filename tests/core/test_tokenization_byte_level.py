@@ -13,7 +13,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="[]"
 
 
 def plain(tokenizer, text):
-    return tokenizer.encode(text, add_special_tokens=False)
+    return tokenizer.encode(text, add_special_tokens=False, verbose=False)
 
 
 def test_layout_of_the_vocabulary(small_byte_tokenizer):

@@ -109,7 +109,7 @@ def test_a_space_before_the_text_in_v1(small_byte_tokenizer, small_tokenizer):
 
 
 def test_longer_than_the_model_is_said_once(tokenizer):
-    tokenizer.model_max_length = 4
+    tokenizer.model_max_length, tokenizer.deprecation_warnings = 4, {}
     with pytest.warns(
         DebertaWarning, match=r"A row has \d+ tokens, more than model_max_length=4\. Pass truncation=True"
     ):

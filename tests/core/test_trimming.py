@@ -28,7 +28,7 @@ def trimmed(small_tokenizer, prose):
 
 
 def ids_of(tokenizer, texts):
-    return tokenizer(texts, texts[::-1])["input_ids"]
+    return tokenizer(texts, texts[::-1], verbose=False)["input_ids"]
 
 
 def normal_scores(tokenizer):
