@@ -19,6 +19,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "token-classification": ("entities",),
     "question-answering": ("answer", "score", "start", "end", "candidates"),
     "multiple-choice": ("choice", "scores"),
+    "ranking": ("score",),
     "zero-shot-classification": ("labels", "scores"),
     "fill-mask": ("predictions",),
     "feature-extraction": ("embedding",),

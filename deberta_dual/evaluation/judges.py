@@ -21,6 +21,7 @@ from deberta_dual.finetuning.labels import ClassIds
 from deberta_dual.finetuning.tasks import text_classification, token_classification
 from deberta_dual.finetuning.tasks.multiple_choice import wanted_choices
 from deberta_dual.finetuning.tasks.question_answering import true_texts
+from deberta_dual.finetuning.tasks.ranking import queries_of, wanted_relevances
 from deberta_dual.finetuning.tasks.text_classification import MULTI, REGRESSION
 from deberta_dual.pipelines.scores import sigmoid, softmax
 
@@ -94,6 +95,19 @@ def judge_answers(config: BaseConfig, answers: Any, records: Sequence[Record]) -
         margins = [-float(answer["score"]) for answer in answers]
         threshold, f1 = no_answer_threshold([answer["answer"] for answer in answers], truths, margins)
         judgement.metrics |= {"answer_threshold": -threshold, "answer_threshold_f1": f1}
+    return judgement
+
+
+def judge_rankings(config: BaseConfig, logits: Any, records: Sequence[Record]) -> Judgement:
+    """Of ranking; a mistake is as bad as there are documents of its query on the wrong side of it."""
+    wanted, judgement = wanted_relevances(records), Judgement(mistakes=np.zeros(len(records)))
+    if config.problem_type == REGRESSION:
+        judgement.metrics["loss"] = float(((logits - wanted) ** 2).mean())
+    elif (wanted <= 1).all():
+        judgement.metrics["loss"] = float(binary_cross_entropy(logits, wanted))
+    for own in queries_of(records):
+        better = np.sign(np.subtract.outer(wanted[own], wanted[own]))
+        judgement.mistakes[own] = (better * np.subtract.outer(logits[own], logits[own]) < 0).sum(axis=1)
     return judgement
 
 
@@ -174,4 +188,5 @@ JUDGES: dict[str, Callable[[BaseConfig, Any, Sequence[Record]], Judgement]] = {
     "token-classification": judge_words,
     "question-answering": judge_answers,
     "multiple-choice": judge_choices,
+    "ranking": judge_rankings,
 }

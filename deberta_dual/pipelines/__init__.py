@@ -8,6 +8,7 @@ from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceE
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
 from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
+from deberta_dual.pipelines.ranking import RankingPipeline
 from deberta_dual.pipelines.text_classification import TextClassificationPipeline
 from deberta_dual.pipelines.token_classification import TokenClassificationPipeline
 from deberta_dual.pipelines.zero_shot import ZeroShotClassificationPipeline
@@ -27,6 +28,7 @@ __all__ = [
     "Pipeline",
     "PipelineException",
     "QuestionAnsweringPipeline",
+    "RankingPipeline",
     "SentenceEmbeddingsPipeline",
     "TextClassificationPipeline",
     "TokenClassificationPipeline",

@@ -19,6 +19,7 @@ from deberta_dual.pipelines.fill_mask import FillMaskPipeline
 from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.options import unfolded
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
+from deberta_dual.pipelines.ranking import RankingPipeline
 from deberta_dual.pipelines.text_classification import TextClassificationPipeline
 from deberta_dual.pipelines.token_classification import TokenClassificationPipeline
 from deberta_dual.pipelines.zero_shot import ZeroShotClassificationPipeline
@@ -32,6 +33,7 @@ PIPELINES: dict[str, type[Pipeline]] = {
         QuestionAnsweringPipeline,
         FillMaskPipeline,
         MultipleChoicePipeline,
+        RankingPipeline,
         FeatureExtractionPipeline,
         SentenceEmbeddingsPipeline,
     )

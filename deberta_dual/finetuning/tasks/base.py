@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -120,6 +120,11 @@ class FinetuneTask(ABC):
     @abstractmethod
     def texts(cls, record: Record) -> list[str]:
         """The texts of a record, to train a vocabulary on."""
+
+    @classmethod
+    def group(cls, record: Record) -> Hashable | None:
+        """What records share that must not be divided between training and evaluation; None: it stands by itself."""
+        return None
 
     def collate(self, features: Sequence[Feature]) -> Arrays:
         """Makes a batch: int64, or float32 where labels are floats."""
