@@ -41,6 +41,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "multiple-choice": (("text", "choices"), ("label",)),
     "ranking": (("query", "document"), ("relevance",)),
     "zero-shot-classification": (("text",), ("label",)),
+    "masked-lm": (("text",), ()),
     "fill-mask": (("text",), ()),
     "feature-extraction": (("text",), ()),
     "sentence-embeddings": (("text",), ()),

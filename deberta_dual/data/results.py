@@ -21,6 +21,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "multiple-choice": ("choice", "scores"),
     "ranking": ("score",),
     "zero-shot-classification": ("labels", "scores"),
+    "masked-lm": ("perplexity", "predictions"),
     "fill-mask": ("predictions",),
     "feature-extraction": ("embedding",),
     "sentence-embeddings": ("embedding",),

@@ -19,6 +19,7 @@ from deberta_dual.evaluation.entities import scores_by_name
 from deberta_dual.evaluation.numbers import pearson, quadratic_kappa, spearman
 from deberta_dual.finetuning.labels import ClassIds
 from deberta_dual.finetuning.tasks import text_classification, token_classification
+from deberta_dual.finetuning.tasks.masked_lm import text_losses
 from deberta_dual.finetuning.tasks.multiple_choice import wanted_choices
 from deberta_dual.finetuning.tasks.question_answering import true_texts
 from deberta_dual.finetuning.tasks.ranking import queries_of, wanted_relevances
@@ -111,6 +112,11 @@ def judge_rankings(config: BaseConfig, logits: Any, records: Sequence[Record]) -
     return judgement
 
 
+def judge_masked(config: BaseConfig, answers: Any, records: Sequence[Record]) -> Judgement:
+    """Of masked LM; a mistake is as bad as the loss of the record's masked tokens."""
+    return Judgement(mistakes=text_losses(answers, len(records)))
+
+
 def _single(config: BaseConfig, logits: NDArray[Any], wanted: NDArray[Any]) -> Judgement:
     assert config.id2label is not None
     names, known = [*config.id2label.values()], wanted >= 0
@@ -189,4 +195,5 @@ JUDGES: dict[str, Callable[[BaseConfig, Any, Sequence[Record]], Judgement]] = {
     "question-answering": judge_answers,
     "multiple-choice": judge_choices,
     "ranking": judge_rankings,
+    "masked-lm": judge_masked,
 }

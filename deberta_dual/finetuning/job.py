@@ -137,7 +137,7 @@ def finetune(
         what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"
         (note or logging.getLogger(__name__).warning)(f"{what} max_length={length} tokens and were cut.")
     settings = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
-    schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed)
+    schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed, draw=work.drawn)
 
     backend = get_backend(chosen)
     model, missing = backend.trainable_model(config, cls.task, source, training.dtype, device)

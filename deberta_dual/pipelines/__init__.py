@@ -6,6 +6,7 @@ from deberta_dual.pipelines.entities import AggregationStrategy
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceEmbeddingsPipeline
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
+from deberta_dual.pipelines.masked_lm import MaskedLMPipeline
 from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
 from deberta_dual.pipelines.ranking import RankingPipeline
@@ -23,6 +24,7 @@ __all__ = [
     "AggregationStrategy",
     "FeatureExtractionPipeline",
     "FillMaskPipeline",
+    "MaskedLMPipeline",
     "MultipleChoicePipeline",
     "NerPipeline",
     "Pipeline",

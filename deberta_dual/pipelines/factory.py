@@ -16,6 +16,7 @@ from deberta_dual.pipelines.base import Pipeline
 from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task
 from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceEmbeddingsPipeline
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
+from deberta_dual.pipelines.masked_lm import MaskedLMPipeline
 from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.options import unfolded
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
@@ -32,6 +33,7 @@ PIPELINES: dict[str, type[Pipeline]] = {
         TokenClassificationPipeline,
         QuestionAnsweringPipeline,
         FillMaskPipeline,
+        MaskedLMPipeline,
         MultipleChoicePipeline,
         RankingPipeline,
         FeatureExtractionPipeline,

@@ -8,7 +8,7 @@ from deberta_dual.cli import main
 from deberta_dual.data.results import RESULTS
 from tests.finetuning_data import SIZES, write_examples
 
-TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "ranking")
+TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "ranking", "masked-lm")
 SCORES = ("f1", "ndcg@10", "accuracy")  # of a task the first that it has
 FRAMEWORKS = (
     pytest.param("torch", id="torch"),

@@ -102,7 +102,7 @@ class FinetuneTask(ABC):
     @classmethod
     @abstractmethod
     def metric(cls, config: BaseConfig) -> str:
-        """The one of `score` that says which model is the best; more of it is better."""
+        """The one of `score` that says which model is the best; more of it is better, but of a loss less."""
 
     @abstractmethod
     def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
@@ -120,6 +120,10 @@ class FinetuneTask(ABC):
     @abstractmethod
     def texts(cls, record: Record) -> list[str]:
         """The texts of a record, to train a vocabulary on."""
+
+    def drawn(self, feature: Feature, seeds: Sequence[int]) -> Feature:
+        """What a step learns from an example, a function of the seeds alone: of the run, the epoch and the example."""
+        return feature
 
     @classmethod
     def group(cls, record: Record) -> Hashable | None:

@@ -98,7 +98,9 @@ def relevance_of(record: Record) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 <= number <= MOST_RELEVANT:
-        raise InputError(f"relevance={shown(given, 40)} is no number from 0 to {MOST_RELEVANT}. Give 0 for no relevance.")
+        raise InputError(
+            f"relevance={shown(given, 40)} is no number from 0 to {MOST_RELEVANT}. Give 0 for no relevance."
+        )
     return number
 
 
