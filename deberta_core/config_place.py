@@ -40,7 +40,7 @@ def config_in(path: Path) -> Path:
     for name in (CONFIG_FILE, _MICROSOFT_FILE):
         if (folder / name).is_file():
             return folder / name
-    if kind := describe_folder(folder):
+    if folder == path and (kind := describe_folder(folder)):
         raise ConfigError(f"There is no {CONFIG_FILE}: {kind}")
     return folder / CONFIG_FILE
 

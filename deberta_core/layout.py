@@ -20,8 +20,10 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+CALIBRATION = "calibration.json"  # of an evaluation: {"temperature": ...}
 # Of sentence-transformers and the hub: what a model is for and how it is used, whatever its format.
 COMPANIONS = (
+    CALIBRATION,
     "generation_config.json",
     "generator_config.json",
     "model_config.json",
@@ -46,8 +48,8 @@ _WEIGHTS = re.compile(
 
 
 def is_model_file(name: str) -> bool:
-    """Whether a file holds a model's weights or configuration, or is a tokenizer's."""
-    return name in TOKENIZER_FILES or _WEIGHTS.fullmatch(name) is not None
+    """Whether a file holds a model's weights, configuration or calibration, or is a tokenizer's."""
+    return name in (*TOKENIZER_FILES, CALIBRATION) or _WEIGHTS.fullmatch(name) is not None
 
 
 def refuse_foreign(folder: Path, error: type[DebertaError]) -> None:

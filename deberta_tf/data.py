@@ -46,7 +46,7 @@ class Fed(keras.Model):
 
     @preprocessor.setter
     def preprocessor(self, value: Tokenizer | TextPreprocessor | None) -> None:
-        # A tokenizer alone will do.
+        """Sets what tokenizes texts; a tokenizer alone will do."""
         self._preprocessor = TextPreprocessor(value) if isinstance(value, Tokenizer) else value
 
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:

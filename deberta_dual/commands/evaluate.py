@@ -13,6 +13,7 @@ from deberta_core.transaction import replace_file
 from deberta_dual.commands.messages import show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
+    LONG_TEXTS_HELP,
     MAX_LENGTH,
     Parser,
     add_data_options,
@@ -23,6 +24,7 @@ from deberta_dual.data.writers import write_lines
 from deberta_dual.evaluation.job import evaluate
 from deberta_dual.evaluation.judges import JUDGES
 from deberta_dual.evaluation.report import as_text, write_report
+from deberta_dual.pipelines.windows import LONG_TEXTS
 
 _EXAMPLE = f"""examples:
   deberta evaluate --task text-classification --model my-classifier --data test.csv
@@ -60,6 +62,9 @@ def main(argv: Sequence[str]) -> int:
             dtype=arguments.dtype,
             batch_size=arguments.batch_size,
             max_length=arguments.max_length,
+            long_texts=arguments.long_texts,
+            candidate_labels=arguments.candidate_labels and arguments.candidate_labels.split(","),
+            hypothesis_template=arguments.hypothesis_template,
             input_format=arguments.input_format,
             calibrate=arguments.calibrate,
             note=show_note,
@@ -90,9 +95,14 @@ def make_parser() -> Parser:
     add("--dtype", metavar="NAME", help="float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32")
     add("--batch-size", type=int, default=32, metavar="N", help="sequences per batch; default: 32")
     add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
+    add("--long-texts", choices=LONG_TEXTS, help=f"{LONG_TEXTS_HELP}; default: truncate")
     add = parser.add_argument_group("data").add_argument
     add("--data", required=True, nargs="+", type=Path, metavar="FILE", help="labelled examples")
     add_data_options(add)
+    text = "of zero-shot-classification: class names to choose from; default: the labels of the data"
+    add("--candidate-labels", metavar="A,B,...", help=text)
+    text = "of zero-shot-classification: hypothesis, with {} for the class name; default: This example is {}."
+    add("--hypothesis-template", metavar="TEXT", help=text)
     add = parser.add_argument_group("output").add_argument
     add("--errors", type=Path, metavar="FILE", help="file for the worst mistakes, a JSON object a line; default: none")
     add("--report", type=Path, metavar="DIR", help="folder for a page with plots, index.html; default: none")

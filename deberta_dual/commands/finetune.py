@@ -14,6 +14,7 @@ from deberta_core.json_shape import flat_json
 from deberta_dual.commands.messages import flush_output, show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
+    LONG_TEXTS_HELP,
     MAX_LENGTH,
     Parser,
     add_data_options,
@@ -27,6 +28,7 @@ from deberta_dual.finetuning.run import is_main
 from deberta_dual.finetuning.start import Start
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS
 from deberta_dual.finetuning.tasks.text_classification import METRICS
+from deberta_dual.pipelines.windows import LONG_TEXTS
 
 _EXAMPLE = f"""examples:
   deberta finetune --task text-classification --model microsoft/deberta-v3-small --output my-classifier \\
@@ -116,6 +118,7 @@ def main(argv: Sequence[str]) -> int:
             input_format=arguments.input_format,
             problem_type=arguments.problem_type,
             max_length=arguments.max_length,
+            long_texts=arguments.long_texts,
             framework=arguments.framework,
             device=arguments.device,
             resume=arguments.resume,
@@ -158,6 +161,7 @@ def make_parser() -> Parser:
     add_data_options(add)
     add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")
     add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
+    add("--long-texts", choices=LONG_TEXTS, help=f"{LONG_TEXTS_HELP}; default: truncate")
     add = parser.add_argument_group("output").add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
     add("--resume", action="store_true", help="continue an unfinished run in the output folder")

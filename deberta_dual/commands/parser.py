@@ -15,6 +15,7 @@ from deberta_dual.data.formats import AUTO, INPUT_FORMATS
 # Help that several commands give.
 SOURCE = "checkpoint folder (config.json and weights), a weight file, or a hub id"
 MAX_LENGTH = "maximum sequence length in tokens; longer texts are truncated; default: the model's"
+LONG_TEXTS_HELP = "of text-classification, a text longer than --max-length: cut it, read windows, or refuse it"
 
 DATA_FORMATS = """The file name tells the format: .csv and .tsv with a header line, .jsonl (a JSON object a line), .json
 (a list of objects, or SQuAD's format), .conll (words and labels), .parquet, .arrow; also compressed: .gz, .xz, .zst.

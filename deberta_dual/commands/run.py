@@ -31,6 +31,7 @@ from deberta_dual.pipelines.entities import STRATEGIES
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.pipelines.scores import FUNCTIONS
 from deberta_dual.pipelines.sentence_modules import POOLINGS
+from deberta_dual.pipelines.windows import LONG_TEXTS, WINDOW_SCORES
 
 _EXAMPLE = f"""examples:
   deberta run --task text-classification --model my-classifier < reviews.txt > classes.jsonl
@@ -56,6 +57,12 @@ _FLAG: dict[str, Any] = {"action": "store_const", "const": True}
 TASK_OPTIONS: dict[str, dict[str, Any]] = {
     "top_k": {"type": _count_or_all, "metavar": "N", "help": "number of results per example, or 'all'"},
     "function_to_apply": {"choices": tuple(FUNCTIONS), "help": "what turns logits into scores"},
+    "calibrated": {**_FLAG, "help": "scores with the temperature of deberta evaluate --calibrate"},
+    "long_texts": {
+        "choices": LONG_TEXTS,
+        "help": "texts longer than --max-length: cut, read in windows, or refused",
+    },
+    "window_scores": {"choices": tuple(WINDOW_SCORES), "help": "how scores of windows become those of the text"},
     "candidate_labels": {"metavar": "A,B,...", "help": "class names to choose from"},
     "hypothesis_template": {"metavar": "TEXT", "help": "hypothesis, with {} for the class name"},
     "multi_label": {**_FLAG, "help": "score each class by itself: several can be true"},
@@ -152,13 +159,15 @@ def _task_options(parser: Parser, arguments: argparse.Namespace) -> dict[str, An
     """The options of the task that were given; ends with status 2 for one of another task."""
     given = {name: getattr(arguments, name) for name in TASK_OPTIONS if hasattr(arguments, name)}
     known = {field.name for field in fields(PIPELINES[arguments.task].options_class)} & TASK_OPTIONS.keys()
+    if arguments.task == "multiple-choice":  # every choice has its score
+        known -= {"top_k"}
     for name in given:
         if name not in known:
             flags = ", ".join(map(flag_of, sorted(known))) or "none"
             parser.error(f"{flag_of(name)} is not for {arguments.task}, whose own options are: {flags}")
     if "candidate_labels" in known and "candidate_labels" not in given:
         parser.error(f"{arguments.task} needs --candidate-labels")
-    return given
+    return {"top_k": None} | given if arguments.task == "multiple-choice" else given
 
 
 def make_parser() -> Parser:

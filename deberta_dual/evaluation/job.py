@@ -15,18 +15,21 @@ from deberta_core.auto import AutoTokenizer
 from deberta_core.checkpoint import checkpoint_folder
 from deberta_core.errors import InputError
 from deberta_core.files import write_text
+from deberta_core.layout import CALIBRATION
 from deberta_core.transaction import replace_files
 from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
+from deberta_dual.evaluation.classes import classification_scores
 from deberta_dual.evaluation.judges import JUDGES, Judgement
+from deberta_dual.evaluation.zero_shot import TASK as ZERO_SHOT
+from deberta_dual.evaluation.zero_shot import zero_shot_answers
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask
 from deberta_dual.finetuning.tasks.base import at, usual_length
+from deberta_dual.finetuning.tasks.text_classification import wanted_labels
 from deberta_dual.pipelines.checkpoint_heads import check_head
 from deberta_dual.pipelines.examples import check_count
-
-CALIBRATION = "calibration.json"  # beside the weights: {"temperature": ...}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ def evaluate(
     dtype: Any = None,
     batch_size: int = 32,
     max_length: int | None = None,
+    long_texts: str | None = None,
+    candidate_labels: Sequence[str] | None = None,
+    hypothesis_template: str | None = None,
     input_format: str = AUTO,
     calibrate: bool = False,
     note: Note | None = None,
@@ -105,6 +111,9 @@ def evaluate(
         dtype: what it computes in; None: float32.
         batch_size: rows in a batch; the result does not depend on it.
         max_length: in tokens; None: as in fine-tuning.
+        long_texts: "truncate", "windows" or "error", where the task can choose; None: as is usual.
+        candidate_labels: of zero-shot classification, the classes to choose from; None: those of the data.
+        hypothesis_template: of zero-shot classification, with {} for the class; None: the pipeline's own.
         input_format: of files.
         calibrate: whether the temperature is written into the model's folder, where pipelines find it.
         note: is told what was guessed of the data; None: a log of the level INFO.
@@ -118,22 +127,32 @@ def evaluate(
     judge = row_of(JUDGES, "task", task)
     check_count("batch_size", batch_size)
     check_count("max_length", max_length, least=8, none="for what is usual")
-    cls = FINETUNE_TASKS[task]
+    cls = FINETUNE_TASKS["text-classification" if task == ZERO_SHOT else task]
+    if task != ZERO_SHOT and (candidate_labels or hypothesis_template):
+        raise InputError(f"candidate_labels and hypothesis_template are for {ZERO_SHOT} alone. Leave them out.")
     records = load_examples(cls, data, columns, input_format, note)
     folder = checkpoint_folder(model)
     check_head(folder, cls.name, cls.task)
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    backend = get_backend(choose_framework(framework))
-    arrays = backend.array_model(backend.load_model(folder, cls.task, device, dtype), device)
-    config = arrays.config
-    work = cls(tokenizer, max_length=max_length or usual_length(cls, tokenizer, config), batch_size=batch_size)
-    features = work.features(records, config, judged=True)
-    answers = work.answer(arrays, records, features)
+    truncated = 0
+    if task == ZERO_SHOT:
+        about = {"framework": framework, "device": device, "dtype": dtype, "batch_size": batch_size}
+        own = {name: value for name, value in {**about, "max_length": max_length}.items() if value is not None}
+        config, answers = zero_shot_answers(folder, records, candidate_labels, hypothesis_template, **own)
+        scores = classification_scores(answers.argmax(axis=1), wanted_labels(config, records))
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        backend = get_backend(choose_framework(framework))
+        arrays = backend.array_model(backend.load_model(folder, cls.task, device, dtype), device)
+        config = arrays.config
+        length = max_length or usual_length(cls, tokenizer, config)
+        work = cls(tokenizer, max_length=length, batch_size=batch_size, long_texts=long_texts)
+        features = work.features(records, config, judged=True)
+        answers = work.answer(arrays, records, features)
+        scores, truncated = work.compare(config, answers, records), work.truncated
     judgement = judge(config, answers, records)
-    metrics = {**work.compare(config, answers, records), **judgement.metrics}
     if calibrate:
         _write_temperature(folder, judgement)
-    return Evaluation(task, metrics, judgement, records, work.truncated)
+    return Evaluation(task, {**scores, **judgement.metrics}, judgement, records, truncated)
 
 
 def load_examples(

@@ -191,6 +191,7 @@ def _numbers(config: BaseConfig, found: NDArray[Any], wanted: NDArray[Any]) -> J
 # Task -> what judges its answers.
 JUDGES: dict[str, Callable[[BaseConfig, Any, Sequence[Record]], Judgement]] = {
     "text-classification": judge_texts,
+    "zero-shot-classification": judge_texts,
     "token-classification": judge_words,
     "question-answering": judge_answers,
     "multiple-choice": judge_choices,

@@ -96,11 +96,16 @@ class RunFolder:
         """
         self._write({"status": _RUNNING, **progress}, rows, write_state, write_model)
 
-    def finish(self, rows: Rows) -> None:
-        """Writes the last scores, marks the run as being at its end, and removes what it would go on from."""
+    def finish(self, rows: Rows, texts: Mapping[str, str] | None = None) -> None:
+        """Writes the last scores, marks the run as being at its end, and removes what it would go on from.
+
+        Args:
+            rows: the scores.
+            texts: further files, by name.
+        """
         if self._is_main:
             step = max((row.get("step", 0) for row in rows), default=0)
-            self._write({"status": _FINISHED, "step": step}, rows)
+            self._write({"status": _FINISHED, "step": step}, rows, texts=texts)
 
     def _write(
         self,
@@ -108,6 +113,7 @@ class RunFolder:
         rows: Iterable[Mapping[str, Any]] | None = None,
         write_state: Callable[[Path], None] | None = None,
         write_model: Callable[[Path], None] | None = None,
+        texts: Mapping[str, str] | None = None,
     ) -> None:
         def stale(folder: Path) -> list[str]:
             return [STATE, *(path.name for path in folder.iterdir() if write_model and is_model_file(path.name))]
@@ -120,6 +126,8 @@ class RunFolder:
             if write_state:
                 (staging / STATE).mkdir()
                 write_state(staging / STATE)
+            for name, text in (texts or {}).items():
+                write_text(staging / name, text)
             write_text(staging / PROGRESS, json.dumps(progress))
 
     def _progress(self) -> dict[str, Any]:

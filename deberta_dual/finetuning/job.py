@@ -24,6 +24,7 @@ from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
+from deberta_dual.finetuning.card import CARD, model_card
 from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.rates import parameter_rates
@@ -51,6 +52,7 @@ def finetune(
     input_format: str = AUTO,
     problem_type: str | None = None,
     max_length: int | None = None,
+    long_texts: str | None = None,
     framework: str | None = None,
     device: Any = None,
     resume: bool = False,
@@ -78,6 +80,8 @@ def finetune(
         input_format: of files; "auto": by their names.
         problem_type: of text-classification; None: what the labels show.
         max_length: maximum sequence length in tokens; None: what is usual for the task, or the model's limit.
+        long_texts: "truncate", "windows" or "error", of texts that are longer, where the task can choose; None: as is
+            usual.
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
         device: such as "cuda:1"; None: a GPU if there is one.
         resume: go on with the unfinished run in `output`, if there is one.
@@ -131,7 +135,7 @@ def finetune(
             f"max_length={length} is more than max_position_embeddings={config.max_position_embeddings}, and the model "
             f"adds absolute positions. Lower it."
         )
-    work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS)
+    work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS, long_texts=long_texts)
     parts = [work.features(part, config, judged=part is not records) for part in (records, judged, tested)]
     if work.truncated:
         what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"
@@ -168,7 +172,9 @@ def finetune(
         scores = work.score(best, examples, features)
         rows.append({f"{name}_{metric}": value for metric, value in scores.items()})
         (report or _ignore)(rows[-1])
-    folder.finish(rows)
+    sizes = {"training": len(records), "evaluation": len(judged), "test": len(tested)}
+    base = None if start.model is None else str(start.model)
+    folder.finish(rows, {CARD: model_card(config, identity, sizes, rows, base)})
     return rows
 
 

@@ -283,7 +283,7 @@ class Pipeline(ABC):
 
     def tokenize(self, text: str, pair: str | None, options: Any) -> dict[str, list[int]]:
         """The model's inputs of a text or a pair, cut as `options.truncation` says."""
-        encoding = self.tokenizer(text, pair)
+        encoding = self.tokenizer(text, pair, verbose=False)
         length, limit = len(encoding["input_ids"]), self.limit(options)
         if length > limit and options.truncation not in (False, "do_not_truncate"):
             if options.truncation is None and not self._warned:

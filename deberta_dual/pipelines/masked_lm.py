@@ -42,7 +42,7 @@ class MaskedLMPipeline(FillMaskPipeline):
         if self.tokenizer.mask_token in text:
             return super().prepare(example, options)
         tokenizer = self.tokenizer
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         places = [place for place, token in enumerate(ids) if token not in tokenizer.all_special_ids]
         if not places:
             raise InputError(

@@ -132,7 +132,8 @@ class QuestionAnsweringPipeline(Pipeline):
         texts = read_texts(example, ["question", "context"])
         question, context = texts["question"], texts["context"]
         if options.max_question_len is not None:
-            spans = self.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+            kind: dict[str, Any] = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+            spans = self.tokenizer(question, **kind)["offset_mapping"]
             question = question[: max((end for _, end in spans[: options.max_question_len]), default=0)]
         max_length = min(self.limit(options), options.max_seq_len or WINDOW)
         stride = options.doc_stride
@@ -176,7 +177,7 @@ class QuestionAnsweringPipeline(Pipeline):
 
 def usual_stride(tokenizer: Any, question: str, max_length: int) -> int:
     """How many tokens two windows share: 128, or half of what a window holds of the context if that is less."""
-    asked = len(tokenizer.encode(question, add_special_tokens=False))
+    asked = len(tokenizer.encode(question, add_special_tokens=False, verbose=False))
     room: int = max_length - asked - tokenizer.num_special_tokens_to_add(pair=True)
     return max(min(STRIDE, room // 2), 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from deberta_core.config import BaseConfig
@@ -46,9 +47,14 @@ class RankingPipeline(TextClassificationPipeline):
         """Answers one input, or many; see `Pipeline.__call__`."""
         return Pipeline.__call__(self, inputs, progress=progress, **options)
 
+    @classmethod
+    def folder_options(cls, folder: str | Path, **hub_options: Any) -> dict[str, Any]:
+        """None: a temperature changes no order."""
+        return {}
+
     def check_model(self, options: Any) -> None:
         """Raises InputError if the model has several outputs."""
-        super().check_model(options)
+        Pipeline.check_model(self, options)
         check_one_output(self.arrays.config)
 
     def prepare(self, example: Any, options: Any) -> Prepared:

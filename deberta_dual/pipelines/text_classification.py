@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deberta_core.arguments import row_of
 from deberta_core.errors import InputError, one_of
+from deberta_core.files import read_json
+from deberta_core.json_shape import kind, record
+from deberta_core.layout import CALIBRATION
 from deberta_core.names.pipelines import CROSS_ENCODER_OPTIONS
 from deberta_core.names.rows import own_keywords
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
-from deberta_dual.pipelines.examples import check_count, check_text, read_pair
+from deberta_dual.pipelines.examples import check_count, check_flag, check_text, read_pair
 from deberta_dual.pipelines.options import TextOptions
 from deberta_dual.pipelines.scores import FUNCTIONS, best
+from deberta_dual.pipelines.windows import LONG_TEXTS, WINDOW_SCORES, check_length, text_windows
 
+_SHAPE = record({"temperature": kind("a number above 0", lambda value: type(value) in (int, float) and value > 0)})
 _CROSS_ENCODER = ("batch_size", "max_length", "progress", "function_to_apply")
 # What sentence-transformers writes into config.json: the last part of the name of a class of torch.
 _ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid"}
@@ -32,11 +39,20 @@ class TextClassificationOptions(TextOptions):
             "all", a list of all in the model's order.
         function_to_apply: to the logits: "softmax", "sigmoid" or "none"; None: what fits the model.
         text_pair: the second text of every input that is a single text.
+        long_texts: "truncate": texts that are too long are cut; "windows": they are read in windows, two of which share
+            a quarter; "error": they are refused.
+        window_scores: what the scores of a text in windows are: the "mean", the "max", or those of the "first" window.
+        calibrated: whether logits are divided by `temperature` first, so that probabilities mean what they say.
+        temperature: above 0; None: what `deberta evaluate --calibrate` wrote into the model's folder.
     """
 
     top_k: int | str | None = "best"
     function_to_apply: str | None = None
     text_pair: str | None = None
+    long_texts: str = "truncate"
+    window_scores: str = "mean"
+    calibrated: bool = False
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         TextOptions.__post_init__(self)
@@ -48,6 +64,13 @@ class TextClassificationOptions(TextOptions):
             raise InputError(one_of("function_to_apply", self.function_to_apply, tuple(FUNCTIONS)))
         if self.text_pair is not None:
             check_text("text_pair", self.text_pair, may_be_empty=True)
+        if self.long_texts not in LONG_TEXTS:
+            raise InputError(one_of("long_texts", self.long_texts, LONG_TEXTS))
+        row_of(WINDOW_SCORES, "window_scores", self.window_scores)
+        check_flag("calibrated", self.calibrated)
+        temperature = self.temperature
+        if temperature is not None and not (isinstance(temperature, int | float) and 0 < temperature < np.inf):
+            raise InputError(f"temperature={temperature!r:.40} is not allowed. Give a number above 0.")
 
 
 class TextClassificationPipeline(Pipeline):
@@ -122,20 +145,47 @@ class TextClassificationPipeline(Pipeline):
             for number in best(scores.astype(np.float64), top_k)
         ]
 
+    @classmethod
+    def folder_options(cls, folder: str | Path, **hub_options: Any) -> dict[str, Any]:
+        """The temperature that an evaluation wrote."""
+        file = Path(folder) / CALIBRATION
+        if not file.is_file():
+            return {}
+        found = read_json(file, InputError, "Write it anew: deberta evaluate --calibrate.", _SHAPE)
+        return {"temperature": found["temperature"]}
+
+    def check_model(self, options: TextClassificationOptions) -> None:
+        """Raises InputError if there is no temperature, and one is asked for."""
+        super().check_model(options)
+        if options.calibrated and options.temperature is None:
+            raise InputError(
+                "calibrated=True needs a temperature, and the model's folder has none. Run deberta evaluate "
+                "--calibrate, or give temperature."
+            )
+
     def is_one(self, inputs: Any) -> bool:
         """Whether the inputs of a call are a single one; a tuple of two texts is a pair."""
         is_pair = isinstance(inputs, tuple) and len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
         return super().is_one(inputs) or is_pair
 
     def prepare(self, example: Any, options: TextClassificationOptions) -> Prepared:
-        """Makes one row of a text or a pair."""
+        """Makes one row of a text or a pair, or one for each window."""
         texts = read_pair(example)
-        return Prepared([ModelRow(self.tokenize(texts["text"], texts.get("text_pair", options.text_pair), options))])
+        text, pair = texts["text"], texts.get("text_pair", options.text_pair)
+        if options.long_texts == "windows":
+            return Prepared([ModelRow(row) for row in text_windows(self.tokenizer, text, pair, self.limit(options))])
+        if options.long_texts == "error":
+            check_length(self.tokenizer(text, pair, verbose=False), self.limit(options))
+        return Prepared([ModelRow(self.tokenize(text, pair, options))])
 
     def finish(self, prepared: Prepared, options: TextClassificationOptions) -> Any:
         """Names the best classes."""
         config = self.arrays.config
-        scores = FUNCTIONS[options.function_to_apply or self._function()](prepared.values[0]["logits"])
+        logits = np.stack([value["logits"] for value in prepared.values])  # [windows, C]
+        if options.calibrated:
+            logits = logits / options.temperature
+        windows = FUNCTIONS[options.function_to_apply or self._function()](logits)
+        scores = WINDOW_SCORES[options.window_scores](windows)
         assert config.id2label is not None
         if options.top_k == "best":
             first = int(scores.argmax())

@@ -211,7 +211,7 @@ class TokenClassificationPipeline(Pipeline):
             fields.pop("offset_mapping", None)
             text = read_texts(fields, ["text"], may_be_empty=True)["text"]
             if options.word_rule is None:
-                encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+                encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
                 ids, places = encoding["input_ids"], encoding["offset_mapping"]
                 numbers = words_of_tokens(text, places)
             else:
@@ -229,7 +229,7 @@ class TokenClassificationPipeline(Pipeline):
         if not words:
             return [], [], []
         encoding = self.tokenizer(
-            words, is_split_into_words=True, add_special_tokens=False, return_offsets_mapping=True
+            words, is_split_into_words=True, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
         numbers = encoding.word_ids()
         own = zip(encoding["offset_mapping"], numbers, strict=True)

@@ -199,6 +199,16 @@ def test_the_folder_holds_a_model_and_no_state(trained, small_tokenizer):
     assert config.vocab_size == len(small_tokenizer)
 
 
+def test_the_card_tells_what_the_model_is(trained):
+    card = (trained / "README.md").read_text()
+    last = json.loads((trained / "metrics.jsonl").read_text().splitlines()[-1])
+    assert card.startswith("---\nlibrary_name: deberta-dual\npipeline_tag: text-classification\n")
+    assert f"| test_accuracy | {last['test_accuracy']:.4f} |" in card
+    assert "* classes: people, water" in card
+    assert "fresh weights of the size deberta-v3-small in PyTorch" in card
+    assert "* layer_decay: 0.9" in card
+
+
 def test_run_and_pipeline_read_the_folder(trained, prose, monkeypatch, capfdbinary):
     lines = "".join(json.dumps({"text": text}) + "\n" for text in prose)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
@@ -237,7 +247,7 @@ def test_the_old_model_lives_until_there_is_a_new_one(run, trained, tmp_path, mo
         assert run(force=[], epochs=1)[::2] == (1, ["deberta: error: stopped"])
     assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
     status, rows, _ = run(resume=[], epochs=1)
-    assert (status, [row["epoch"] for row in rows]) == (0, [1])
+    assert (status, [row.get("epoch") for row in rows]) == (0, [1, None])  # the last one scores the training data
     assert (tmp_path / "out" / "model.safetensors").read_bytes() != before["model.safetensors"]
 
 

@@ -2,14 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from deberta_core import DebertaV2Config
+from deberta_core.checkpoint import save_weights
 from deberta_dual.cli import main
 from deberta_dual.data.results import RESULTS
 from tests.finetuning_data import SIZES, write_examples
 
 TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "ranking", "masked-lm")
 SCORES = ("f1", "ndcg@10", "accuracy")  # of a task the first that it has
+SIZES_ALONE = {**SIZES, "position_biased_input": False}
 FRAMEWORKS = (
     pytest.param("torch", id="torch"),
     pytest.param("tf", id="tf", marks=pytest.mark.slow),
@@ -93,6 +97,7 @@ def test_a_share_that_cannot_be(vocabulary, prose, tmp_path, capfd, flags, messa
     assert message in capfd.readouterr().err
 
 
+@pytest.mark.filterwarnings("default::deberta_core.errors.DebertaWarning")
 def test_the_temperature_is_kept_with_the_model(deberta, vocabulary, prose, tmp_path, capfd):
     pytest.importorskip("torch")
     task = "text-classification"
@@ -104,3 +109,69 @@ def test_the_temperature_is_kept_with_the_model(deberta, vocabulary, prose, tmp_
     (found,) = deberta("evaluate", *same, "--model", model, "--data", file, "--calibrate")
     assert json.loads((model / "calibration.json").read_text()) == {"temperature": found["temperature"]}
     assert found["calibrated_loss"] <= found["loss"]
+    plain, calibrated = (
+        deberta("run", *same, "--model", model, "--input", file, "--top-k", "all", *more)[0]["labels"]
+        for more in ([], ["--calibrated"])
+    )
+    logits = np.log([one["score"] for one in plain]) / found["temperature"]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert [one["label"] for one in calibrated] == [one["label"] for one in plain]
+    np.testing.assert_array_less(np.abs(expected - [one["score"] for one in calibrated]), 1e-5)
+    (model / "calibration.json").unlink()
+    main(["run", *same, "--model", str(model), "--input", str(file), "--calibrated"])
+    assert "Run deberta evaluate --calibrate" in capfd.readouterr().err
+
+
+def test_long_texts(deberta, vocabulary, prose, tmp_path, capfd):
+    """Windows in all three commands: their mean is that of the windows by themselves."""
+    pytest.importorskip("torch")
+    rows = [{"text": " ".join(prose[: n + 1]), "label": ("a", "b")[n % 2]} for n in range(4)]
+    file, model = tmp_path / "long.jsonl", tmp_path / "model"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    same = ["--task", "text-classification", "--framework", "torch", "--device", "cpu", "--max-length", 32]
+    config = ["--config", *(f"{name}={value}" for name, value in SIZES.items())]
+    start = ["--preset", "deberta-v3-small", *config, "--tokenizer", vocabulary, "--epochs", 2]
+    windows = ["--long-texts", "windows"]
+    *_, last = deberta("finetune", *same, *windows, "--data", file, "--output", model, *start)
+    (found,) = deberta("evaluate", *same, *windows, "--model", model, "--data", file)
+    assert found["accuracy"] == last["train_accuracy"]
+    assert found["truncated"] == 0
+    scores = {}
+    for how in ("mean", "max", "first"):
+        answers = deberta(
+            "run", *same, *windows, "--window-scores", how, "--model", model, "--input", file, "--top-k", "all"
+        )
+        scores[how] = [{one["label"]: one["score"] for one in row["labels"]} for row in answers]
+    right = [max(own, key=own.get) == row["label"] for own, row in zip(scores["mean"], rows, strict=True)]
+    assert sum(right) / len(right) == found["accuracy"]
+    assert all(own["a"] + own["b"] == pytest.approx(1) for how in ("mean", "first") for own in scores[how])
+    assert all(
+        top[name] >= mean[name] for top, mean in zip(scores["max"], scores["mean"], strict=True) for name in mean
+    )
+    assert scores["first"] != scores["mean"]
+    assert main(["run", *map(str, same), "--long-texts", "error", "--model", str(model), "--input", str(file)]) == 1
+    assert "tokens, and max_length=32. Shorten it" in capfd.readouterr().err
+    token = ["--task", "token-classification", "--model", str(model), "--data", str(file), *windows]
+    assert main(["evaluate", *token]) == 1
+
+
+def test_zero_shot(deberta, small_tokenizer, random_weights, prose, tmp_path, capfd):
+    pytest.importorskip("torch")
+    model, file = tmp_path / "model", tmp_path / "news.csv"
+    names = {0: "contradiction", 1: "entailment", 2: "neutral"}
+    config = DebertaV2Config(vocab_size=len(small_tokenizer), **SIZES_ALONE, id2label=names)
+    save_weights(model, config, "sequence_classification", random_weights(config, "sequence_classification"))
+    config.save_pretrained(model), small_tokenizer.save_pretrained(model)
+    labels = [("water", "people", "stone")[number % 3] for number in range(len(prose))]
+    lines = [f"{text[:40].replace(',', ' ')},{label}" for text, label in zip(prose, labels, strict=True)]
+    file.write_text("\n".join(["text,label", *lines]).replace('"', ""), encoding="utf-8")
+    same = ["--task", "zero-shot-classification", "--framework", "torch", "--device", "cpu", "--model", model]
+    (found,) = deberta("evaluate", *same, "--data", file, "--hypothesis-template", "It is {}.")
+    asked = ["--candidate-labels", "water,people,stone", "--hypothesis-template", "It is {}."]
+    answers = deberta("run", *same, "--input", file, *asked)
+    right = [row["labels"][0] == row["label"] for row in answers]  # the input's label is handed on
+    assert found["accuracy"] == sum(right) / len(right)
+    assert found["confusion"]["labels"] == ["people", "stone", "water"]
+    task = ["--task", "text-classification", "--model", str(model), "--data", str(file), "--candidate-labels", "a,b"]
+    assert main(["evaluate", *task]) == 1
+    assert "are for zero-shot-classification alone" in capfd.readouterr().err

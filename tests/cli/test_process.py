@@ -15,7 +15,9 @@ INTERRUPTED = "deberta: error: interrupted, nothing half-written was left\n"
 _STARTS = """
 import os, signal, sys
 number, wanted = int(sys.argv[1]), sys.argv[2]
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may ignore them
+for other in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(other, signal.SIG_DFL)
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == wanted:

@@ -121,9 +121,9 @@ OPTIONS = {
         '{"question": "Who?", "context": "The ferryman said so."}',
     ),
     "fill-mask": (["--top-k", "2", "--targets", "stone,mill"], "The [MASK] is old."),
-    "multiple-choice": (["--top-k", "1"], '{"text": "The river", "choices": ["rises", "falls"]}'),
     "masked-lm": (["--top-k", "2"], "The [MASK] is old."),
     "ranking": (["--function-to-apply", "none"], '{"query": "The river", "document": "It rises."}'),
+    "multiple-choice": ([], '{"text": "The river", "choices": ["rises", "falls"]}'),
     "feature-extraction": ([], "The river."),
     "sentence-embeddings": (["--pooling", "max", "--normalize"], "The river."),
 }
@@ -137,6 +137,9 @@ def test_every_task(run, make_folder, name):
     assert (status, errors) == (0, [])
     assert result.keys() - {"line"} <= {*RESULTS[name]}
     assert result["line"] == 1
+    if name == "multiple-choice":
+        assert result["choice"] == ("rises", "falls")[int(np.argmax(result["scores"]))]
+        assert sum(result["scores"]) == pytest.approx(1)
     if "embedding" in result:
         assert len(result["embedding"]) == {"feature-extraction": 6, "sentence-embeddings": 16}[name]
 

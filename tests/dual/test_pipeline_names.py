@@ -330,7 +330,7 @@ def test_a_data_set_that_is_only_indexed(make, prose):
 
 def test_arguments_of_the_classes(make, prose):
     with pytest.raises(InputError, match=r"option 'config' is not taken\. Load the model with it"):
-        make(TextClassificationPipeline, config=None)
+        make(TextClassificationPipeline, config={})
     accepted = [
         name for name, row in PIPELINE_OPTIONS.items() if not isinstance(row, Refused) and name != "use_auth_token"
     ]

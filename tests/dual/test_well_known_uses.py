@@ -40,6 +40,7 @@ def make_folder(small_tokenizer, tmp_path):
     return make
 
 
+@pytest.mark.filterwarnings("default:.*has other shapes for classifier")
 def test_essay_scoring(make_folder):
     """Kaggle's "Automated Essay Scoring": lines matter, so that the line end becomes a token; then a plain loop."""
     tokenizers = pytest.importorskip("tokenizers")

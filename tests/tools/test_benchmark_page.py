@@ -11,12 +11,21 @@ from tools.benchmark.__main__ import IMAGES, JSON, PAGE, parse
 from tools.benchmark.claims import COMPARISONS, LIMITS, MEMORY, sentences
 from tools.benchmark.figures import draw, figures
 from tools.benchmark.page import SECTIONS, page
-from tools.benchmark.sections import inference, keras_models, loading, mixed_lengths, streaming, training
+from tools.benchmark.sections import (
+    inference,
+    keras_models,
+    loading,
+    mixed_lengths,
+    streaming,
+    training,
+    transformers_optimized,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 BASELINE = "transformers 4"
 SUBJECTS = {
     "inference": {subject.name for subject in inference.SUBJECTS},
+    "transformers_optimized": {subject.name for subject in transformers_optimized.SUBJECTS},
     "mixed_lengths": {subject.name for subject in mixed_lengths.SUBJECTS},
     "training": {subject.name for subject in training.SUBJECTS},
     "keras_models": {subject.name for subjects, *_ in keras_models.TABLES.values() for subject in subjects},

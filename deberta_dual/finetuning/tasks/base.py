@@ -41,6 +41,8 @@ class FinetuneTask(ABC):
         tokenizer: the model's own.
         max_length: of a row, in tokens.
         batch_size: rows in a batch of an evaluation.
+        long_texts: "truncate", "windows" or "error", of texts that are longer than a row, where the task can choose;
+            None: as is usual.
 
     Attributes:
         name: of the pipeline that answers with the trained model.
@@ -49,6 +51,7 @@ class FinetuneTask(ABC):
         optional: what it may hold besides.
         max_length: what is usual, in tokens; None: what the model can read.
         collator: makes batches of features.
+        long_texts: what can be chosen for texts that are longer than a row.
         truncated: how many texts `features` has cut so far.
     """
 
@@ -58,8 +61,13 @@ class FinetuneTask(ABC):
     optional: ClassVar[tuple[str, ...]] = ()
     max_length: ClassVar[int | None] = None
     collator: ClassVar[type[DataCollatorWithPadding]] = DataCollatorWithPadding
+    long_texts: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, tokenizer: Any, *, max_length: int, batch_size: int) -> None:
+    def __init__(self, tokenizer: Any, *, max_length: int, batch_size: int, long_texts: str | None = None) -> None:
+        if long_texts is not None and long_texts not in self.long_texts:
+            usual = ", ".join(self.long_texts) or "nothing else than windows, or cuts"
+            raise InputError(f"long_texts={long_texts!r} is not for {self.name}, which has: {usual}.")
+        self.reads_windows, self.refuses_long = long_texts == "windows", long_texts == "error"
         self.tokenizer, self.length, self.batch_size = tokenizer, max_length, batch_size
         self.truncated = 0
 
@@ -141,9 +149,11 @@ class FinetuneTask(ABC):
 
     def encode(self, text: Any, pair: Any = None, **options: Any) -> Any:
         """The model's inputs; what is too long is cut off."""
-        encoding = self.tokenizer(text, pair, **options)
+        encoding = self.tokenizer(text, pair, verbose=False, **options)
         rows = encoding["input_ids"] if isinstance(text, list) else [encoding["input_ids"]]
-        if max(map(len, rows), default=0) > self.length:
+        if (longest := max(map(len, rows), default=0)) > self.length:
+            if self.refuses_long:
+                raise InputError(f"the text has {longest} tokens, and max_length={self.length}. Shorten it.")
             self.truncated += 1
             encoding = self.tokenizer(text, pair, truncation=True, max_length=self.length, **options)
         return {name: encoding[name] for name in self.tokenizer.model_input_names}

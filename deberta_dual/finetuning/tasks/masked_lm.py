@@ -54,8 +54,8 @@ class MaskedLM(FinetuneTask):
     entries = ("text",)
     collator = DataCollatorForTokenClassification
 
-    def __init__(self, tokenizer: Any, *, max_length: int, batch_size: int) -> None:
-        super().__init__(tokenizer, max_length=max_length, batch_size=batch_size)
+    def __init__(self, tokenizer: Any, **settings: Any) -> None:
+        super().__init__(tokenizer, **settings)
         if tokenizer.mask_token_id is None:
             raise InputError("masked-lm needs a mask, but the tokenizer has no mask_token. Load it with one.")
         self._special = np.array(tokenizer.all_special_ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,10 +20,20 @@ from deberta_dual.finetuning.labels import ClassIds, check_label, find_classes, 
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import FinetuneTask, Head, at, entry
 from deberta_dual.pipelines.examples import check_text
+from deberta_dual.pipelines.scores import sigmoid, softmax
+from deberta_dual.pipelines.windows import LONG_TEXTS, text_windows
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 # What decides which model is the best.
 METRICS = {SINGLE: "accuracy", MULTI: "f1", REGRESSION: "pearson"}
+RECORD = "record"  # of a feature: the number of its record
+_TINY = 1e-12
+# What the logits of windows become to be averaged, and how they become logits again.
+_MEANS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    SINGLE: (softmax, lambda mean: np.log(mean + _TINY)),
+    MULTI: (sigmoid, lambda mean: np.log(mean + _TINY) - np.log1p(_TINY - mean)),
+    REGRESSION: (np.asarray, np.asarray),
+}
 _MOST = float(np.finfo(np.float32).max)
 
 
@@ -39,6 +49,7 @@ class TextClassification(FinetuneTask):
     task = "sequence_classification"
     entries = ("text", "label")
     optional = ("text_pair",)
+    long_texts = LONG_TEXTS
 
     @classmethod
     def check(cls, record: Record) -> None:
@@ -99,16 +110,24 @@ class TextClassification(FinetuneTask):
         return [entry(record, "text"), *([] if pair is None else [pair])]
 
     def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
-        """Makes a row of every text or pair."""
+        """Makes a row of every text or pair, or of every window, with the label of its text."""
         assert config.id2label is not None
         ids = ClassIds(config.id2label)
-        rows = []
-        for record in records:
+        rows: list[dict[str, Any]] = []
+        for number, record in enumerate(records):
             with at(record):
                 label = _label(entry(record, "label"), ids, str(config.problem_type), judged)
-                inputs = self.encode(entry(record, "text"), record.values.get("text_pair"))
-            rows.append({**inputs, "labels": label})
+                text, pair = entry(record, "text"), record.values.get("text_pair")
+                if not self.reads_windows:
+                    rows.append({**self.encode(text, pair), "labels": label})
+                    continue
+                windows = text_windows(self.tokenizer, text, pair, self.length)
+            rows += [{**inputs, "labels": label, RECORD: number} for inputs in windows]
         return rows
+
+    def collate(self, features: Sequence[Feature]) -> Any:
+        """Makes a batch without what is for the scores alone."""
+        return super().collate([{name: v for name, v in one.items() if name != RECORD} for one in features])
 
     @classmethod
     def metric(cls, config: BaseConfig) -> str:
@@ -116,8 +135,14 @@ class TextClassification(FinetuneTask):
         return METRICS[str(config.problem_type)]
 
     def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
-        """Logits `[N, C]`."""
-        return np.stack([output["logits"] for output in self.outputs(model, features)])
+        """Logits `[N, C]`; of a text in windows, those of the mean of its probabilities."""
+        logits = np.stack([output["logits"] for output in self.outputs(model, features)]).astype(np.float64)
+        if not self.reads_windows:
+            return logits
+        places = np.array([feature[RECORD] for feature in features])
+        function, inverse = _MEANS[str(model.config.problem_type)]
+        windows = [function(logits[places == number]).mean(axis=0) for number in range(len(records))]
+        return inverse(np.stack(windows))
 
     def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
         """Accuracy and F1; of numbers, their correlation and squared error."""

@@ -1,0 +1,111 @@
+"""The README.md beside a trained model: what it is, what it was trained on, how good it was, how to use it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deberta_core.config import BaseConfig
+from deberta_dual.backends.table import installed_versions
+
+CARD = "README.md"
+_LONGEST = 30  # classes that are listed
+
+
+def model_card(
+    config: BaseConfig,
+    identity: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    rows: Sequence[Mapping[str, Any]],
+    base: str | None,
+) -> str:
+    """The text of the card, with the fields that model hubs read at its beginning.
+
+    Args:
+        config: of the model.
+        identity: the settings of the run, as its state has them.
+        sizes: numbers of examples: "training", "evaluation", "test".
+        rows: of scores.
+        base: the checkpoint that training started from; None for fresh weights.
+    """
+    task = str(identity["task"])
+    head = ["---", "library_name: deberta-dual", f"pipeline_tag: {task}", "tags: [deberta]"]
+    head += [f"base_model: {json.dumps(base)}"] if base else []
+    return "\n".join(
+        [
+            *head,
+            "---",
+            f"# DeBERTa for {task}",
+            "",
+            f"Trained from {_started(base, identity)} in {_framework(identity)}.",
+            "",
+            "```python",
+            "from deberta_dual import pipeline",
+            "",
+            f'answer = pipeline("{task}", "FOLDER")',
+            "```",
+            "",
+            "## Data",
+            "",
+            *(f"* {name}: {count:,} examples" for name, count in sizes.items() if count),
+            *_classes(config, task),
+            "",
+            "## Scores",
+            "",
+            *_scores(rows),
+            "",
+            "## Settings",
+            "",
+            *(f"* {name}: {_shown(value)}" for name, value in identity.items() if name not in _LEFT_OUT),
+            "",
+            f"Made by deberta-dual {importlib.metadata.version('deberta-dual')} with",
+            ", ".join(f"{package} {version}" for package, version in installed_versions().items()) + ":",
+            "",
+            "```",
+            _command(),
+            "```",
+            "",
+        ]
+    )
+
+
+_LEFT_OUT = ("task", "framework", "start", "config", "data")
+
+
+def _started(base: str | None, identity: Mapping[str, Any]) -> str:
+    return base or f"fresh weights of the size {identity['start']}"
+
+
+def _framework(identity: Mapping[str, Any]) -> str:
+    return {"torch": "PyTorch", "tf": "Keras"}.get(str(identity["framework"]), str(identity["framework"]))
+
+
+def _classes(config: BaseConfig, task: str) -> list[str]:
+    names = list((config.id2label or {}).values())
+    if task not in ("text-classification", "token-classification") or len(names) > _LONGEST:
+        return []
+    return [f"* classes: {', '.join(names)}"]
+
+
+def _scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The scores of the last row that has each."""
+    last: dict[str, float] = {}
+    for row in rows:
+        last |= {name: value for name, value in row.items() if name.startswith(("eval_", "test_", "train_"))}
+    if not last:
+        return ["None were computed."]
+    return ["| metric | value |", "|---|---|", *(f"| {name} | {value:.4f} |" for name, value in last.items())]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _command() -> str:
+    """How this process was started; of a command of ours without the path of the program."""
+    words = ["deberta", *sys.argv[1:]] if sys.argv[0].endswith(("deberta", "cli.py")) else ["python", "..."]
+    return shlex.join(words)
