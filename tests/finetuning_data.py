@@ -29,6 +29,8 @@ def write_examples(folder: Path, task: str, prose: Sequence[str]) -> Path:
         "token-classification": _tagged,
         "question-answering": _asked,
         "multiple-choice": _chosen,
+        "ranking": _ranked,
+        "masked-lm": _plain,
     }[task]
     file = folder / f"{task}.jsonl"
     lines = (json.dumps(make(number, text, prose)) for number, text in enumerate(prose))
@@ -62,3 +64,12 @@ def _chosen(number: int, text: str, prose: Sequence[str]) -> dict[str, Any]:
     first, rest = text[: len(text) // 2], text[len(text) // 2 :]
     choices = [rest, prose[number - 1], prose[number - 2]]
     return {"text": first, "choices": choices[number % 3 :] + choices[: number % 3], "label": -number % 3}
+
+
+def _ranked(number: int, text: str, prose: Sequence[str]) -> dict[str, Any]:
+    query = prose[number - number % 3].split()[-1]
+    return {"query": f"{query} {number // 3}", "document": text, "relevance": float(len(text) % 3 == 0)}
+
+
+def _plain(number: int, text: str, prose: Sequence[str]) -> dict[str, Any]:
+    return {"text": text}

@@ -41,6 +41,8 @@ Fields of an example:
   token-classification  words, labels
   question-answering    question, context, answers
   multiple-choice       text, choices, label (the number from 0, the letter or the text of the right choice)
+  ranking               query, document, relevance (0 to 1, or larger numbers)
+  masked-lm             text (a plain file has one a line)
 
 Metrics are printed as lines of JSON and written to OUTPUT/metrics.jsonl. OUTPUT holds the best model so far.
 """

@@ -22,6 +22,9 @@ ROLES: dict[str, tuple[str, ...]] = {
     "answers": ("answers", "answer"),
     "is_impossible": ("is_impossible",),
     "choices": ("choices", "options", "endings"),
+    "query": ("query", "question", "search_query"),
+    "document": ("document", "passage", "doc", "text", "answer"),
+    "relevance": ("relevance", "label", "score", "grade"),
 }
 # Roles whose other columns mean the same in some tasks: a multiple choice has a question, and its answer is a letter.
 TASK_ROLES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -36,7 +39,9 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "token-classification": (("words", "text"), ("labels",)),
     "question-answering": (("question", "context"), ("answers", "is_impossible")),
     "multiple-choice": (("text", "choices"), ("label",)),
+    "ranking": (("query", "document"), ("relevance",)),
     "zero-shot-classification": (("text",), ("label",)),
+    "masked-lm": (("text",), ()),
     "fill-mask": (("text",), ()),
     "feature-extraction": (("text",), ()),
     "sentence-embeddings": (("text",), ()),

@@ -19,8 +19,10 @@ from deberta_dual.evaluation.entities import scores_by_name
 from deberta_dual.evaluation.numbers import pearson, quadratic_kappa, spearman
 from deberta_dual.finetuning.labels import ClassIds
 from deberta_dual.finetuning.tasks import text_classification, token_classification
+from deberta_dual.finetuning.tasks.masked_lm import text_losses
 from deberta_dual.finetuning.tasks.multiple_choice import wanted_choices
 from deberta_dual.finetuning.tasks.question_answering import true_texts
+from deberta_dual.finetuning.tasks.ranking import queries_of, wanted_relevances
 from deberta_dual.finetuning.tasks.text_classification import MULTI, REGRESSION
 from deberta_dual.pipelines.scores import sigmoid, softmax
 
@@ -95,6 +97,24 @@ def judge_answers(config: BaseConfig, answers: Any, records: Sequence[Record]) -
         threshold, f1 = no_answer_threshold([answer["answer"] for answer in answers], truths, margins)
         judgement.metrics |= {"answer_threshold": -threshold, "answer_threshold_f1": f1}
     return judgement
+
+
+def judge_rankings(config: BaseConfig, logits: Any, records: Sequence[Record]) -> Judgement:
+    """Of ranking; a mistake is as bad as there are documents of its query on the wrong side of it."""
+    wanted, judgement = wanted_relevances(records), Judgement(mistakes=np.zeros(len(records)))
+    if config.problem_type == REGRESSION:
+        judgement.metrics["loss"] = float(((logits - wanted) ** 2).mean())
+    elif (wanted <= 1).all():
+        judgement.metrics["loss"] = float(binary_cross_entropy(logits, wanted))
+    for own in queries_of(records):
+        better = np.sign(np.subtract.outer(wanted[own], wanted[own]))
+        judgement.mistakes[own] = (better * np.subtract.outer(logits[own], logits[own]) < 0).sum(axis=1)
+    return judgement
+
+
+def judge_masked(config: BaseConfig, answers: Any, records: Sequence[Record]) -> Judgement:
+    """Of masked LM; a mistake is as bad as the loss of the record's masked tokens."""
+    return Judgement(mistakes=text_losses(answers, len(records)))
 
 
 def _single(config: BaseConfig, logits: NDArray[Any], wanted: NDArray[Any]) -> Judgement:
@@ -175,4 +195,6 @@ JUDGES: dict[str, Callable[[BaseConfig, Any, Sequence[Record]], Judgement]] = {
     "token-classification": judge_words,
     "question-answering": judge_answers,
     "multiple-choice": judge_choices,
+    "ranking": judge_rankings,
+    "masked-lm": judge_masked,
 }

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from deberta_dual.evaluation.classes import Floats, Metrics, average_precision, mean_ranks
 
+DEPTH = 10  # how many of the first documents of a query count
+
 
 def regression_scores(found: NDArray[Any], wanted: NDArray[Any]) -> Metrics:
     """Pearson's correlation (0 where one side is constant) and the mean squared error; floats `[N, C]` twice.
@@ -51,7 +53,7 @@ def quadratic_kappa(found: NDArray[Any], wanted: NDArray[Any]) -> float:
     return 1.0 - float((weights * observed).sum()) / chance if chance else 1.0
 
 
-def ranking_scores(scores: Sequence[Floats], relevances: Sequence[Floats], depth: int = 10) -> Metrics:
+def ranking_scores(scores: Sequence[Floats], relevances: Sequence[Floats], depth: int = DEPTH) -> Metrics:
     """MRR, NDCG and MAP, means over queries; each query's documents `[D]` have a score and a relevance of 0 or more.
 
     Reciprocal rank and NDCG look at the first `depth` documents; a relevance above 0 counts as relevant. Queries

@@ -122,7 +122,7 @@ def finetune(
         return folder.read_metrics()
     records, judged, tested = (_records(cls, part, columns, input_format, note) for part in (data, evaluation, test))
     if eval_share:
-        records, judged = _held_out(records, eval_share, training.seed)
+        records, judged = _held_out(cls, records, eval_share, training.seed)
     is_scored = not judged and not tested
     source = None if start.model is None else checkpoint_folder(start.model)
     config = start.config(source)
@@ -141,7 +141,7 @@ def finetune(
         what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"
         (note or logging.getLogger(__name__).warning)(f"{what} max_length={length} tokens and were cut.")
     settings = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
-    schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed)
+    schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed, draw=work.drawn)
 
     backend = get_backend(chosen)
     model, missing = backend.trainable_model(config, cls.task, source, training.dtype, device)
@@ -178,15 +178,19 @@ def finetune(
     return rows
 
 
-def _held_out(records: list[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """The training data and the evaluation data, both in the order of the file."""
-    count = round(share * len(records))
-    if not 0 < count < len(records):
-        raise InputError(f"eval_share={share} of {len(records)} examples leaves nothing for one side. Choose another.")
-    held = set(np.random.default_rng(seed).permutation(len(records))[:count].tolist())
+def _held_out(
+    cls: type[FinetuneTask], records: list[Record], share: float, seed: int
+) -> tuple[list[Record], list[Record]]:
+    """The training data and the evaluation data, both in the order of the file; groups are not divided."""
+    owners = [number if (group := cls.group(record)) is None else group for number, record in enumerate(records)]
+    groups = {group: number for number, group in enumerate(dict.fromkeys(owners))}
+    count = round(share * len(groups))
+    if not 0 < count < len(groups):
+        raise InputError(f"eval_share={share} of {len(groups)} examples leaves nothing for one side. Choose another.")
+    held = set(np.random.default_rng(seed).permutation(len(groups))[:count].tolist())
     parts: tuple[list[Record], list[Record]] = ([], [])
-    for number, record in enumerate(records):
-        parts[number in held].append(record)
+    for group, record in zip(owners, records, strict=True):
+        parts[groups[group] in held].append(record)
     return parts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,8 @@ from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.rates import rate_at
 from deberta_dual.finetuning.schedule import Piece, Schedule
 from deberta_dual.progress import StatusLine, bar
+
+LOSS = "loss"  # the score of which less is better
 
 
 def is_main() -> bool:
@@ -150,8 +153,10 @@ class Run:
             scores = self._evaluate()
             scores = agree(scores) if agree else scores
             row |= {f"eval_{name}": value for name, value in scores.items()}
-            is_best = self._best is None or scores[self._metric] > self._best
-            self._best = scores[self._metric] if is_best else self._best
+            value = scores[self._metric]
+            is_better = operator.lt if self._metric == LOSS else operator.gt
+            is_best = self._best is None or is_better(value, self._best)
+            self._best = value if is_best else self._best
             self._worse = 0 if is_best else self._worse + 1
         self.rows.append(row)
         patience = self.options.patience

@@ -31,6 +31,11 @@ class Piece(NamedTuple):
     tokens: int
 
 
+def as_it_is(feature: Feature, seeds: Sequence[int]) -> Feature:
+    """Nothing of an example is left to chance."""
+    return feature
+
+
 class Schedule:
     """The steps of a run.
 
@@ -41,7 +46,8 @@ class Schedule:
         batch_size: examples of a step, over all processes.
         accumulation: pieces in which a process takes its part of a step.
         epochs: how often all examples are seen.
-        seed: of their order.
+        seed: of their order, and of what is drawn.
+        draw: what a step learns from an example, of the example and three seeds: of the run, the epoch, the example.
 
     Attributes:
         steps_per_epoch: the last may have fewer examples.
@@ -58,8 +64,9 @@ class Schedule:
         accumulation: int,
         epochs: int,
         seed: int,
+        draw: Callable[[Feature, Sequence[int]], Feature] = as_it_is,
     ) -> None:
-        self._features, self._collate, self._count = features, collate, count
+        self._features, self._collate, self._count, self._draw = features, collate, count, draw
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
         self._lengths = np.array([token_count(feature) for feature in features])
         self.steps_per_epoch = -(-len(features) // batch_size)
@@ -76,10 +83,12 @@ class Schedule:
         All processes make equally many. A piece without examples has one of others', of share 0.
         """
         chosen = self._chosen(step)
-        total = max(sum(self._count(self._features[number]) for number in chosen), 1)
+        seeds = self._seed, step // self.steps_per_epoch
+        drawn = {number: self._draw(self._features[number], (*seeds, number)) for number in chosen.tolist()}
+        total = max(sum(map(self._count, drawn.values())), 1)
         for part in self.parts(step, process, processes):
-            features = [self._features[number] for number in (part if len(part) else chosen[:1])]
-            share = sum(self._count(self._features[number]) for number in part) / total
+            features = [drawn[number] for number in (part if len(part) else chosen[:1]).tolist()]
+            share = sum(map(self._count, features)) / total if len(part) else 0.0
             yield Piece(self._collate(features), share, self.tokens(part))
 
     def examples(self, step: int) -> int:

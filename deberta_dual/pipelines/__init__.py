@@ -6,8 +6,10 @@ from deberta_dual.pipelines.entities import AggregationStrategy
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceEmbeddingsPipeline
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
+from deberta_dual.pipelines.masked_lm import MaskedLMPipeline
 from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
+from deberta_dual.pipelines.ranking import RankingPipeline
 from deberta_dual.pipelines.text_classification import TextClassificationPipeline
 from deberta_dual.pipelines.token_classification import TokenClassificationPipeline
 from deberta_dual.pipelines.zero_shot import ZeroShotClassificationPipeline
@@ -22,11 +24,13 @@ __all__ = [
     "AggregationStrategy",
     "FeatureExtractionPipeline",
     "FillMaskPipeline",
+    "MaskedLMPipeline",
     "MultipleChoicePipeline",
     "NerPipeline",
     "Pipeline",
     "PipelineException",
     "QuestionAnsweringPipeline",
+    "RankingPipeline",
     "SentenceEmbeddingsPipeline",
     "TextClassificationPipeline",
     "TokenClassificationPipeline",

@@ -16,9 +16,11 @@ from deberta_dual.pipelines.base import Pipeline
 from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task
 from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceEmbeddingsPipeline
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
+from deberta_dual.pipelines.masked_lm import MaskedLMPipeline
 from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.options import unfolded
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
+from deberta_dual.pipelines.ranking import RankingPipeline
 from deberta_dual.pipelines.text_classification import TextClassificationPipeline
 from deberta_dual.pipelines.token_classification import TokenClassificationPipeline
 from deberta_dual.pipelines.zero_shot import ZeroShotClassificationPipeline
@@ -31,7 +33,9 @@ PIPELINES: dict[str, type[Pipeline]] = {
         TokenClassificationPipeline,
         QuestionAnsweringPipeline,
         FillMaskPipeline,
+        MaskedLMPipeline,
         MultipleChoicePipeline,
+        RankingPipeline,
         FeatureExtractionPipeline,
         SentenceEmbeddingsPipeline,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_LARGEST_EXPONENT = math.log(np.finfo(np.float64).max)
 
 
 def softmax(logits: NDArray[Any]) -> Floats:
@@ -31,6 +33,11 @@ def unchanged(logits: NDArray[Any]) -> Floats:
 
 # By the names of the option `function_to_apply`.
 FUNCTIONS: dict[str, Callable[[NDArray[Any]], Floats]] = {"softmax": softmax, "sigmoid": sigmoid, "none": unchanged}
+
+
+def perplexity(loss: float) -> float:
+    """The exponential of a mean loss; infinite where that is no float."""
+    return math.exp(loss) if loss < _LARGEST_EXPONENT else math.inf
 
 
 def best(scores: Floats, count: int | None) -> list[int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,9 @@ class TextClassificationPipeline(Pipeline):
 
     task = "text-classification"
     model_task = "sequence_classification"
-    options_class = TextClassificationOptions
+    options_class: ClassVar[type[Any]] = TextClassificationOptions
+    # Options with which a call gives the scores of all classes, in the model's order.
+    every_score: ClassVar[Mapping[str, Any]] = {"top_k": "all"}
 
     def __call__(self, inputs: Any, *, progress: bool | None = None, **options: Any) -> Any:
         """Answers one input, or many; see `Pipeline.__call__`."""
@@ -201,8 +203,9 @@ class TextClassificationPipeline(Pipeline):
     def _scores(self, pairs: Sequence[Any], options: Any) -> NDArray[np.float32]:
         own = own_keywords(CROSS_ENCODER_OPTIONS, options, _CROSS_ENCODER, "option")
         function = own.pop("function_to_apply", None) or self._activation()
-        results = self(list(pairs), top_k="all", function_to_apply=function, **own)
-        scores = np.array([[one["score"] for one in result] for result in results], dtype=np.float32)
+        results = self(list(pairs), **self.every_score, function_to_apply=function, **own)
+        lists = (result if isinstance(result, list) else [result] for result in results)
+        scores = np.array([[one["score"] for one in result] for result in lists], dtype=np.float32)
         return scores[:, 0] if self.arrays.config.num_labels == 1 else scores
 
     def _activation(self) -> str:

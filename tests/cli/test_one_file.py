@@ -11,7 +11,8 @@ from deberta_dual.cli import main
 from deberta_dual.data.results import RESULTS
 from tests.finetuning_data import SIZES, write_examples
 
-TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice")
+TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "ranking", "masked-lm")
+SCORES = ("f1", "ndcg@10", "accuracy")  # of a task the first that it has
 SIZES_ALONE = {**SIZES, "position_biased_input": False}
 FRAMEWORKS = (
     pytest.param("torch", id="torch"),
@@ -56,7 +57,7 @@ def test_one_file(deberta, vocabulary, prose, tmp_path, task, framework):
     assert (found["task"], found["examples"]) == (task, len(prose))
     page = (tmp_path / "index.html").read_text()
     assert page.startswith("<!doctype html>")
-    assert f"{found['f1' if 'f1' in found else 'accuracy']:.4f}" in page
+    assert f"{found[next(name for name in SCORES if name in found)]:.4f}" in page
     rows = deberta("run", *same, "--model", model, "--input", file)
     assert [row["line"] for row in rows] == list(range(1, len(prose) + 1))
     assert all(RESULTS[task][0] in row for row in rows)

@@ -30,7 +30,9 @@ def test_the_names_of_pipelines():
         "token-classification",
         "question-answering",
         "fill-mask",
+        "masked-lm",
         "multiple-choice",
+        "ranking",
         "feature-extraction",
         "sentence-embeddings",
     }

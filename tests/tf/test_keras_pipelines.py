@@ -44,6 +44,10 @@ def cases(prose) -> dict[str, Case]:
         "token-classification": Case([*texts, long], {"aggregation_strategy": "first", "ignore_labels": []}, TAGS),
         "question-answering": Case(questions, {"top_k": 3, "handle_impossible_answer": True}),
         "fill-mask": Case(masked, {"top_k": 4}),
+        "masked-lm": Case([*masked, prose[0], long], {}),
+        "ranking": Case(
+            [{"query": pair["text"], "document": pair["text_pair"]} for pair in pairs], long_rows, {0: "fits"}
+        ),
         "multiple-choice": Case(choices, {"top_k": None, **long_rows}),
         "feature-extraction": Case(texts, {"return_tensors": "np"}),
         "sentence-embeddings": Case(texts, {"normalize": True}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -110,7 +110,7 @@ class FinetuneTask(ABC):
     @classmethod
     @abstractmethod
     def metric(cls, config: BaseConfig) -> str:
-        """The one of `score` that says which model is the best; more of it is better."""
+        """The one of `score` that says which model is the best; more of it is better, but of a loss less."""
 
     @abstractmethod
     def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
@@ -128,6 +128,15 @@ class FinetuneTask(ABC):
     @abstractmethod
     def texts(cls, record: Record) -> list[str]:
         """The texts of a record, to train a vocabulary on."""
+
+    def drawn(self, feature: Feature, seeds: Sequence[int]) -> Feature:
+        """What a step learns from an example, a function of the seeds alone: of the run, the epoch and the example."""
+        return feature
+
+    @classmethod
+    def group(cls, record: Record) -> Hashable | None:
+        """What records share that must not be divided between training and evaluation; None: it stands by itself."""
+        return None
 
     def collate(self, features: Sequence[Feature]) -> Arrays:
         """Makes a batch: int64, or float32 where labels are floats."""

@@ -35,6 +35,8 @@ _FILES = {
     "squad.json": ("question-answering", json.dumps({"data": [{"paragraphs": [_SQUAD]}]})),
     "squad.jsonl": ("question-answering", '{"question": "where?", "context": "in water", "answers": '
                     '[{"text": "water", "answer_start": 3}]}\n'),
+    "ranks.csv": ("ranking", "query,document,relevance\nheron,a bird,1\nheron,a train,0\n"),
+    "lines.txt": ("masked-lm", "a grey heron waits\n\nno train\n"),
     "choices.jsonl": ("multiple-choice", '{"text": "a heron", "choices": ["waits", "runs"], "label": 0}\n' * 2),
 }  # fmt: skip
 _CHANGES = {".jsonl": change_json_lines, ".json": change_json, "": change_lines}
@@ -64,7 +66,8 @@ def _read(folder: Path, random: Random) -> None:
     model = model.replace(**task.head(records, model, None).changes)
     task.texts(records[0])
     work = task(own, max_length=32, batch_size=2)
-    work.collate(work.features(records, model)[:4])
+    rows = work.features(records, model)[:4]
+    work.collate([work.drawn(row, (0, 0, number)) for number, row in enumerate(rows)])
 
 
 TARGET = Target(_corpus, any_file(_CHANGES), _read, _model)

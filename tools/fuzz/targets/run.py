@@ -25,6 +25,8 @@ _LINES = {
     "token-classification": '{"text": "a grey heron"}\nplain text here\n',
     "question-answering": '{"question": "where?", "context": "in water"}\n',
     "fill-mask": '{"text": "a [MASK] heron"}\n[MASK]\n',
+    "masked-lm": '{"text": "a [MASK] heron"}\na grey heron\n',
+    "ranking": '{"query": "a heron", "document": "waits"}\n',
     "multiple-choice": '{"text": "a heron", "choices": ["waits", "runs"]}\n',
     "sentence-embeddings": '{"text": "a heron"}\nx\n',
     "feature-extraction": '{"text": "a heron"}\nx\n',
