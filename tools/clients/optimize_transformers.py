@@ -284,7 +284,7 @@ def threads() -> None:
         while not stop.is_set():
             with torch.no_grad():
                 logits = model(**batch()).logits
-            if not any(torch.allclose(logits, one, rtol=0, atol=1e-6) for one in expected):
+            if not any((logits - one).abs().max() <= 1e-6 for one in expected):
                 wrong.append(logits)
 
     asking = [threading.Thread(target=ask) for _ in range(3)]

@@ -28,7 +28,7 @@ def main() -> None:
         place = next(name for name in ("model", "auto_model") if name in body[0]._modules)
         setattr(body[0], place, model)
         vectors = body.encode(TEXTS)
-        np.testing.assert_allclose(vectors, theirs, atol=1e-5)
+        assert np.abs(vectors - theirs).max() <= 1e-5
 
         classifier = setfit.SetFitModel(model_body=body, model_head=sklearn.linear_model.LogisticRegression())
         classifier.fit(TEXTS, LABELS, num_epochs=1)
