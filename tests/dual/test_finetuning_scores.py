@@ -8,7 +8,7 @@ from deberta_core.inputs import IGNORED_LABEL
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.finetuning import FINETUNE_TASKS, Record
 
-TEXTS, WORDS, ANSWERS, CHOICES = FINETUNE_TASKS
+TEXTS, WORDS, ANSWERS, CHOICES, *_ = FINETUNE_TASKS
 TAGS = {0: "O", 1: "B-place", 2: "I-place"}
 CONTEXT = "The river rises in the hills above the old town and runs for ninety miles before it meets the sea."
 
