@@ -13,6 +13,7 @@ from deberta_core.files import read_json
 from deberta_core.hub import Wanted, local_folder, split_hub_options
 from deberta_core.names.configs import CONFIG_LOADING
 from deberta_core.names.rows import with_other_names
+from deberta_core.names.tokenizers import TOKENIZER_LOADING
 from deberta_core.tokenization import (
     DebertaTokenizer,
     DebertaV2Tokenizer,
@@ -71,8 +72,9 @@ class AutoConfig:
 class AutoTokenizer:
     """The tokenizer of any DeBERTa; not to be instantiated."""
 
-    @staticmethod
-    def from_pretrained(folder: str | Path, *, use_fast: bool = True, **overrides: Any) -> Tokenizer:
+    @classmethod
+    @with_other_names(TOKENIZER_LOADING)
+    def from_pretrained(cls, folder: str | Path, *, use_fast: bool = True, **overrides: Any) -> Tokenizer:
         """Loads a folder with the class that its tokenizer_config.json names, or else its config.json.
 
         A DeBERTa whose folder names another class, or holds the tokenizer.json of another algorithm and no vocabulary
@@ -96,14 +98,14 @@ class AutoTokenizer:
         named = _entry(path / TOKENIZER_CONFIG_FILE, "tokenizer_class") or _entry(path / CONFIG_FILE, "tokenizer_class")
         name = str(named).removesuffix("Fast")
         if named is None or name in ANY_CLASS or (name not in TOKENIZER_CLASSES and family in TOKENIZER_CLASSES):
-            cls = _class_for(path, family, use_fast, name not in ("None", *ANY_CLASS))
+            chosen = _class_for(path, family, use_fast, name not in ("None", *ANY_CLASS))
             if name == "BertTokenizer" and _entry(path / TOKENIZER_CONFIG_FILE, "do_lower_case") is None:
                 overrides = {"do_lower_case": True, **overrides}  # which wins over a tokenizer.json there, too
         elif name not in TOKENIZER_CLASSES:
             raise TokenizationError(f"{path}: {one_of('tokenizer', named, sorted(TOKENIZER_CLASSES))}")
         else:
-            cls = TOKENIZER_CLASSES[name][use_fast]
-        return cls.from_pretrained(folder, **overrides)
+            chosen = TOKENIZER_CLASSES[name][use_fast]
+        return chosen.from_pretrained(folder, **overrides)
 
 
 def _class_for(path: Path, family: Any, use_fast: bool, is_other: bool) -> type[Tokenizer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deberta_core.names.loading import LOADING
 from deberta_core.names.rows import Accepted, Refused, Renamed, Rows
 
 _NO_CHAT = Refused("DeBERTa has no chat: make the text yourself, and call the tokenizer with it.")
@@ -27,6 +28,11 @@ TOKENIZER_OPTIONS: Rows = {
     "tokenizer_type": Accepted("the class that loads decides"),
     "special_tokens_map_file": Accepted("the file in the folder is read"),
     "chat_template": _NO_CHAT,
+}
+# Arguments of `from_pretrained` that are about where the files are from; all others go to the constructor.
+TOKENIZER_LOADING: Rows = {
+    **{name: row for name, row in LOADING.items() if name not in TOKENIZER_OPTIONS},
+    "pretrained_model_name_or_path": Renamed("folder"),
 }
 # Arguments of a call.
 TOKENIZER_CALL: Rows = {

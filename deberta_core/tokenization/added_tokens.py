@@ -127,9 +127,13 @@ class SpecialTokens(_Role):
     """Attribute `additional_special_tokens`: the texts of the special tokens without a name."""
 
     def __get__(self, tokenizer: Any, owner: type) -> Any:
-        return self if tokenizer is None else tokenizer.special_tokens_map.get(self._name, [])[:]
+        if tokenizer is None:
+            return self
+        none: list[str] | None = None if vars(tokenizer).get("_has_no_additional") else []  # as it was assigned
+        return list(tokenizer.special_tokens_map.get(self._name, ())) or none
 
     def __set__(self, tokenizer: Any, tokens: Any) -> None:
+        tokenizer._has_no_additional = tokens is None
         tokenizer.add_special_tokens({self._name: [] if tokens is None else tokens})
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from deberta_core.errors import DebertaWarning, InputError, one_of, shown
 from deberta_core.limits import check
 
+_LENGTH_NOTE = "sequence-length-is-longer-than-the-specified-maximum"  # transformers' name of it
 NO_LIMIT = int(1e30)  # written as model_max_length by published tokenizers that set no limit
 PADDING = {False: "do_not_pad", True: "longest"}
 PADDINGS = ("do_not_pad", "longest", "max_length")
@@ -213,3 +214,21 @@ def _slide(length: int, kept: int, rule: LengthRule) -> list[slice]:
     if rule.truncation_side == "right":
         return [slice(start, min(start + kept, length)) for start in starts]
     return [slice(max(length - start - kept, 0), length - start) for start in starts]
+
+
+def warn_of_length(told: dict[str, bool], longest: int, limit: int) -> None:
+    """Says once that a row is longer than the model reads.
+
+    Args:
+        told: what was said already, as transformers' `deprecation_warnings`.
+        longest: tokens of the longest row.
+        limit: `model_max_length`.
+    """
+    if not told.get(_LENGTH_NOTE):
+        told[_LENGTH_NOTE] = True
+        warnings.warn(
+            f"A row has {longest} tokens, more than model_max_length={limit}. Pass truncation=True, or verbose=False "
+            f"if that is meant. This is said once.",
+            DebertaWarning,
+            stacklevel=3,
+        )

@@ -11,16 +11,23 @@ It is made of parts, which do the work:
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from deberta_core.errors import DebertaWarning, InputError, MissingName, NotOffered
+from deberta_core.errors import InputError, MissingName, NotOffered
 from deberta_core.hub import split_hub_options
-from deberta_core.names.rows import Accepted, Refused, Renamed, other_attribute, own_keywords, unknown_name
-from deberta_core.names.tokenizers import TOKENIZER_ATTRIBUTES, TOKENIZER_CALL
+from deberta_core.names.rows import (
+    Accepted,
+    Refused,
+    Renamed,
+    other_attribute,
+    own_keywords,
+    unknown_name,
+    with_other_names,
+)
+from deberta_core.names.tokenizers import TOKENIZER_ATTRIBUTES, TOKENIZER_CALL, TOKENIZER_LOADING
 from deberta_core.tokenization import id_rows, saving, token_methods
 from deberta_core.tokenization.added_tokens import (
     AddedToken,
@@ -32,7 +39,7 @@ from deberta_core.tokenization.added_tokens import (
 from deberta_core.tokenization.batch_encoding import BatchEncoding
 from deberta_core.tokenization.cutting import CutOptions
 from deberta_core.tokenization.folder import Layout, read_folder
-from deberta_core.tokenization.lengths import length_rule
+from deberta_core.tokenization.lengths import length_rule, warn_of_length
 from deberta_core.tokenization.options import CHECKS, DEFAULTS, SAVED_OPTIONS, checked_options
 from deberta_core.tokenization.subwords import SubwordModel
 from deberta_core.tokenization.text_encoder import TextEncoder, collect_texts
@@ -208,7 +215,7 @@ class Tokenizer:
             encoder = self._other_encoder(split_special_tokens, add_prefix_space)
         encoding, longest = encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
         if longest > self.model_max_length and max_length is None and verbose:
-            self._warn_of_length(longest)
+            warn_of_length(self.deprecation_warnings, longest, self.model_max_length)
         return encoding
 
     def pad(
@@ -337,6 +344,7 @@ class Tokenizer:
         """Trains a new vocabulary."""
 
     @classmethod
+    @with_other_names(TOKENIZER_LOADING)
     def from_pretrained(cls, folder: str | Path, **overrides: Any) -> Self:
         """Loads a folder as published, or as `save_pretrained` writes it, here or in transformers 4 and 5.
 
@@ -383,16 +391,6 @@ class Tokenizer:
     def _with_prefix(self, add_prefix_space: bool | None) -> tuple[Vocabulary, CutOptions]:
         """The vocabulary with a space before texts, where the class can do without."""
         return self._vocabulary, self._cut
-
-    def _warn_of_length(self, longest: int) -> None:
-        if not self.deprecation_warnings.get("sequence-length-is-longer-than-the-specified-maximum"):
-            self.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
-            warnings.warn(
-                f"A row has {longest} tokens, more than model_max_length={self.model_max_length}. Pass "
-                f"truncation=True, or verbose=False if that is meant. This is said once.",
-                DebertaWarning,
-                stacklevel=3,
-            )
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in (*self.own_options, *SAVED_OPTIONS)}

@@ -114,7 +114,7 @@ def column_names(task: str, row: Row) -> list[str]:
 def named(task: str, result: Any) -> Row:
     """A pipeline's result by the names of `RESULTS`, as plain Python values."""
     names = RESULTS[task]
-    if task == "multiple-choice":  # all choices, the best first
+    if task == "multiple-choice" and not isinstance(result, Mapping):  # all choices, the best first
         in_order = sorted(result, key=lambda one: one["label"])
         return {"choice": result[0]["choice"], "scores": [one["score"] for one in in_order]}
     if isinstance(result, Mapping):

@@ -15,7 +15,7 @@ ASCII_WORDS = st.lists(
 
 
 def plain(tokenizer, text):
-    return tokenizer.encode(text, add_special_tokens=False)
+    return tokenizer.encode(text, add_special_tokens=False, verbose=False)
 
 
 @settings(deadline=None)

@@ -51,7 +51,8 @@ def _pipelines() -> dict[str, Any]:
     for task in _LINES:
         cls = PIPELINES[task]
         zero_shot = task.startswith("zero")
-        labels = {"id2label": dict(enumerate(("entailment", "neutral", "contradiction")))} if zero_shot else {}
+        names = ("entailment", "neutral", "contradiction") if zero_shot else ("score",) if task == "ranking" else ()
+        labels = {"id2label": dict(enumerate(names))} if names else {}
         model = config("v2", vocab_size=len(own), **labels)
         arrays = weights(model, cls.model_task)
 
