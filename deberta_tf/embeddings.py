@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,7 +13,13 @@ from deberta_tf.layers import NormalExceptRow, dense, dropout, embedding, keep_w
 
 
 class Embeddings(keras.layers.Layer):
-    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout."""
+    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout.
+
+    Attributes:
+        before_norm: in training, what LayerNorm reads instead of the sum `[B, L, C]`, made of it; None: the sum.
+    """
+
+    before_norm: Callable[[Any], Any] | None = None
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -59,6 +66,7 @@ class Embeddings(keras.layers.Layer):
         token_type_ids: Any = None,
         position_ids: Any = None,
         inputs_embeds: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """Embeds a batch.
 
@@ -86,6 +94,8 @@ class Embeddings(keras.layers.Layer):
             hidden = hidden + self.token_type_embeddings(token_type_ids) * scale
         if self.embed_proj is not None:
             hidden = self.embed_proj(hidden)  # [B, L, C]
+        if self.before_norm is not None and training:
+            hidden = self.before_norm(hidden)
         return self.dropout(keep_where(token_mask, self.LayerNorm(hidden)))
 
 

@@ -75,7 +75,7 @@ class TaskModel(Fed, Trained, PreTrainedModel):
         given = {name: value for name, value in labels.items() if value is not None}
         values: dict[str, Any] = {"loss": None}
         if len(given) == len(labels):
-            parts = LOSSES[self.spec.loss](self.config, predictions, given, encoded.token_mask)
+            parts = LOSSES[self.spec.loss](self.config, predictions, given, encoded.token_mask, self.loss_options)
             values["loss"] = mean_loss(parts)
         values |= predictions
         values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
