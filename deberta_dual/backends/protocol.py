@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
 
 Arrays = dict[str, NDArray[Any]]
+TEACHER_LOGITS = "teacher_logits"  # of a batch to learn from: what another model says of it, [B, N]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,15 @@ class Backend(Protocol):
 
     def set_parameters(self, model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Sets parameters of a model by their names, from arrays in PyTorch's layout."""
+
+    def save_model(self, model: Any, folder: Path, adapter: Path | None = None) -> None:
+        """Writes a model that is trained, with adapters merged, into a folder, as one file of safetensors.
+
+        Args:
+            model: of `trainable_model`.
+            folder: where to.
+            adapter: another folder, for the adapters by themselves, and the head, as PEFT has them; None: nowhere.
+        """
 
     def train(self, model: Any, run: Run, device: Any = None) -> None:
         """Trains a model of `trainable_model` as a run says; it is in evaluation mode in the end.

@@ -18,9 +18,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 import deberta_torch
 from deberta_core.config import BaseConfig
-from deberta_core.parameters import expand
+from deberta_core.parameters import ADAPTED, expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.backends.torch_lora import add_adapters, merged_state, plain_name, save_adapter
+from deberta_dual.backends.torch_recipes import Objective, WeightAverage, perturbed
 from deberta_torch.device_map import choose_device
 from deberta_torch.inference.optimize import locks_of
 from deberta_torch.models import Encoded, PreTrainedModel
@@ -29,6 +31,7 @@ from deberta_torch.weights import assign
 if TYPE_CHECKING:
     from deberta_dual.evaluation.classes import Metrics
     from deberta_dual.finetuning.run import Run
+    from deberta_dual.finetuning.schedule import Piece
 
 STATE_FILE = "state.pt"
 # What a model on the CPU is optimised to; in others it is loaded as it is.
@@ -95,6 +98,13 @@ def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     assign(model, arrays)
 
 
+def save_model(model: Any, folder: Path, adapter: Path | None = None) -> None:
+    """See `Backend.save_model`."""
+    model.save_pretrained(folder, format="safetensors", max_shard_size=None, state_dict=merged_state(model))
+    if adapter is not None:
+        save_adapter(model, adapter)
+
+
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """Trains a model as a run says; it is in evaluation mode in the end.
 
@@ -107,56 +117,91 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
         device: not read: the model is where it was made.
     """
     with _processes(model.device) as (process, processes):
+        _choose_parameters(model, run)
         optimizer = torch.optim.AdamW(_groups(model, run), betas=BETAS, eps=EPSILON)
+        average = WeightAverage(model, run.options.ema) if run.options.ema else None
         if run.first_step:
-            _read_state(run.folder.state_folder, model, optimizer)
+            _read_state(run.folder.state_folder, model, optimizer, average)
         trained = DistributedDataParallel(model) if processes > 1 else model
         run.start_clock()
-        for step in range(run.first_step, run.steps):
-            if run.has_stopped:
-                break
-            torch.manual_seed(int(np.random.SeedSequence((run.options.seed, step, process)).generate_state(1)[0]))
-            totals = _step(trained.train(), optimizer, run, step, process, processes)
-            loss, tokens = _summed(totals, model.device).tolist()
-            run.step_done(step, loss, run.schedule.examples(step), int(tokens))
-            if run.ends_interval(step):
-                model.eval()
-                run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer), _agree)
+        with Objective(model, run.options)() as objective:
+            for step in range(run.first_step, run.steps):
+                if run.has_stopped:
+                    break
+                torch.manual_seed(int(np.random.SeedSequence((run.options.seed, step, process)).generate_state(1)[0]))
+                totals = _step(trained.train(), optimizer, objective, run, step, process, processes)
+                loss, tokens = _summed(totals, model.device).tolist()
+                run.step_done(step, loss, run.schedule.examples(step), int(tokens))
+                if average is not None:
+                    average.update()
+                if run.ends_interval(step):
+                    with average.in_place() if average is not None else nullcontext():
+                        model.eval()
+                        run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer, average), _agree)
         model.eval()
 
 
 def _step(
-    trained: nn.Module, optimizer: torch.optim.Optimizer, run: Run, step: int, process: int, processes: int
+    trained: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    run: Run,
+    step: int,
+    process: int,
+    processes: int,
 ) -> Tensor:
-    """One step of the optimizer; this process's part of the loss, and its number of tokens, `[2]`."""
-    device = next(trained.parameters()).device
+    """One step of the optimizer; this process's part of the task's loss, and its number of tokens, `[2]`."""
     for group in optimizer.param_groups:
         group["lr"] = run.rate(step) * group["share"]
     optimizer.zero_grad(set_to_none=True)
-    totals = torch.zeros(2, dtype=torch.float64)
     pieces = list(run.pieces(step, process, processes))
-    for number, piece in enumerate(pieces):
-        batch = {name: torch.from_numpy(array).to(device) for name, array in piece.batch.items()}
-        is_last = number + 1 == len(pieces)
-        # Processes exchange the gradients of a step once, after its last piece.
-        with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
-            with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-                loss = trained(**batch, return_dict=True).loss * piece.share
-            (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
-        totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
+    totals = _gradients(trained, objective, run, pieces, processes)
+    if run.options.awp and step >= run.options.awp_start:
+        with perturbed(trained, run.options.awp):
+            _gradients(trained, objective, run, pieces, processes)
     if run.options.clip is not None:
         nn.utils.clip_grad_norm_(trained.parameters(), run.options.clip)
     optimizer.step()
     return totals
 
 
+def _gradients(trained: nn.Module, objective: Objective, run: Run, pieces: list[Piece], processes: int) -> Tensor:
+    """Adds the gradients of a step's pieces to those that are there; returns as `_step` does."""
+    device = next(trained.parameters()).device
+    totals = torch.zeros(2, dtype=torch.float64)
+    for number, piece in enumerate(pieces):
+        batch = {name: torch.from_numpy(array).to(device) for name, array in piece.batch.items()}
+        is_last = number + 1 == len(pieces)
+        # Processes exchange the gradients of a step once, after its last piece.
+        with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
+                loss, total = objective.losses(trained, batch, piece.share, piece.row_share)
+            (total * processes).backward()  # gradients become the mean over the processes, and should be the sum
+        totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
+    return totals
+
+
+def _choose_parameters(model: PreTrainedModel, run: Run) -> None:
+    """Puts adapters in, if there are to be any, and freezes what is not trained."""
+    options = run.options
+    if options.lora_rank:
+        alpha = options.lora_rank if options.lora_alpha is None else options.lora_alpha
+        add_adapters(model, options.lora_rank, alpha, ADAPTED[model.config.model_type], options.seed)
+    for name, parameter in model.named_parameters():
+        if plain_name(name) not in run.rates:
+            parameter.requires_grad_(False)
+
+
 def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
     """The parameters by their share of the learning rate and their weight decay."""
-    parameters = dict(model.named_parameters())
+    trained: dict[str, list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            trained.setdefault(plain_name(name), []).append(parameter)
     by_rates: dict[tuple[float, float], list[Tensor]] = {}
     for name, rates in run.rates.items():
-        if parameters[name].requires_grad:
-            by_rates.setdefault(rates, []).append(parameters[name])
+        if name in trained:
+            by_rates.setdefault(rates, []).extend(trained[name])
     return [{"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in by_rates.items()]
 
 
@@ -194,14 +239,25 @@ def _agree(scores: Metrics) -> Metrics:
     return shared[0]
 
 
-def _write_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, folder / STATE_FILE)
+def _write_state(
+    folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+) -> None:
+    """Writes all that training changes; the model holds the averages meanwhile, and they the weights."""
+    averages = [] if average is None else average.averages
+    torch.save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "averages": averages}, folder / STATE_FILE
+    )
 
 
-def _read_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+def _read_state(
+    folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+) -> None:
     state = torch.load(folder / STATE_FILE, map_location=model.device, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
+    if average is not None:
+        average.averages = state["averages"]
+        average.exchange()
 
 
 def _named(device: Any) -> Any:

@@ -18,6 +18,7 @@ from deberta_core.checkpoint import checkpoint_folder
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, InputError, WeightError, name_list, one_of
 from deberta_core.initialization import draw_parameters
+from deberta_core.layout import ADAPTER
 from deberta_core.parameters import expand
 from deberta_core.tasks import BACKBONE_PREFIX
 from deberta_dual.backends import choose_framework, get_backend
@@ -25,6 +26,7 @@ from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
 from deberta_dual.finetuning.card import CARD, model_card
+from deberta_dual.finetuning.class_weights import label_weight, loss_options
 from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.rates import parameter_rates
@@ -33,6 +35,7 @@ from deberta_dual.finetuning.schedule import Schedule
 from deberta_dual.finetuning.start import Start
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask, Head
 from deberta_dual.finetuning.tasks.base import at, usual_length
+from deberta_dual.finetuning.teacher import add_teacher
 from deberta_dual.pipelines.examples import check_count
 
 EVALUATION_ROWS = 32  # in a batch; the result does not depend on it
@@ -105,7 +108,7 @@ def finetune(
     if task not in FINETUNE_TASKS:
         raise InputError(one_of("task", task, tuple(FINETUNE_TASKS)))
     cls, training = FINETUNE_TASKS[task], training or TrainingOptions()
-    for place in (*_paths(data), *_paths(evaluation), *_paths(test), *start.folders()):
+    for place in (*_paths(data), *_paths(evaluation), *_paths(test), *_paths(training.teacher or ()), *start.folders()):
         if place.resolve().is_relative_to(Path(output).resolve()):
             raise InputError(f"{place} is in output={str(output)!r}, whose model is replaced. Give another output.")
     check_count("max_length", max_length, least=8, none="for what is usual")
@@ -129,6 +132,7 @@ def finetune(
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
     head = cls.head(records, config, problem_type)
     config = _fitted(config.replace(**head.changes), tokenizer, start)
+    training.check_task(cls.task, config)
     length = max_length or usual_length(cls, tokenizer, config)
     if config.position_biased_input and length > config.max_position_embeddings:
         raise InputError(
@@ -140,13 +144,17 @@ def finetune(
     if work.truncated:
         what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"
         (note or logging.getLogger(__name__).warning)(f"{what} max_length={length} tokens and were cut.")
-    settings = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
-    schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed, draw=work.drawn)
+    settings: dict[str, Any] = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
+    backend, losses, taught = get_backend(chosen), loss_options(training, parts[0], config), parts[0]
+    if training.teacher is not None:
+        taught = add_teacher(taught, records, work, config, training.teacher, backend, device)
+    settings |= {"seed": training.seed, "weigh": label_weight(losses), "draw": work.drawn}
+    schedule = Schedule(taught, work.collate, work.count, **settings)
 
-    backend = get_backend(chosen)
     model, missing = backend.trainable_model(config, cls.task, source, training.dtype, device)
     fresh = _fresh_names(config, cls.task, missing, head)
     backend.set_parameters(model, draw_parameters(config, cls.task, fresh, training.seed))
+    model.loss_options = losses
     judge = partial(work.score, backend.array_model(model, device), judged, parts[1]) if judged else None
     identity = {
         "task": task,
@@ -158,11 +166,12 @@ def finetune(
     }
 
     def save(target: Path) -> None:
-        model.save_pretrained(target, format="safetensors", max_shard_size=None)
+        backend.save_model(model, target, target / ADAPTER if training.keep_adapter else None)
         tokenizer.save_pretrained(target)
 
     folder.begin()
-    rates = parameter_rates(expand(config, cls.task), config, training.layer_decay, training.weight_decay)
+    decays = training.layer_decay, training.weight_decay, training.frozen_layers
+    rates = parameter_rates(expand(config, cls.task), config, *decays)
     with Run(schedule, training, rates, folder, identity, judge, cls.metric(config), save, report or _ignore) as run:
         backend.train(model, run, device)
         rows = run.rows

@@ -22,13 +22,15 @@ class Piece(NamedTuple):
 
     Attributes:
         batch: the arrays.
-        share: of the step's labels that count; the shares of all pieces of a step add up to 1.
+        share: of the step's labels that count, by their weights; the shares of all pieces of a step add up to 1.
         tokens: real ones, not padding.
+        row_share: of the step's labels that count, however much they weigh.
     """
 
     batch: Arrays
     share: float
     tokens: int
+    row_share: float
 
 
 def as_it_is(feature: Feature, seeds: Sequence[int]) -> Feature:
@@ -47,6 +49,7 @@ class Schedule:
         accumulation: pieces in which a process takes its part of a step.
         epochs: how often all examples are seen.
         seed: of their order, and of what is drawn.
+        weigh: how much they weigh in it; None: one each.
         draw: what a step learns from an example, of the example and three seeds: of the run, the epoch, the example.
 
     Attributes:
@@ -64,9 +67,11 @@ class Schedule:
         accumulation: int,
         epochs: int,
         seed: int,
+        weigh: Callable[[Feature], float] | None = None,
         draw: Callable[[Feature, Sequence[int]], Feature] = as_it_is,
     ) -> None:
         self._features, self._collate, self._count, self._draw = features, collate, count, draw
+        self._weigh = weigh or count
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
         self._lengths = np.array([token_count(feature) for feature in features])
         self.steps_per_epoch = -(-len(features) // batch_size)
@@ -85,11 +90,12 @@ class Schedule:
         chosen = self._chosen(step)
         seeds = self._seed, step // self.steps_per_epoch
         drawn = {number: self._draw(self._features[number], (*seeds, number)) for number in chosen.tolist()}
-        total = max(sum(map(self._count, drawn.values())), 1)
+        totals = [sum(map(of, drawn.values())) or 1 for of in (self._weigh, self._count)]
         for part in self.parts(step, process, processes):
             features = [drawn[number] for number in (part if len(part) else chosen[:1]).tolist()]
-            share = sum(map(self._count, features)) / total if len(part) else 0.0
-            yield Piece(self._collate(features), share, self.tokens(part))
+            sums = (sum(map(of, features if len(part) else ())) for of in (self._weigh, self._count))
+            share, row_share = (own / total for own, total in zip(sums, totals, strict=True))
+            yield Piece(self._collate(features), share, self.tokens(part), row_share)
 
     def examples(self, step: int) -> int:
         """How many examples a step has."""
