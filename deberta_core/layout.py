@@ -42,7 +42,13 @@ COMPANIONS = (
 METRICS, PROGRESS, STATE = "metrics.jsonl", "training.json", "training"  # of a run of fine-tuning
 ADAPTER = "adapter"  # of a run of fine-tuning with LoRA: the folder of PEFT's files
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-_RUN_FILES = (METRICS, PROGRESS, f"{STATE}/state.pt", f"{STATE}/state.npz", *(f"{ADAPTER}/{name}" for name in ADAPTER_FILES))
+_RUN_FILES = (
+    METRICS,
+    PROGRESS,
+    f"{STATE}/state.pt",
+    f"{STATE}/state.npz",
+    *(f"{ADAPTER}/{name}" for name in ADAPTER_FILES),
+)
 _WEIGHTS = re.compile(
     r"(pytorch_model|tf_model|model)(-\d{5}-of-\d{5})?\.(safetensors|bin|h5)(\.index\.json)?"
     r"|model\.weights\.h5|model\.keras|config\.json"

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 import deberta_tf
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
+from deberta_core.initialization import draw_adapter
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_tf.models import Encoded, PreTrainedModel
 from deberta_tf.optimizer import ParameterAdamW
-from deberta_tf.weights import assign, parameter_variables
+from deberta_tf.weights import assign, layers_by_parameter, lora_factors, parameter_variables
 
 if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
@@ -79,6 +80,13 @@ def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     assign(model, arrays)
 
 
+def save_model(model: Any, folder: Path, adapter: Path | None = None) -> None:
+    """See `Backend.save_model`."""
+    model.save_pretrained(folder, format="safetensors", max_shard_size=None)
+    if adapter is not None:
+        model.save_lora_weights(adapter)
+
+
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """Trains a model as a run says, with `fit`.
 
@@ -96,10 +104,9 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
 
 def _fit(model: PreTrainedModel, run: Run) -> None:
     pieces = run.options.accumulation
-    variables = parameter_variables(model)
     optimizer = ParameterAdamW(
         run.options.learning_rate,
-        {variables[name].path: rates for name, rates in run.rates.items()},
+        _rates(model, run),
         beta_1=BETAS[0],
         beta_2=BETAS[1],
         epsilon=EPSILON,
@@ -124,6 +131,22 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
         shuffle=False,  # the run has its own order
         verbose=0,
     )
+
+
+def _rates(model: PreTrainedModel, run: Run) -> dict[str, tuple[float, float]]:
+    """Puts adapters in, if there are to be any, freezes what is not trained, and gives the rates by variables' paths."""
+    options, variables, layers = run.options, parameter_variables(model), layers_by_parameter(model)
+    for name in variables.keys() - run.rates.keys():
+        variables[name].trainable = False
+    rates = {variables[name].path: own for name, own in run.rates.items()}
+    if options.lora_rank:
+        model.enable_lora(options.lora_rank, lora_alpha=options.lora_alpha)
+        for name, layer in layers.items():
+            if name.endswith("weight") and getattr(layer, "lora_enabled", False):
+                first, second = lora_factors(layer)
+                first.assign(draw_adapter(name, options.lora_rank, first.shape[0], options.seed).T)
+                rates |= {factor.path: run.rates[name] for factor in (first, second)}
+    return rates
 
 
 class _Steps(keras.callbacks.Callback):

@@ -137,7 +137,9 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
                 if run.ends_interval(step):
                     with average.in_place() if average is not None else nullcontext():
                         model.eval()
-                        run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer, average), _agree)
+                        run.finish_interval(
+                            step, lambda folder: _write_state(folder, model, optimizer, average), _agree
+                        )
         model.eval()
 
 

@@ -90,6 +90,4 @@ def _layers(model: PreTrainedModel) -> dict[str, Any]:
 
 def _factors(model: PreTrainedModel) -> dict[str, tuple[Tensor, Tensor]]:
     """The two matrices of every adapter, `[R, in]` and `[out, R]`, by the names of the parameters that it adds to."""
-    return {
-        name: (layer.lora_A[_NAME].weight, layer.lora_B[_NAME].weight) for name, layer in _layers(model).items()
-    }
+    return {name: (layer.lora_A[_NAME].weight, layer.lora_B[_NAME].weight) for name, layer in _layers(model).items()}

@@ -30,10 +30,10 @@ def loss_options(options: RecipeOptions, features: Sequence[Feature], config: Ba
     weights = options.class_weights
     if weights is not None:
         assert config.id2label is not None
-        weights = _balanced(features, len(config.id2label)) if weights == BALANCED else _by_name(weights, config.id2label)
-    return LossOptions(
-        class_weights=weights, label_smoothing=options.label_smoothing, focal_gamma=options.focal_loss
-    )
+        weights = (
+            _balanced(features, len(config.id2label)) if weights == BALANCED else _by_name(weights, config.id2label)
+        )
+    return LossOptions(class_weights=weights, label_smoothing=options.label_smoothing, focal_gamma=options.focal_loss)
 
 
 def label_weight(options: LossOptions) -> Callable[[Feature], float] | None:

@@ -132,7 +132,7 @@ def finetune(
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
     head = cls.head(records, config, problem_type)
     config = _fitted(config.replace(**head.changes), tokenizer, start)
-    training.check_task(cls.task, config)
+    training.check_task(cls.task, config, chosen)
     length = max_length or usual_length(cls, tokenizer, config)
     if config.position_biased_input and length > config.max_position_embeddings:
         raise InputError(
@@ -144,7 +144,11 @@ def finetune(
     if work.truncated:
         what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"
         (note or logging.getLogger(__name__).warning)(f"{what} max_length={length} tokens and were cut.")
-    settings: dict[str, Any] = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
+    settings: dict[str, Any] = {
+        "batch_size": training.batch_size,
+        "accumulation": training.accumulation,
+        "epochs": training.epochs,
+    }
     backend, losses, taught = get_backend(chosen), loss_options(training, parts[0], config), parts[0]
     if training.teacher is not None:
         taught = add_teacher(taught, records, work, config, training.teacher, backend, device)

@@ -30,6 +30,7 @@ class Recipe:
         tasks: of models, or problem types, that it is for; None: every one.
         needs: another option, without which it says nothing.
         whole: whether its value is an integer.
+        in_keras: whether it is also there.
     """
 
     metavar: str
@@ -40,6 +41,7 @@ class Recipe:
     tasks: tuple[str, ...] | None = None
     needs: str | None = None
     whole: bool = False
+    in_keras: bool = True
 
 
 RECIPES: dict[str, Recipe] = {
@@ -68,6 +70,7 @@ RECIPES: dict[str, Recipe] = {
         "knowledge distillation: a fine-tuned checkpoint whose probabilities are learned too",
         "Hinton et al. 2015",
         tasks=(_SINGLE,),
+        in_keras=False,
     ),
     "temperature": Recipe("T", "of the distillation, for both models", low=0.01, high=100.0, needs="teacher"),
     "teacher_weight": Recipe(
@@ -77,16 +80,25 @@ RECIPES: dict[str, Recipe] = {
         "N", "frozen layers: the first N, and the embeddings, are not trained", "Lee et al. 2019", whole=True
     ),
     "r_drop": Recipe(
-        "WEIGHT", "R-Drop: two dropouts of a batch should predict the same; such as 1", "Wu et al. 2021", tasks=_ALL
+        "WEIGHT",
+        "R-Drop: two dropouts of a batch should predict the same; such as 1",
+        "Wu et al. 2021",
+        tasks=_ALL,
+        in_keras=False,
     ),
     "sift": Recipe(
-        "WEIGHT", "SiFT: perturbed embeddings should predict the same; such as 5", "He et al. 2020", tasks=_ALL
+        "WEIGHT",
+        "SiFT: perturbed embeddings should predict the same; such as 5",
+        "He et al. 2020",
+        tasks=_ALL,
+        in_keras=False,
     ),
     "awp": Recipe(
         "EPSILON",
         "adversarial weight perturbation (AWP): gradients at weights moved by this share; such as 0.001",
         "Wu et al. 2020",
         high=1.0,
+        in_keras=False,
     ),
     "awp_start": Recipe("STEP", "the step at which AWP begins", needs="awp", whole=True),
     "ema": Recipe(
@@ -94,6 +106,7 @@ RECIPES: dict[str, Recipe] = {
         "exponential moving average (EMA) of the weights, which is evaluated and saved; such as 0.999",
         "Polyak & Juditsky 1992",
         high=0.999999,
+        in_keras=False,
     ),
     "lora_rank": Recipe(
         "RANK", "LoRA: trains low-rank adapters of the attention, and the head; such as 8", "Hu et al. 2021", whole=True
@@ -143,18 +156,21 @@ class RecipeOptions:
         if self.lora_rank and self.frozen_layers:
             raise InputError("lora_rank freezes every layer but the adapters and the head. Leave frozen_layers out.")
 
-    def check_task(self, task: str | None, config: BaseConfig) -> None:
-        """Refuses what is not for a task.
+    def check_task(self, task: str | None, config: BaseConfig, framework: str) -> None:
+        """Refuses what is not for a task, or not in a framework.
 
         Args:
             task: of the model; None for a backbone.
             config: of the model, with the problem type.
+            framework: "torch" or "tf".
 
         Raises:
             InputError: an option is not for it, or there are fewer layers than are to be frozen.
         """
         kind = str(config.problem_type) if task == "sequence_classification" else task or "a backbone"
         for name, recipe in RECIPES.items():
+            if framework == "tf" and getattr(self, name) and not recipe.in_keras:
+                raise InputError(f"{name}={_shown(getattr(self, name))} is in PyTorch alone. Give --framework torch.")
             if recipe.tasks is not None and getattr(self, name) and kind not in recipe.tasks:
                 raise InputError(
                     f"{name}={_shown(getattr(self, name))} is not for {kind.replace('_', ' ')}, but for "
