@@ -106,6 +106,9 @@ class Backend(Protocol):
     def set_parameters(self, model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Sets parameters of a model by their names, from arrays in PyTorch's layout."""
 
+    def peak_memory(self, model: Any) -> int | None:
+        """The most bytes of memory that the accelerator of a model used so far; None where it has none that tells."""
+
     def train(self, model: Any, run: Run, device: Any = None) -> None:
         """Trains a model of `trainable_model` as a run says; it is in evaluation mode in the end.
 

@@ -79,6 +79,14 @@ def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     assign(model, arrays)
 
 
+def peak_memory(model: Any) -> int | None:
+    """See `Backend.peak_memory`."""
+    place = tf.DeviceSpec.from_string(model.weights[0].value.device)
+    if place.device_type != "GPU":
+        return None
+    return int(tf.config.experimental.get_memory_info(f"GPU:{place.device_index}")["peak"])
+
+
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """Trains a model as a run says, with `fit`.
 

@@ -95,6 +95,11 @@ def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     assign(model, arrays)
 
 
+def peak_memory(model: Any) -> int | None:
+    """See `Backend.peak_memory`."""
+    return torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else None
+
+
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """Trains a model as a run says; it is in evaluation mode in the end.
 

@@ -25,7 +25,6 @@ from deberta_dual.commands.parser import (
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.finetuning.run import is_main
-from deberta_dual.finetuning.start import Start
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS
 from deberta_dual.finetuning.tasks.text_classification import METRICS
 from deberta_dual.pipelines.windows import LONG_TEXTS
@@ -95,34 +94,13 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     columns = columns_of(parser, arguments)
-    given = {name: getattr(arguments, name) for name in TRAINING_OPTIONS if hasattr(arguments, name)}
-    start = Start(
-        model=arguments.model,
-        preset=arguments.preset,
-        changes={name: _value(text) for name, text in arguments.config},
-        tokenizer=arguments.tokenizer,
-        vocab_size=arguments.vocab_size,
-    )
+    options = {name: value for name, value in vars(arguments).items() if name not in ("columns", "config")}
+    options["config"] = {name: _value(text) for name, text in arguments.config}
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         finetune(
-            arguments.task,
-            arguments.data,
-            arguments.output,
-            start,
-            TrainingOptions(**given),
-            evaluation=arguments.eval_data,
-            test=arguments.test_data,
-            eval_share=arguments.eval_share,
+            **options,
             columns=columns,
-            input_format=arguments.input_format,
-            problem_type=arguments.problem_type,
-            max_length=arguments.max_length,
-            long_texts=arguments.long_texts,
-            framework=arguments.framework,
-            device=arguments.device,
-            resume=arguments.resume,
-            force=arguments.force,
             report=_print if is_main() else None,
             note=show_note if is_main() else None,
         )
@@ -157,6 +135,8 @@ def make_parser() -> Parser:
     add("--eval-data", default=[], help="evaluation data, to choose the best model by; default: none", **files)
     text = "share of the training data to hold out as evaluation data, such as 0.1; default: 0"
     add("--eval-share", type=float, default=0.0, metavar="SHARE", help=text)
+    text = "cross-validation: number of folds, each a model in OUTPUT/fold-N; default: none"
+    add("--folds", type=int, metavar="K", help=text)
     add("--test-data", default=[], help="test data, to score the best model on at the end; default: none", **files)
     add_data_options(add)
     add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")
@@ -166,6 +146,7 @@ def make_parser() -> Parser:
     add("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
     add("--resume", action="store_true", help="continue an unfinished run in the output folder")
     add("--force", action="store_true", help="replace the checkpoint in the output folder")
+    add("--tensorboard", action="store_true", help="write event files for TensorBoard into OUTPUT/tensorboard")
     add = parser.add_argument_group("model").add_argument
     add("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
     add("--preset", metavar="NAME", help="instead of --model: a published size, fresh weights; default: none")
@@ -176,6 +157,10 @@ def make_parser() -> Parser:
     add("--vocab-size", type=int, metavar="N", help=text)
     add_framework_options(add)
     add = parser.add_argument_group("training").add_argument
+    text = "train with N seeds, from --seed on, each a model in OUTPUT/seed-N; default: one model in OUTPUT"
+    add("--seeds", type=int, metavar="N", help=text)
+    text = "learning-rate range test: choose the learning rate by a short run in which it rises"
+    add("--learning-rate-search", action="store_true", help=text)
     defaults = {field.name: field.default for field in fields(TrainingOptions)}
     for name, settings in TRAINING_OPTIONS.items():
         text = f"{settings['help']}; default: {_NO_VALUE.get(name, defaults[name])}".replace("e-0", "e-")

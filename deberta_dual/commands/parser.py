@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from deberta_core.errors import InputError
 from deberta_dual.backends import FRAMEWORKS
@@ -14,6 +14,13 @@ from deberta_dual.data.formats import AUTO, INPUT_FORMATS
 
 # Help that several commands give.
 SOURCE = "checkpoint folder (config.json and weights), a weight file, or a hub id"
+SEVERAL_MODELS: dict[str, Any] = {
+    "nargs": "+",
+    "action": "extend",
+    "required": True,
+    "metavar": "DIR",
+    "help": "checkpoint folder or hub id, fine-tuned for TASK; several are an ensemble: probabilities are averaged",
+}
 MAX_LENGTH = "maximum sequence length in tokens; longer texts are truncated; default: the model's"
 LONG_TEXTS_HELP = "of text-classification, a text longer than --max-length: cut it, read windows, or refuse it"
 

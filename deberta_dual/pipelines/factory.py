@@ -14,6 +14,7 @@ from deberta_core.names.rows import Renamed, own_keywords
 from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.pipelines.base import Pipeline
 from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task
+from deberta_dual.pipelines.ensemble import check_vocabularies
 from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceEmbeddingsPipeline
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
 from deberta_dual.pipelines.masked_lm import MaskedLMPipeline
@@ -65,7 +66,8 @@ def pipeline(
     Args:
         task: a name of `PIPELINES`, or of `deberta_core.names.pipelines.PIPELINE_TASKS`; None: that of the model's
             head.
-        model: a checkpoint folder, a hub id, or a model object of `deberta_torch` or `deberta_tf`.
+        model: a checkpoint folder, a hub id, or a model object of `deberta_torch` or `deberta_tf`; or a list of them,
+            whose probabilities are averaged.
         tokenizer: a tokenizer, a folder with one, or a hub id; None: that of the model's folder or repository.
         framework: "torch" (or "pt") or "tf", for a model that is loaded; None: what is installed, PyTorch first.
         device: where a model is loaded or moved to: a name, an object of the framework, the number of an accelerator,
@@ -83,9 +85,10 @@ def pipeline(
         ConfigError: config.json is missing or wrong.
         TokenizationError: the tokenizer's files are missing or wrong.
     """
-    if model is None:
+    models = list(model) if isinstance(model, list | tuple) else [model]
+    if not models or None in models:
         raise InputError("model is missing. Give a folder, a hub id, or a model of deberta_torch or deberta_tf.")
-    is_name = isinstance(model, str | Path)
+    model, is_name = models[0], isinstance(models[0], str | Path)
     hub, _ = split_hub_options(options)
     folder = checkpoint_folder(model, **hub) if is_name and task is None else None
     if task is not None:
@@ -98,6 +101,10 @@ def pipeline(
     hub, own = split_hub_options(cls.own_names(options, (*_ARGUMENTS, *HUB_OPTIONS)))
     given = {name: own.pop(name) for name in _ARGUMENTS if name in own}
     cls.read_options(own)  # what is quickly checked comes before a model is loaded
+    if len(models) > 1:
+        members = [pipeline(cls.task, one, tokenizer, pipeline_class=cls, **options) for one in models]
+        check_vocabularies([member.tokenizer for member in members], models)
+        return cls([member.model for member in members], members[0].tokenizer, **own)
     if not is_name:
         about = {name: given[name] for name in ("framework", "device", "dtype") if name in given}
         return cls(model, _tokenizer(tokenizer, hub), **about, **own)

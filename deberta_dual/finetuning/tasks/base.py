@@ -138,6 +138,11 @@ class FinetuneTask(ABC):
         """What records share that must not be divided between training and evaluation; None: it stands by itself."""
         return None
 
+    @classmethod
+    def stratum(cls, record: Record, config: BaseConfig) -> Hashable | None:
+        """What all folds should have equally much of, such as the class of a record; None: nothing."""
+        return None
+
     def collate(self, features: Sequence[Feature]) -> Arrays:
         """Makes a batch: int64, or float32 where labels are floats."""
         batch: Arrays = self.collator(self.tokenizer).collate(features)

@@ -18,6 +18,7 @@ from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import MODEL_ROW, FinetuneTask, at, entry
 from deberta_dual.pipelines.examples import check_text
+from deberta_dual.pipelines.scores import mean_logits
 
 
 class MultipleChoice(FinetuneTask):
@@ -75,8 +76,8 @@ class MultipleChoice(FinetuneTask):
             for feature in features
             for choice in range(len(feature["input_ids"]))
         ]
-        logits = np.concatenate([output["logits"] for output in self.outputs(model, rows)])
-        return logits.reshape(len(features), -1)
+        logits = np.stack([output["logits"] for output in self.outputs(model, rows)], axis=-1).astype(np.float64)
+        return mean_logits(logits.reshape(len(logits), len(features), -1))
 
     def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
         """Accuracy."""

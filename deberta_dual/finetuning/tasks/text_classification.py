@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,6 +108,14 @@ class TextClassification(FinetuneTask):
         """The text, and the second one where there is one."""
         pair = record.values.get("text_pair")
         return [entry(record, "text"), *([] if pair is None else [pair])]
+
+    @classmethod
+    def stratum(cls, record: Record, config: BaseConfig) -> Hashable | None:
+        """The class, or the set of classes; of numbers nothing."""
+        if config.problem_type == REGRESSION:
+            return None
+        label = _label(entry(record, "label"), ClassIds(config.id2label or {}), str(config.problem_type), judged=False)
+        return tuple(label) if isinstance(label, list) else label
 
     def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
         """Makes a row of every text or pair, or of every window, with the label of its text."""
