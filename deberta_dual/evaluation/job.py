@@ -144,8 +144,10 @@ def evaluate(
         backend = get_backend(choose_framework(framework))
         arrays = backend.array_model(backend.load_model(folder, cls.task, device, dtype), device)
         config = arrays.config
-        length = max_length or usual_length(cls, tokenizer, config)
-        work = cls(tokenizer, max_length=length, batch_size=batch_size, long_texts=long_texts)
+        own = cls.folder_choices(Path(model))
+        length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
+        chosen = {"long_texts": long_texts, "pooling": own.get("pooling")}
+        work = cls(tokenizer, max_length=length, batch_size=batch_size, **chosen)
         features = work.features(records, config, judged=True)
         answers = work.answer(arrays, records, features)
         scores, truncated = work.compare(config, answers, records), work.truncated

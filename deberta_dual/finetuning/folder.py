@@ -9,7 +9,7 @@ from typing import Any
 
 from deberta_core.errors import InputError
 from deberta_core.files import read_json, write_text
-from deberta_core.layout import METRICS, PROGRESS, STATE, is_model_file, refuse_foreign
+from deberta_core.layout import METRICS, PROGRESS, SENTENCE_PARTS, STATE, is_model_file, refuse_foreign
 from deberta_core.transaction import clear_leftovers, replace_files
 
 Rows = list[dict[str, Any]]
@@ -116,7 +116,8 @@ class RunFolder:
         texts: Mapping[str, str] | None = None,
     ) -> None:
         def stale(folder: Path) -> list[str]:
-            return [STATE, *(path.name for path in folder.iterdir() if write_model and is_model_file(path.name))]
+            names = (path.name for path in folder.iterdir() if write_model)
+            return [STATE, *(name for name in names if is_model_file(name) or name in SENTENCE_PARTS)]
 
         with replace_files(self.path, InputError, stale=stale) as staging:
             if write_model:

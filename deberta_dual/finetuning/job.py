@@ -53,6 +53,8 @@ def finetune(
     problem_type: str | None = None,
     max_length: int | None = None,
     long_texts: str | None = None,
+    loss: str | None = None,
+    pooling: str | None = None,
     framework: str | None = None,
     device: Any = None,
     resume: bool = False,
@@ -82,6 +84,8 @@ def finetune(
         max_length: maximum sequence length in tokens; None: what is usual for the task, or the model's limit.
         long_texts: "truncate", "windows" or "error", of texts that are longer, where the task can choose; None: as is
             usual.
+        loss: of a task with several, see its class in `deberta_dual.finetuning.tasks`; None: as is usual.
+        pooling: of sentence-embeddings; None: that of the checkpoint's folder, or "mean".
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
         device: such as "cuda:1"; None: a GPU if there is one.
         resume: go on with the unfinished run in `output`, if there is one.
@@ -108,6 +112,7 @@ def finetune(
     for place in (*_paths(data), *_paths(evaluation), *_paths(test), *start.folders()):
         if place.resolve().is_relative_to(Path(output).resolve()):
             raise InputError(f"{place} is in output={str(output)!r}, whose model is replaced. Give another output.")
+    cls.check_choices(long_texts=long_texts, loss=loss, pooling=pooling)
     check_count("max_length", max_length, least=8, none="for what is usual")
     if not (isinstance(eval_share, int | float) and 0 <= eval_share < 1) or (eval_share and evaluation):
         raise InputError(
@@ -127,21 +132,25 @@ def finetune(
     source = None if start.model is None else checkpoint_folder(start.model)
     config = start.config(source)
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
-    head = cls.head(records, config, problem_type)
+    head = cls.head(records, config, problem_type, loss)
     config = _fitted(config.replace(**head.changes), tokenizer, start)
-    length = max_length or usual_length(cls, tokenizer, config)
+    own = {} if start.model is None else cls.folder_choices(Path(start.model))
+    length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
     if config.position_biased_input and length > config.max_position_embeddings:
         raise InputError(
             f"max_length={length} is more than max_position_embeddings={config.max_position_embeddings}, and the model "
             f"adds absolute positions. Lower it."
         )
-    work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS, long_texts=long_texts)
+    choices = {"long_texts": long_texts, "loss": loss, "pooling": pooling or own.get("pooling")}
+    work = cls(tokenizer, max_length=length, batch_size=EVALUATION_ROWS, **choices)
     parts = [work.features(part, config, judged=part is not records) for part in (records, judged, tested)]
     if work.truncated:
         what = f"{work.truncated} of {sum(map(len, (records, judged, tested)))} examples are longer than"
         (note or logging.getLogger(__name__).warning)(f"{what} max_length={length} tokens and were cut.")
     settings = {"batch_size": training.batch_size, "accumulation": training.accumulation, "epochs": training.epochs}
-    schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed, draw=work.drawn)
+    schedule = Schedule(
+        parts[0], work.collate, work.count, **settings, seed=training.seed, draw=work.drawn, rows=work.rows
+    )
 
     backend = get_backend(chosen)
     model, missing = backend.trainable_model(config, cls.task, source, training.dtype, device)
@@ -155,15 +164,17 @@ def finetune(
         "config": json.loads(json.dumps(config.to_dict())),
         "data": dict(zip(("training", "evaluation", "test"), map(_digest, parts), strict=True)),
         **asdict(training),
+        **({} if (compared := work.comparison()) is None else asdict(compared)),
     }
 
     def save(target: Path) -> None:
         model.save_pretrained(target, format="safetensors", max_shard_size=None)
-        tokenizer.save_pretrained(target)
+        work.save(target, config)
 
     folder.begin()
     rates = parameter_rates(expand(config, cls.task), config, training.layer_decay, training.weight_decay)
-    with Run(schedule, training, rates, folder, identity, judge, cls.metric(config), save, report or _ignore) as run:
+    metric, tell = cls.metric(config, judged), report or _ignore
+    with Run(schedule, training, rates, folder, identity, judge, metric, save, tell, compared) as run:
         backend.train(model, run, device)
         rows = run.rows
     if is_main() and (tested or is_scored):
@@ -171,7 +182,7 @@ def finetune(
         name, examples, features = ("train", records, parts[0]) if is_scored else ("test", tested, parts[2])
         scores = work.score(best, examples, features)
         rows.append({f"{name}_{metric}": value for metric, value in scores.items()})
-        (report or _ignore)(rows[-1])
+        tell(rows[-1])
     sizes = {"training": len(records), "evaluation": len(judged), "test": len(tested)}
     base = None if start.model is None else str(start.model)
     folder.finish(rows, {CARD: model_card(config, identity, sizes, rows, base)})
@@ -224,14 +235,14 @@ def _fitted(config: BaseConfig, tokenizer: Any, start: Start) -> BaseConfig:
     return config
 
 
-def _fresh_names(config: BaseConfig, task: str, missing: Sequence[str], head: Head) -> set[str]:
+def _fresh_names(config: BaseConfig, task: str | None, missing: Sequence[str], head: Head) -> set[str]:
     """The parameters that start fresh: what the checkpoint lacks, and a classifier of other classes.
 
     Raises:
         WeightError: it lacks a part of the backbone, or has one of another shape.
     """
     names = expand(config, task)
-    backbone = [name for name in missing if name.startswith(BACKBONE_PREFIX)]
+    backbone = [name for name in missing if task is None or name.startswith(BACKBONE_PREFIX)]
     if backbone and len(missing) < len(names):
         raise WeightError(f"The checkpoint does not fit the configuration: {name_list(backbone)}. Change fewer fields.")
     return {*missing, *(name for name in names if head.is_new and name.startswith("classifier."))}

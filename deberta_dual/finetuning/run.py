@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import WeightError
+from deberta_dual.backends.protocol import Comparison
 from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
@@ -42,6 +43,7 @@ class Run:
         metric: of the evaluation, the one that says which model is the best.
         save_model: writes the model and its tokenizer into a folder.
         report: is given every row of scores.
+        comparison: the loss of texts that are compared with each other; None: the model's own.
 
     Attributes:
         first_step: the number of the step to begin with.
@@ -59,10 +61,12 @@ class Run:
         metric: str,
         save_model: Callable[[Path], None],
         report: Report,
+        comparison: Comparison | None = None,
     ) -> None:
         self.schedule, self.options, self.rates, self.folder = schedule, options, rates, folder
         self._identity, self._evaluate, self._metric = identity, evaluate, metric
         self._save_model, self._report = save_model, report
+        self.comparison = comparison
         self.interval = min(options.evaluate_every or schedule.steps_per_epoch, schedule.steps)
         state = folder.state(identity) or {}
         self.first_step: int = state.get("step", 0)
