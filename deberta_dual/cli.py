@@ -83,12 +83,10 @@ def _sentence(problem: Exception) -> str:
 
 
 def _version() -> str:
-    import importlib.metadata
-
-    from deberta_dual.backends.table import installed_versions
+    from deberta_dual.backends.table import installed_versions, own_version
 
     found = [f"{package} {version}" for package, version in installed_versions().items()]
-    return f"deberta-dual {importlib.metadata.version('deberta-dual')} ({', '.join(found) or 'no framework found'})"
+    return f"deberta-dual {own_version()} ({', '.join(found) or 'no framework found'})"
 
 
 def _help() -> str:

@@ -22,6 +22,7 @@ from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.options import unfolded
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
 from deberta_dual.pipelines.ranking import RankingPipeline
+from deberta_dual.pipelines.reward import RewardPipeline
 from deberta_dual.pipelines.text_classification import TextClassificationPipeline
 from deberta_dual.pipelines.token_classification import TokenClassificationPipeline
 from deberta_dual.pipelines.zero_shot import ZeroShotClassificationPipeline
@@ -37,6 +38,7 @@ PIPELINES: dict[str, type[Pipeline]] = {
         MaskedLMPipeline,
         MultipleChoicePipeline,
         RankingPipeline,
+        RewardPipeline,
         FeatureExtractionPipeline,
         SentenceEmbeddingsPipeline,
     )
