@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,11 @@ from onnx import ModelProto, TensorProto, helper
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, one_of
-from deberta_core.reference.arrays import Array, Scope
+from deberta_core.reference.arrays import Scope
 from deberta_core.tasks import BACKBONE_PREFIX, task_spec
 from deberta_dual.exporting.encoder_graph import Inputs, encode
 from deberta_dual.exporting.head_graphs import HEADS, POOLINGS, embedding
-from deberta_dual.exporting.nodes import ONNX_TYPES, Nodes
+from deberta_dual.exporting.nodes import STORAGES, Nodes
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10  # that of the releases which brought this opset
@@ -36,7 +37,7 @@ _LOGITS = {
 
 def build_graph(
     config: BaseConfig,
-    params: Mapping[str, NDArray],
+    params: Mapping[str, NDArray[Any]],
     task: str | None = None,
     *,
     storage: str = "float32",
@@ -55,7 +56,7 @@ def build_graph(
         config: the model's configuration.
         params: checkpoint names to arrays in PyTorch's layout; backbone names with or without the prefix `deberta.`.
         task: a name of `deberta_core.tasks.TASKS`; None is the backbone.
-        storage: of weights: "float32", "float16" or "bfloat16"; everything is computed in float32.
+        storage: of weights: "float32", "float16", "bfloat16" or "int8", see `Nodes`; computed is in float32.
         ids: type of the inputs, "int64" or "int32".
         pooling: of the backbone: also returns `sentence_embedding [B, C]`, as the first output; "cls", "mean" or "max".
         normalize: whether that vector is divided by its length.
@@ -65,7 +66,7 @@ def build_graph(
         MissingName: a parameter is missing.
     """
     spec = task_spec(task)
-    for name, value, allowed in (("storage", storage, ONNX_TYPES), ("ids", ids, IDS)):
+    for name, value, allowed in (("storage", storage, STORAGES), ("ids", ids, IDS)):
         if value not in allowed:
             raise InputError(one_of(name, value, tuple(allowed)))
     if pooling is not None and pooling not in POOLINGS:
@@ -103,6 +104,3 @@ def _folded(nodes: Nodes, name: str) -> str:
     """`[B, N, L] -> [B * N, L]`."""
     length = nodes.op("Slice", nodes.op("Shape", name), nodes.numbers(2), nodes.numbers(3))
     return str(nodes.op("Reshape", name, nodes.op("Concat", nodes.numbers(-1), length, axis=0)))
-
-
-__all__ = ["IDS", "OPSET", "Array", "build_graph"]

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 Array = NDArray[Any]
 ONNX_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}
+INT8 = "int8"
+STORAGES = (*ONNX_TYPES, INT8)
 _INLINE = 1024  # elements: a constant up to this size is shared where its values are equal
 
 
@@ -18,7 +20,8 @@ class Nodes:
     """A graph in the making: operators give the names of their outputs, constants are kept once.
 
     Args:
-        storage: "float32", "float16" or "bfloat16": how weights are stored; everything is computed in float32.
+        storage: how weights are stored, of `STORAGES`; everything is computed in float32. "int8" has a scale for each
+            output of a linear layer, and leaves other weights as they are.
         parent: the graph around this one, of which it is a branch.
     """
 
@@ -70,17 +73,23 @@ class Nodes:
         return self._shared[key]
 
     def weight(self, name: str, values: Array) -> str:
-        """A weight in float32, kept as `storage` says, under its own name; the name of the value to compute with."""
+        """A weight, kept as `storage` says, under its own name; the name of the value to compute with, in float32."""
         key = ("weight", name)
         if key not in self._shared:
             values = np.ascontiguousarray(values, dtype=np.float32)
-            kind = ONNX_TYPES[self._storage]
+            kind = ONNX_TYPES.get(self._storage, TensorProto.FLOAT)
             if kind == TensorProto.FLOAT or values.ndim < 2:
                 self._shared[key] = self._keep(values, name)
             else:
                 stored = values.astype(helper.tensor_dtype_to_np_dtype(kind))
                 self._shared[key] = self.op("Cast", self._keep(stored, name), to=TensorProto.FLOAT)
         return self._shared[key]
+
+    def _quantized(self, name: str, weight: Array) -> str:
+        """A weight `[in, out]` as int8 with a scale for each output."""
+        scale = np.maximum(np.abs(weight).max(axis=0), 1e-12).astype(np.float32) / 127
+        stored = self._keep(np.rint(weight / scale).astype(np.int8), name)
+        return str(self.op("DequantizeLinear", stored, self._keep(scale, f"{name}.scale"), axis=1))
 
     def reshape(self, value: str, *shape: int) -> str:
         """A value in another shape: 0 keeps an axis, -1 is what is left."""
@@ -102,7 +111,10 @@ class Nodes:
 
     def linear(self, value: str, name: str, weight: Array, bias: Array | None) -> str:
         """`value @ weight.T + bias`, of a weight `[out, in]`."""
-        product = self.op("MatMul", value, self.weight(f"{name}.weight", weight.T))
+        weight = np.ascontiguousarray(weight.T, dtype=np.float32)
+        is_int8 = self._storage == INT8
+        own = self._quantized(f"{name}.weight", weight) if is_int8 else self.weight(f"{name}.weight", weight)
+        product = self.op("MatMul", value, own)
         return str(product if bias is None else self.op("Add", product, self.weight(f"{name}.bias", bias)))
 
     def graph(self, name: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> GraphProto:
@@ -116,6 +128,3 @@ class Nodes:
     def _fresh(self, kind: str) -> str:
         self._count[0] += 1
         return f"{kind.lower()}_{self._count[0]}"
-
-
-__all__ = ["ONNX_TYPES", "AttributeProto", "Nodes"]
