@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.json_shape import flat_json
+from deberta_dual.backends import TRAINERS
 from deberta_dual.commands.messages import flush_output, show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
@@ -174,7 +175,7 @@ def make_parser() -> Parser:
     add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
     text = "with --preset: train a vocabulary of N tokens on the data; default: none is trained"
     add("--vocab-size", type=int, metavar="N", help=text)
-    add_framework_options(add)
+    add_framework_options(add, TRAINERS)
     add = parser.add_argument_group("training").add_argument
     defaults = {field.name: field.default for field in fields(TrainingOptions)}
     for name, settings in TRAINING_OPTIONS.items():

@@ -119,7 +119,8 @@ def attention(
         rows = _position_rows(config, scope, table, shared.pairs, scale, heads)  # [n H, J, D]
         own = nodes.op("Gather", nodes.weight(f"{name}.positions", rows), shared.index, axis=1)  # [n H, 2L, D]
         by_distance = nodes.op("MatMul", tokens, nodes.transpose(own, 0, 2, 1))  # [B, n H, L, 2L]
-        read = dict(zip(sorted(terms), nodes.split(_diagonals(nodes, by_distance, shared), 1, [heads] * len(terms))))
+        parts = nodes.split(_diagonals(nodes, by_distance, shared), 1, [heads] * len(terms))
+        read = dict(zip(sorted(terms), parts, strict=True))
         if "c2p" in read:
             scores = nodes.op("Add", scores, read["c2p"])
         if "p2c" in read:
@@ -145,10 +146,10 @@ def _projections(config: BaseConfig, scope: Scope, scale: float) -> list[tuple[A
         width = scope["in_proj.weight"].shape[-1]
         by_head = scope["in_proj.weight"].reshape(-1, 3, config.head_size, width)
         parts = by_head.swapaxes(0, 1).reshape(3, -1, width)
-        biases = [scope["q_bias"], np.zeros_like(scope["q_bias"]), scope["v_bias"]]
+        biases = np.stack([scope["q_bias"], np.zeros_like(scope["q_bias"]), scope["v_bias"]])
     else:
         modules = [scope / part for part in ("query_proj", "key_proj", "value_proj")]
-        parts, biases = [module["weight"] for module in modules], [module["bias"] for module in modules]
+        parts, biases = (np.stack([module[leaf] for module in modules]) for leaf in ("weight", "bias"))
     found = list(zip(parts, biases, strict=True))
     return [(found[0][0] * scale, found[0][1] * scale), *found[1:]]
 

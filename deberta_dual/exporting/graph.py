@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def build_graph(
     ids: str = "int64",
     pooling: str | None = None,
     normalize: bool = False,
+    takes_places: bool = False,
 ) -> ModelProto:
     """Builds the graph of a model in evaluation mode.
 
@@ -60,6 +62,8 @@ def build_graph(
         ids: type of the inputs, "int64" or "int32".
         pooling: of the backbone: also returns `sentence_embedding [B, C]`, as the first output; "cls", "mean" or "max".
         normalize: whether that vector is divided by its length.
+        takes_places: of masked LM: a further input `places [M, 2]`, row and token, at which alone there are logits
+            `[M, V]`; of other tasks it changes nothing.
 
     Raises:
         InputError: an argument is not allowed.
@@ -81,6 +85,9 @@ def build_graph(
     shape = nodes.op("Slice", nodes.op("Shape", "input_ids"), nodes.numbers(0), nodes.numbers(2))
     folded = [_folded(nodes, name) for name in names] if spec.folds_choices else names
     encoded = encode(nodes, config, scope, Inputs(*folded, *[None] * (3 - len(folded))))
+    if takes_places and spec.scores_words:
+        infos.append(helper.make_tensor_value_info("places", TensorProto.INT64, ["places", 2]))
+        encoded = replace(encoded, hidden=nodes.op("GatherND", encoded.hidden, "places"))
     outputs = HEADS[spec.name if spec.head_modules else None](nodes, config, scope, encoded)
     if spec.folds_choices:
         outputs["logits"] = nodes.op("Reshape", outputs["logits"], shape)
@@ -90,6 +97,7 @@ def build_graph(
     for name, value in outputs.items():
         nodes.op("Identity", value, name=name)
         own = _AXES.get(name) or _LOGITS.get(spec.name, ("batch", "labels"))
+        own = ("places", "vocabulary") if takes_places and spec.scores_words else own
         shown.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, own))
     return helper.make_model(
         nodes.graph("deberta", infos, shown),

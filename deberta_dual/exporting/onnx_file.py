@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_dual.exporting.graph import build_graph
+from deberta_dual.exporting.targets import Source
 
 FOLDER, NAME = "onnx", "model.onnx"
 # Above this size weights lie in a file beside the graph: protobuf ends at 2 GB.
@@ -133,3 +134,19 @@ def needed(package: str, extra: str) -> Any:
         return importlib.import_module(package)
     except ImportError:
         raise InputError(f"{package} is not installed. Use pip install 'deberta-dual[{extra}]'.") from None
+
+
+def export_onnx(source: Source, file: Path, dtype: str, **options: Any) -> None:
+    """Writes a source as ONNX; see `write_onnx`."""
+    write_onnx(file, source.config, source.params, source.task, dtype=dtype, **options)
+
+
+def export_openvino(source: Source, file: Path, dtype: str, **options: Any) -> None:
+    """Writes a source in OpenVINO's own format, two files, by way of the same graph."""
+    openvino = needed("openvino", "openvino")
+    between = file.with_suffix(".onnx")
+    stored = dtype if dtype == "int8-weights" else "float32"
+    write_onnx(between, source.config, source.params, source.task, dtype=stored, **options)
+    openvino.save_model(openvino.convert_model(str(between)), str(file), compress_to_fp16=dtype == "float16")
+    for left in file.parent.glob(f"{between.name}*"):
+        left.unlink()

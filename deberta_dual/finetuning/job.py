@@ -115,7 +115,7 @@ def finetune(
         )
     if training.patience is not None and not evaluation and not eval_share:
         raise InputError(f"patience={training.patience} needs examples to judge the model by. Give evaluation data.")
-    chosen = choose_framework(framework)
+    chosen = choose_framework(framework, trains=True)
     folder = RunFolder(output, resume=resume, force=force, is_main=is_main())
     if resume and folder.is_finished():
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
