@@ -14,7 +14,7 @@ import deberta_tf
 from deberta_core.tasks import task_spec
 
 if TYPE_CHECKING:
-    from deberta_dual.exporting.targets import Run, Source
+    from deberta_dual.exporting.source import Run, Source
 
 
 def write_saved_model(source: Source, file: Path, dtype: str) -> None:

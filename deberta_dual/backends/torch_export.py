@@ -15,7 +15,7 @@ import deberta_torch
 from deberta_core.tasks import task_spec
 
 if TYPE_CHECKING:
-    from deberta_dual.exporting.targets import Run, Source
+    from deberta_dual.exporting.source import Run, Source
 
 _EXAMPLE = (2, 16)  # rows and tokens of the inputs a model is traced with; any others are taken
 

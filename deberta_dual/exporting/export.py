@@ -18,7 +18,8 @@ from deberta_core.files import write_text
 from deberta_core.reference.forward import forward
 from deberta_core.tasks import task_spec
 from deberta_core.transaction import replace_files
-from deberta_dual.exporting.targets import TARGETS, Source, Target
+from deberta_dual.exporting.source import Source
+from deberta_dual.exporting.targets import TARGETS, Target
 
 OWN = "own"  # the checkpoint's own task
 README = "README.md"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,12 @@ from numpy.typing import NDArray
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_dual.exporting.graph import build_graph
-from deberta_dual.exporting.targets import Source
+from deberta_dual.exporting.source import Arrays, Run, Source
 
 FOLDER, NAME = "onnx", "model.onnx"
 # Above this size weights lie in a file beside the graph: protobuf ends at 2 GB.
 _LARGEST = 1_500_000_000
 _EXTERNAL = "_data"  # behind the name of the graph's file, as optimum names it
-
-Arrays = Mapping[str, NDArray[Any]]
-RunArrays = Callable[[Arrays], dict[str, NDArray[Any]]]
 
 
 def write_onnx(
@@ -73,7 +69,7 @@ def _quantize(file: Path, model: onnx.ModelProto, is_large: bool) -> None:
     )
 
 
-def onnx_session(file: Path, threads: int | None = None) -> RunArrays:
+def onnx_session(file: Path, threads: int | None = None) -> Run:
     """A graph in ONNX Runtime, as a function from named arrays to named arrays.
 
     Args:
@@ -98,7 +94,7 @@ def onnx_session(file: Path, threads: int | None = None) -> RunArrays:
     return run
 
 
-def openvino_session(file: Path, dtype: str = "float32", threads: int | None = None) -> RunArrays:
+def openvino_session(file: Path, dtype: str = "float32", threads: int | None = None) -> Run:
     """A graph in OpenVINO, likewise; an ONNX file, or one of OpenVINO's own.
 
     Args:

@@ -8,34 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from conformance.convert.task import class_name
 from deberta_core.auto import AutoConfig
 from deberta_core.checkpoint import FORMATS
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.tasks import task_spec
-
-Arrays = Mapping[str, NDArray[Any]]
-Run = Callable[[Arrays], dict[str, NDArray[Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A checkpoint to export.
-
-    Attributes:
-        folder: the checkpoint folder.
-        config: its configuration.
-        params: its parameters by name, in PyTorch's layout.
-        task: of the model; None is the backbone.
-    """
-
-    folder: Path
-    config: BaseConfig
-    params: Arrays
-    task: str | None
+from deberta_dual.exporting.source import Run
 
 
 @dataclass(frozen=True, slots=True)
