@@ -12,6 +12,7 @@ from typing import Any
 
 from deberta_core.comparisons import POOLINGS
 from deberta_core.json_shape import flat_json
+from deberta_dual.backends import TRAINERS
 from deberta_dual.commands.messages import flush_output, show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
@@ -167,7 +168,7 @@ def make_parser() -> Parser:
     add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
     text = "with --preset: train a vocabulary of N tokens on the data; default: none is trained"
     add("--vocab-size", type=int, metavar="N", help=text)
-    add_framework_options(add)
+    add_framework_options(add, TRAINERS)
     add = parser.add_argument_group("training").add_argument
     text = "train with N seeds, from --seed on, each a model in OUTPUT/seed-N; default: one model in OUTPUT"
     add("--seeds", type=int, metavar="N", help=text)

@@ -121,7 +121,7 @@ def finetune(
     cls.check_choices(long_texts=long_texts, loss=loss, pooling=pooling)
     check_count("max_length", max_length, least=8, none="for what is usual")
     _check_parts(eval_data, eval_share, folds, seeds, training)
-    chosen = choose_framework(framework)
+    chosen = choose_framework(framework, trains=True)
     folder = RunFolder(output, resume=resume, force=force, is_main=is_main())
     if resume and folder.is_finished():
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
