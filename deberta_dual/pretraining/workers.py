@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, Generic, ParamSpec, TypeVar
 from deberta_core.errors import InputError
 from deberta_dual.pipelines.examples import check_count
 
-Arguments, Answer = ParamSpec("Arguments"), TypeVar("Answer")
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 # A fresh interpreter that imports what it needs and not the program that trains: no framework, no `__main__` again.
 _START = (
@@ -120,11 +121,12 @@ def serve() -> None:
         function = pickle.load(calls)
         while True:
             args, kwargs = pickle.load(calls)
+            answer, error = None, None
             try:
-                answer = function(*args, **kwargs), None
+                answer = function(*args, **kwargs)
             except Exception as problem:
-                answer = None, _sendable(problem)
-            _send(answers, answer)
+                error = _sendable(problem)
+            _send(answers, (answer, error))
     except (EOFError, BrokenPipeError, pickle.UnpicklingError):  # the last with a message that was cut off
         os._exit(0)
 
