@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from deberta_core.errors import InputError
 from deberta_dual.backends import FRAMEWORKS
@@ -14,6 +14,13 @@ from deberta_dual.data.formats import AUTO, INPUT_FORMATS
 
 # Help that several commands give.
 SOURCE = "checkpoint folder (config.json and weights), a weight file, or a hub id"
+SEVERAL_MODELS: dict[str, Any] = {
+    "nargs": "+",
+    "action": "extend",
+    "required": True,
+    "metavar": "DIR",
+    "help": "checkpoint folder or hub id, fine-tuned for TASK; several are an ensemble: probabilities are averaged",
+}
 MAX_LENGTH = "maximum sequence length in tokens; longer texts are truncated; default: the model's"
 LONG_TEXTS_HELP = "of text-classification, a text longer than --max-length: cut it, read windows, or refuse it"
 
@@ -47,9 +54,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"deberta: error: {message}. Try: {self.prog} --help\n")
 
 
-def add_framework_options(add: Callable[..., object]) -> None:
+def add_framework_options(add: Callable[..., object], frameworks: Sequence[str] = tuple(FRAMEWORKS)) -> None:
     """Adds what every command that runs a model takes; `add` is a parser's or a group's `add_argument`."""
-    add("--framework", choices=tuple(FRAMEWORKS), help="PyTorch or Keras on TensorFlow; default: the first installed")
+    text = "PyTorch, Keras on TensorFlow, or a runtime of ONNX graphs; default: the first installed"
+    if "onnx" not in frameworks:
+        text = "PyTorch or Keras on TensorFlow; default: the first installed"
+    add("--framework", choices=tuple(frameworks), help=text)
     add("--device", metavar="NAME", help="such as cpu, cuda or cuda:1; default: a GPU if there is one")
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import WeightError
+from deberta_dual.backends.protocol import Comparison
 from deberta_dual.evaluation.classes import Metrics
+from deberta_dual.finetuning.curve import LossCurve, Point
 from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.rates import rate_at
 from deberta_dual.finetuning.schedule import Piece, Schedule
-from deberta_dual.progress import StatusLine, bar
+from deberta_dual.progress import Speed, StatusLine, bar, memory_words, peak_memory
 
 LOSS = "loss"  # the score of which less is better
 
@@ -42,10 +44,14 @@ class Run:
         metric: of the evaluation, the one that says which model is the best.
         save_model: writes the model and its tokenizer into a folder.
         report: is given every row of scores.
+        watch: is given every point of the loss; None: nobody.
+        memory: the bytes in use at their peak; None where nobody knows.
+        comparison: the loss of texts that are compared with each other; None: the model's own.
 
     Attributes:
         first_step: the number of the step to begin with.
         interval: steps between two evaluations.
+        curve: the loss so far.
     """
 
     def __init__(
@@ -59,10 +65,14 @@ class Run:
         metric: str,
         save_model: Callable[[Path], None],
         report: Report,
+        watch: Callable[[Point], None] | None = None,
+        memory: Callable[[], int | None] = peak_memory,
+        comparison: Comparison | None = None,
     ) -> None:
         self.schedule, self.options, self.rates, self.folder = schedule, options, rates, folder
         self._identity, self._evaluate, self._metric = identity, evaluate, metric
-        self._save_model, self._report = save_model, report
+        self._save_model, self._report, self._watch, self._memory = save_model, report, watch, memory
+        self.comparison = comparison
         self.interval = min(options.evaluate_every or schedule.steps_per_epoch, schedule.steps)
         state = folder.state(identity) or {}
         self.first_step: int = state.get("step", 0)
@@ -70,7 +80,8 @@ class Run:
         self._best: float | None = state.get("best")
         self._worse: int = state.get("worse", 0)
         self.has_stopped: bool = state.get("stopped", False)
-        self._status = StatusLine()
+        self.curve = LossCurve(schedule.steps, state.get("curve"))
+        self._status, self._speed = StatusLine(), Speed(schedule.steps - self.first_step)
         self._loss, self._examples, self._tokens, self._seconds = 0.0, 0, 0, 0.0
         self._since = time.perf_counter()
 
@@ -117,11 +128,15 @@ class Run:
         self._loss, self._examples = self._loss + loss * examples, self._examples + examples
         self._tokens += tokens
         now = time.perf_counter()
+        self._speed.add(examples, now - self._since)
         self._seconds, self._since = self._seconds + now - self._since, now
+        point = self.curve.add(step, loss, examples, self.rate(step))
+        if point is not None and self._watch is not None and is_main():
+            self._watch(point)
         if self._status.is_due():
-            speed = f"{self._tokens / self._seconds:,.0f} tokens/s"
-            done = bar((step + 1) / self.steps)
-            self._status.draw(f"{done} step {step + 1:,} of {self.steps:,}, loss {self._mean_loss():.4f}, {speed} ")
+            numbers = f"loss {self._mean_loss():.4f}, learning rate {self.rate(step):.2e}"
+            done = f"{bar((step + 1) / self.steps)} step {step + 1:,} of {self.steps:,}"
+            self._status.draw(", ".join([done, numbers, *self._speed.words(), *memory_words(self._memory())]) + " ")
 
     def ends_interval(self, step: int) -> bool:
         """Whether the model is judged and saved after this step."""
@@ -169,6 +184,7 @@ class Run:
                 "best": self._best,
                 "worse": self._worse,
                 "stopped": self.has_stopped,
+                "curve": self.curve.state(),
             }
             self.folder.save(progress, self.rows, write_state, self._save_model if is_best else None)
             self._report(row)

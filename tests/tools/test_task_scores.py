@@ -51,7 +51,7 @@ def test_every_head_learns_real_examples(name, framework, shared, tmp_path):
         tmp_path / "model",
         Start(model=tmp_path / name / "start"),
         TrainingOptions(epochs=EPOCHS.get(name, 30), batch_size=8, learning_rate=1e-3, warmup=0.1),
-        evaluation=file,
+        eval_data=file,
         columns=columns,
         framework=framework,
         device="cpu",
