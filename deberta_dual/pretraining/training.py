@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from deberta_core.collation.gram_masking import MaskingRule
+from deberta_core.collation.packing import PACKINGS
 from deberta_core.errors import InputError, one_of
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.pipelines.examples import check_count
+from deberta_dual.pretraining.options import BatchOptions
 
 MLM, RTD = "mlm", "rtd"
 OBJECTIVES = (MLM, RTD)
 SHARINGS = ("gdes", "es", "none")
 UPDATES = ("decoupled", "joint")
-PACKINGS = ("separate", "joined")
 _LONGEST_WARMUP = 10_000
 # Name -> lowest and highest value.
 _RANGES = {
@@ -44,8 +46,10 @@ class PretrainingOptions:
         dtype: "float32", or "bfloat16" for mixed precision.
         gradient_checkpointing: computes layers anew in the backward pass: less memory, a third more time.
         masked_share: share of the tokens that are masked.
-        max_gram: longest n-gram of whole words that is masked at once; None: 1 under "rtd", 3 under "mlm".
-        packing: of documents in one sequence: "separate" ones do not see each other, "joined" ones do.
+        max_gram: longest n-gram of whole words that is masked at once; None: single tokens under "rtd", 3 under "mlm".
+        order: of masked n-grams: "random", or "left" as Microsoft's code, which leaves the end of a row unmasked.
+        packing: "documents": several in a sequence, none of which sees another; "text": one behind the other.
+        shuffle: the text whose sequences are shuffled together, in Mi characters.
         embedding_sharing: of generator and discriminator: "gdes", gradient-disentangled; "es", one table; "none".
         updates: "decoupled": the generator's step comes before the discriminator's; "joint": one step of both.
         rtd_weight: of the discriminator's loss; lambda in the paper.
@@ -74,7 +78,9 @@ class PretrainingOptions:
     gradient_checkpointing: bool = False
     masked_share: float = 0.15
     max_gram: int | None = None
-    packing: str = "separate"
+    order: str = "random"
+    packing: str = "documents"
+    shuffle: int = 16
     embedding_sharing: str = "gdes"
     updates: str = "decoupled"
     rtd_weight: float = 50.0
@@ -87,7 +93,7 @@ class PretrainingOptions:
             "objective": OBJECTIVES,
             "embedding_sharing": SHARINGS,
             "updates": UPDATES,
-            "packing": PACKINGS,
+            "packing": tuple(PACKINGS),
             "dtype": DTYPES,
         }
         for name, allowed in choices.items():
@@ -95,7 +101,7 @@ class PretrainingOptions:
                 raise InputError(one_of(name, getattr(self, name), allowed))
         check_count("steps", self.steps)
         check_count("max_length", self.max_length, least=8)
-        check_count("max_gram", self.max_gram, none="for 1 under rtd, 3 under mlm")
+        check_count("max_gram", self.max_gram, none="for single tokens under rtd, 3 under mlm")
         check_count("warmup_steps", self.warmup_steps, least=0, none="for 10,000 or a tenth of the steps")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
@@ -110,6 +116,7 @@ class PretrainingOptions:
                 "embedding_sharing='es' has one table for both losses, which updates='decoupled' would train with the "
                 "generator's alone. Choose updates='joint', or embedding_sharing='gdes'."
             )
+        self.batches()
         self.training()
 
     @property
@@ -118,10 +125,21 @@ class PretrainingOptions:
         steps = min(_LONGEST_WARMUP, self.steps // 10) if self.warmup_steps is None else self.warmup_steps
         return steps / self.steps
 
-    @property
-    def longest_gram(self) -> int:
-        """The number of words that are masked at once, at most."""
-        return self.max_gram or (1 if self.objective == RTD else 3)
+    def batches(self) -> BatchOptions:
+        """What the batches of the corpus depend on."""
+        is_rtd = self.objective == RTD
+        grams = self.max_gram or (1 if is_rtd else 3)
+        unit = "token" if is_rtd and self.max_gram is None else "word"
+        shares = {"mask_replace_prob": 1.0, "random_replace_prob": 0.0} if is_rtd else {}
+        rule = MaskingRule(probability=self.masked_share, unit=unit, max_gram=grams, order=self.order, **shares)
+        return BatchOptions(
+            rule=rule,
+            packing=self.packing,
+            length=self.max_length,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            shuffle=self.shuffle,
+        )
 
     @property
     def discriminator_share(self) -> float:
