@@ -21,16 +21,20 @@ TOKENIZER_FILES = (
     "added_tokens.json",
 )
 CALIBRATION = "calibration.json"  # of an evaluation: {"temperature": ...}
+# Of sentence-transformers: its modules, the length of a text, how vectors are compared, how tokens' become one.
+MODULES_FILE, LENGTH_FILE = "modules.json", "sentence_bert_config.json"
+SENTENCES_FILE, POOLING_FILE = "config_sentence_transformers.json", "1_Pooling/config.json"
+_SENTENCE_FILES = (MODULES_FILE, LENGTH_FILE, SENTENCES_FILE, POOLING_FILE)
+_NORMALIZE = "2_Normalize"  # a folder with nothing in it
+# Their names in the folder, which a model of another task leaves none of.
+SENTENCE_PARTS = (MODULES_FILE, LENGTH_FILE, SENTENCES_FILE, POOLING_FILE.split("/")[0], _NORMALIZE)
 # Of sentence-transformers and the hub: what a model is for and how it is used, whatever its format.
 COMPANIONS = (
     CALIBRATION,
     "generation_config.json",
     "generator_config.json",
     "model_config.json",
-    "modules.json",
-    "config_sentence_transformers.json",
-    "sentence_bert_config.json",
-    "1_Pooling/config.json",
+    *_SENTENCE_FILES,
     "README.md",
     "LICENSE",
     "LICENSE.md",
@@ -70,7 +74,7 @@ def refuse_foreign(folder: Path, error: type[DebertaError]) -> None:
     if folder.is_dir():
         found = {str(path.relative_to(folder)): _within_part(path.relative_to(folder)) for path in _leaves(folder)}
         own = [name for name, inner in found.items() if _is_own(inner)]
-        foreign = {name for name, inner in found.items() if name not in own and inner not in COMPANIONS}
+        foreign = {name for name, inner in found.items() if name not in own and inner not in (*COMPANIONS, _NORMALIZE)}
         if (own and not foreign) or not found:
             return
         foreign = foreign or set(found)

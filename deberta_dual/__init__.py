@@ -1,4 +1,4 @@
-"""What people do with DeBERTa, in either framework: answer texts, fine-tune; and the command `deberta`."""
+"""What people do with DeBERTa, in either framework: answer texts, fine-tune, export; and the command `deberta`."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deberta_dual.data.load import load_data
     from deberta_dual.evaluation.job import evaluate
+    from deberta_dual.exporting.export import export
     from deberta_dual.finetuning import Start, TrainingOptions, finetune
     from deberta_dual.pipelines import pipeline
 
@@ -14,11 +15,12 @@ _MODULES = {
     "Start": "deberta_dual.finetuning",
     "TrainingOptions": "deberta_dual.finetuning",
     "evaluate": "deberta_dual.evaluation.job",
+    "export": "deberta_dual.exporting.export",
     "finetune": "deberta_dual.finetuning",
     "load_data": "deberta_dual.data.load",
     "pipeline": "deberta_dual.pipelines",
 }
-__all__ = ["Start", "TrainingOptions", "evaluate", "finetune", "load_data", "pipeline"]
+__all__ = ["Start", "TrainingOptions", "evaluate", "export", "finetune", "load_data", "pipeline"]
 
 
 def __getattr__(name: str) -> Any:

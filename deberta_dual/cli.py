@@ -15,6 +15,7 @@ COMMANDS = {
         "deberta_dual.commands.convert:main",
         "write a checkpoint in another format: PyTorch, Keras, TensorFlow",
     ),
+    "export": ("deberta_dual.commands.export:main", "write a checkpoint for another runtime: ONNX, OpenVINO, LiteRT"),
     "finetune": ("deberta_dual.commands.finetune:main", "fine-tune a model on labelled examples"),
     "evaluate": ("deberta_dual.commands.evaluate:main", "judge a fine-tuned model: metrics, calibration, mistakes"),
     "run": ("deberta_dual.commands.run:main", "run a model on lines of text: classes, entities, answers, vectors"),
@@ -83,12 +84,10 @@ def _sentence(problem: Exception) -> str:
 
 
 def _version() -> str:
-    import importlib.metadata
-
-    from deberta_dual.backends.table import installed_versions
+    from deberta_dual.backends.table import installed_versions, own_version
 
     found = [f"{package} {version}" for package, version in installed_versions().items()]
-    return f"deberta-dual {importlib.metadata.version('deberta-dual')} ({', '.join(found) or 'no framework found'})"
+    return f"deberta-dual {own_version()} ({', '.join(found) or 'no framework found'})"
 
 
 def _help() -> str:

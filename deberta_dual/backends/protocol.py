@@ -36,6 +36,19 @@ class ArrayModel:  # D16
     compiles: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A loss of texts that are compared with each other, in the place of the model's own.
+
+    Attributes:
+        loss: a name of `COMPARISONS` in the frameworks' `comparison_losses`.
+        pooling: a name of `deberta_core.comparisons.POOLINGS`, where it compares vectors; None: it compares scores.
+    """
+
+    loss: str
+    pooling: str | None = None
+
+
 class Backend(Protocol):
     """A framework, as a module of this package; importing it imports the framework."""
 
@@ -84,13 +97,13 @@ class Backend(Protocol):
         """
 
     def trainable_model(
-        self, config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
+        self, config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
     ) -> tuple[Any, tuple[str, ...]]:
         """Makes a model to be trained, with parameters in float32.
 
         Args:
             config: the model's configuration.
-            task: its task.
+            task: its task; None for the backbone.
             folder: a checkpoint folder; None: nothing is loaded.
             dtype: of products: "float32", or "bfloat16" in mixed precision.
             device: where to; None is the best device there is.

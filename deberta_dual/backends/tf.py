@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
-from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.backends.protocol import ArrayModel, Arrays, Comparison
+from deberta_tf.comparison_losses import comparison_losses
+from deberta_tf.losses import mean_loss
 from deberta_tf.models import Encoded, PreTrainedModel
 from deberta_tf.optimizer import ParameterAdamW
 from deberta_tf.weights import assign, parameter_variables
@@ -61,7 +64,7 @@ def array_model(model: Any, device: Any = None) -> ArrayModel:
 
 
 def trainable_model(
-    config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
+    config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
 ) -> tuple[Any, tuple[str, ...]]:
     """See `Backend.trainable_model`."""
     model_class = _auto_class(task).classes[config.model_type]
@@ -116,6 +119,8 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
     )
     optimizer.build(model.trainable_variables)
     model.compile(optimizer)  # no loss: the model has its own
+    if run.comparison is not None:
+        model.compute_loss = partial(_compare, run.comparison)
     for number, variable in enumerate(model.non_trainable_variables):
         if _is_seed(variable):
             variable.assign(np.array([run.options.seed, number], dtype="uint32"))
@@ -132,6 +137,15 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
         shuffle=False,  # the run has its own order
         verbose=0,
     )
+
+
+def _compare(
+    compared: Comparison, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, **mode: Any
+) -> Any:
+    """What stands in the place of a model's `compute_loss`; all rows of a piece have one weight."""
+    token_mask = keras.ops.not_equal(x["attention_mask"], 0)
+    parts = comparison_losses(compared.loss, compared.pooling, y_pred[0], token_mask, y["labels"])
+    return mean_loss(parts) * keras.ops.mean(sample_weight)
 
 
 class _Steps(keras.callbacks.Callback):
@@ -155,7 +169,7 @@ class _Steps(keras.callbacks.Callback):
         """A piece is done, and with the last one of a step, the step."""
         run, schedule = self._run, self._run.schedule
         parts = schedule.parts(self._step)
-        rows = max(len(parts[len(self._losses)]), 1)
+        rows = max(schedule.rows(parts[len(self._losses)]), 1)
         before, self._rows = self._total, self._rows + rows
         self._total = float(logs["loss"]) * self._rows  # Keras tells the mean over the interval's rows
         self._losses.append((self._total - before) / rows)
@@ -181,7 +195,7 @@ def _batches(model: PreTrainedModel, run: Run) -> Any:
     def batches() -> Iterator[tuple[Arrays, Arrays, np.ndarray]]:
         for step in range(run.first_step, run.steps):
             for piece in run.pieces(step):
-                labels = {name: piece.batch[name] for name in model.spec.labels}
+                labels = {name: piece.batch[name] for name in model.spec.labels or ("labels",)}
                 inputs = {name: values for name, values in piece.batch.items() if name not in labels}
                 # Keras takes the mean of the pieces' gradients, each from a mean over its own labels.
                 weight = piece.share * run.options.accumulation

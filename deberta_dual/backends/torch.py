@@ -21,8 +21,10 @@ from deberta_core.config import BaseConfig
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_torch.comparison_losses import comparison_losses
 from deberta_torch.device_map import choose_device
 from deberta_torch.inference.optimize import locks_of
+from deberta_torch.losses import mean_loss
 from deberta_torch.models import Encoded, PreTrainedModel
 from deberta_torch.weights import assign
 
@@ -78,7 +80,7 @@ def array_model(model: Any, device: Any = None) -> ArrayModel:
 
 
 def trainable_model(
-    config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
+    config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
 ) -> tuple[Any, tuple[str, ...]]:
     """See `Backend.trainable_model`; products take their dtype from autocast, not from the model."""
     place = _training_device(device)
@@ -145,14 +147,26 @@ def _step(
         is_last = number + 1 == len(pieces)
         # Processes exchange the gradients of a step once, after its last piece.
         with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
-            with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-                loss = trained(**batch, return_dict=True).loss * piece.share
+            loss = _loss(trained, batch, run) * piece.share
             (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
         totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
     if run.options.clip is not None:
         nn.utils.clip_grad_norm_(trained.parameters(), run.options.clip)
     optimizer.step()
     return totals
+
+
+def _loss(trained: nn.Module, batch: dict[str, Tensor], run: Run) -> Tensor:
+    """The mean loss of a piece: the model's own, or that of a comparison, which is computed in float32."""
+    compared = run.comparison
+    labels = None if compared is None else batch.pop("labels")
+    kind = next(iter(batch.values())).device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
+        output = trained(**batch, return_dict=True)
+    if compared is None or labels is None:
+        return output.loss
+    token_mask = batch["attention_mask"] != 0
+    return mean_loss(comparison_losses(compared.loss, compared.pooling, output[0], token_mask, labels))
 
 
 def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:

@@ -10,7 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from deberta_core.comparisons import POOLINGS
 from deberta_core.json_shape import flat_json
+from deberta_dual.backends import TRAINERS
 from deberta_dual.commands.messages import flush_output, show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
@@ -42,6 +44,13 @@ Fields of an example:
   multiple-choice       text, choices, label (the number from 0, the letter or the text of the right choice)
   ranking               query, document, relevance (0 to 1, or larger numbers)
   masked-lm             text (a plain file has one a line)
+  sentence-embeddings   text, positive (or sentence1, sentence2; anchor, positive); optional: negative or score
+  reward                text and rejected (or chosen, rejected); optional: prompt
+
+Losses: of ranking pointwise (default), pairwise, listwise; with the latter two a query with all its documents is one
+example of a batch. Of sentence-embeddings cosine, where there is a score; else multiple-negatives, for which the texts
+of other examples are negatives, within what is computed at once: --accumulation and several processes leave fewer;
+or triplet, where there is a negative.
 
 Metrics are printed as lines of JSON and written to OUTPUT/metrics.jsonl. OUTPUT holds the best model so far.
 """
@@ -142,6 +151,10 @@ def make_parser() -> Parser:
     add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")
     add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
     add("--long-texts", choices=LONG_TEXTS, help=f"{LONG_TEXTS_HELP}; default: truncate")
+    losses = dict.fromkeys(loss for cls in FINETUNE_TASKS.values() for loss in cls.losses)
+    add("--loss", choices=tuple(losses), help="of ranking and sentence-embeddings; default: see below")
+    text = "of sentence-embeddings, how the token vectors become one; default: the model folder's, or mean"
+    add("--pooling", choices=POOLINGS, help=text)
     add = parser.add_argument_group("output").add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
     add("--resume", action="store_true", help="continue an unfinished run in the output folder")
@@ -155,7 +168,7 @@ def make_parser() -> Parser:
     add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
     text = "with --preset: train a vocabulary of N tokens on the data; default: none is trained"
     add("--vocab-size", type=int, metavar="N", help=text)
-    add_framework_options(add)
+    add_framework_options(add, TRAINERS)
     add = parser.add_argument_group("training").add_argument
     text = "train with N seeds, from --seed on, each a model in OUTPUT/seed-N; default: one model in OUTPUT"
     add("--seeds", type=int, metavar="N", help=text)

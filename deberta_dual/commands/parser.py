@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from deberta_core.errors import InputError
@@ -54,9 +54,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"deberta: error: {message}. Try: {self.prog} --help\n")
 
 
-def add_framework_options(add: Callable[..., object]) -> None:
+def add_framework_options(add: Callable[..., object], frameworks: Sequence[str] = tuple(FRAMEWORKS)) -> None:
     """Adds what every command that runs a model takes; `add` is a parser's or a group's `add_argument`."""
-    add("--framework", choices=tuple(FRAMEWORKS), help="PyTorch or Keras on TensorFlow; default: the first installed")
+    text = "PyTorch, Keras on TensorFlow, or a runtime of ONNX graphs; default: the first installed"
+    if "onnx" not in frameworks:
+        text = "PyTorch or Keras on TensorFlow; default: the first installed"
+    add("--framework", choices=tuple(frameworks), help=text)
     add("--device", metavar="NAME", help="such as cpu, cuda or cuda:1; default: a GPU if there is one")
 
 

@@ -153,8 +153,10 @@ def evaluate(
         loaded = [backend.load_model(folder, cls.task, device, dtype) for folder in folders]
         arrays = average_models([backend.array_model(one, device) for one in loaded])
         config = arrays.config
-        length = max_length or usual_length(cls, tokenizer, config)
-        work = cls(tokenizer, max_length=length, batch_size=batch_size, long_texts=long_texts)
+        own = cls.folder_choices(Path(models[0]))
+        length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
+        chosen = {"long_texts": long_texts, "pooling": own.get("pooling")}
+        work = cls(tokenizer, max_length=length, batch_size=batch_size, **chosen)
         features = work.features(records, config, judged=True)
         answers = work.answer(arrays, records, features)
         scores, truncated = work.compare(config, answers, records), work.truncated

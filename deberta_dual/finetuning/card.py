@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shlex
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deberta_core.config import BaseConfig
-from deberta_dual.backends.table import installed_versions
+from deberta_dual.backends.table import installed_versions, own_version
 
 CARD = "README.md"
 _LONGEST = 30  # classes that are listed
@@ -87,7 +86,7 @@ def _card(title: str, identity: Mapping[str, Any], base: str | None, use: Sequen
             "",
             *(f"* {name}: {_shown(value)}" for name, value in identity.items() if name not in _LEFT_OUT),
             "",
-            f"Made by deberta-dual {importlib.metadata.version('deberta-dual')} with",
+            f"Made by deberta-dual {own_version()} with",
             f"{versions}:",
             "",
             "```",

@@ -9,7 +9,15 @@ from typing import Any
 
 from deberta_core.errors import InputError
 from deberta_core.files import read_json, write_text
-from deberta_core.layout import METRICS, PROGRESS, STATE, is_model_file, is_run_file, refuse_foreign
+from deberta_core.layout import (
+    METRICS,
+    PROGRESS,
+    SENTENCE_PARTS,
+    STATE,
+    is_model_file,
+    is_run_file,
+    refuse_foreign,
+)
 from deberta_core.transaction import clear_leftovers, replace_files
 
 Rows = list[dict[str, Any]]
@@ -146,7 +154,7 @@ class RunFolder:
         files: Files | None = None,
         stale: Callable[[str], bool] | None = None,
     ) -> None:
-        goes = stale or (is_model_file if write_model else _nothing)
+        goes = stale or (_is_old_model if write_model else _nothing)
 
         def old(folder: Path) -> list[str]:
             return [STATE, *(path.name for path in folder.iterdir() if goes(path.name))]
@@ -182,6 +190,10 @@ class RunFolder:
 
 def _nothing(name: str) -> bool:
     return False
+
+
+def _is_old_model(name: str) -> bool:
+    return is_model_file(name) or name in SENTENCE_PARTS
 
 
 def _difference(name: str, there: Any, here: Any) -> str:

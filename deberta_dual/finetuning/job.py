@@ -46,6 +46,8 @@ def finetune(
     problem_type: str | None = None,
     max_length: int | None = None,
     long_texts: str | None = None,
+    loss: str | None = None,
+    pooling: str | None = None,
     framework: str | None = None,
     device: Any = None,
     resume: bool = False,
@@ -82,6 +84,8 @@ def finetune(
         max_length: maximum sequence length in tokens; None: what is usual for the task, or the model's limit.
         long_texts: "truncate", "windows" or "error", of texts that are longer, where the task can choose; None: as is
             usual.
+        loss: of a task with several, see its class in `deberta_dual.finetuning.tasks`; None: as is usual.
+        pooling: of sentence-embeddings; None: that of the checkpoint's folder, or "mean".
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
         device: such as "cuda:1"; None: a GPU if there is one.
         resume: go on with the unfinished run in `output`, if there is one.
@@ -114,9 +118,10 @@ def finetune(
     for place in (*_paths(data), *_paths(eval_data), *_paths(test_data), *start.folders()):
         if place.resolve().is_relative_to(Path(output).resolve()):
             raise InputError(f"{place} is in output={str(output)!r}, whose model is replaced. Give another output.")
+    cls.check_choices(long_texts=long_texts, loss=loss, pooling=pooling)
     check_count("max_length", max_length, least=8, none="for what is usual")
     _check_parts(eval_data, eval_share, folds, seeds, training)
-    chosen = choose_framework(framework)
+    chosen = choose_framework(framework, trains=True)
     folder = RunFolder(output, resume=resume, force=force, is_main=is_main())
     if resume and folder.is_finished():
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
@@ -128,9 +133,10 @@ def finetune(
     source = None if start.model is None else checkpoint_folder(start.model)
     config = start.config(source)
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
-    head = cls.head(records, config, problem_type)
+    head = cls.head(records, config, problem_type, loss)
     config = _fitted(config.replace(**head.changes), tokenizer, start)
-    length = max_length or usual_length(cls, tokenizer, config)
+    own = {} if start.model is None else cls.folder_choices(Path(start.model))
+    length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
     if config.position_biased_input and length > config.max_position_embeddings:
         raise InputError(
             f"max_length={length} is more than max_position_embeddings={config.max_position_embeddings}, and the model "
@@ -144,7 +150,7 @@ def finetune(
         head=head,
         tokenizer=tokenizer,
         length=length,
-        long_texts=long_texts,
+        choices={"long_texts": long_texts, "loss": loss, "pooling": pooling or own.get("pooling")},
         framework=chosen,
         device=device,
         tensorboard=tensorboard,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.errors import WeightError
+from deberta_dual.backends.protocol import Comparison
 from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.curve import LossCurve, Point
 from deberta_dual.finetuning.folder import RunFolder
@@ -45,6 +46,7 @@ class Run:
         report: is given every row of scores.
         watch: is given every point of the loss; None: nobody.
         memory: the bytes in use at their peak; None where nobody knows.
+        comparison: the loss of texts that are compared with each other; None: the model's own.
 
     Attributes:
         first_step: the number of the step to begin with.
@@ -65,10 +67,12 @@ class Run:
         report: Report,
         watch: Callable[[Point], None] | None = None,
         memory: Callable[[], int | None] = peak_memory,
+        comparison: Comparison | None = None,
     ) -> None:
         self.schedule, self.options, self.rates, self.folder = schedule, options, rates, folder
         self._identity, self._evaluate, self._metric = identity, evaluate, metric
         self._save_model, self._report, self._watch, self._memory = save_model, report, watch, memory
+        self.comparison = comparison
         self.interval = min(options.evaluate_every or schedule.steps_per_epoch, schedule.steps)
         state = folder.state(identity) or {}
         self.first_step: int = state.get("step", 0)

@@ -86,7 +86,7 @@ def train_folds(
     if is_main() and cls.name in _PREDICTED:
         answers = [_lines(folder.path / f"{FOLD}-{fold}" / PREDICTIONS) for fold in range(folds)]
         files[PREDICTIONS] = b"".join(next(answers[fold]) for fold in numbers.tolist())
-    return _finish(setting, folder, training, FOLD, rows, files)
+    return _finish(setting, examples, folder, training, FOLD, rows, files)
 
 
 def train_seeds(
@@ -100,7 +100,7 @@ def train_seeds(
         _Part(seed, examples, replace(training, seed=seed), {}) for seed in range(training.seed, training.seed + seeds)
     ]
     rows = _train(setting, folder, training, SEED, parts, first)
-    return _finish(setting, folder, training, SEED, rows, {})
+    return _finish(setting, examples, folder, training, SEED, rows, {})
 
 
 def _train(
@@ -120,7 +120,7 @@ def _train(
             note = setting.note if part is parts[0] else _ignore  # all have the same to tell
             one = replace(setting, report=report, note=note)
             found = train_model(one, part.examples, own, part.training, about=part.about, more=more)
-        scores = kept_scores(found, setting.cls.metric(setting.config))
+        scores = kept_scores(found, setting.cls.metric(setting.config, part.examples.judged))
         rows.append({kind: part.number, **scores})
     return rows
 
@@ -157,9 +157,15 @@ def summary(kind: str, rows: Rows, metric: str) -> dict[str, Any]:
 
 
 def _finish(
-    setting: Setting, folder: RunFolder, training: TrainingOptions, kind: str, rows: Rows, files: Files
+    setting: Setting,
+    examples: Examples,
+    folder: RunFolder,
+    training: TrainingOptions,
+    kind: str,
+    rows: Rows,
+    files: Files,
 ) -> Rows:
-    rows = [*rows, summary(kind, rows, setting.cls.metric(setting.config))]
+    rows = [*rows, summary(kind, rows, setting.cls.metric(setting.config, examples.judged))]
     if is_main():
         setting.report(rows[-1])
     card = several_card(kind, rows, _identity(setting, training), setting.base)
@@ -177,7 +183,7 @@ def _predictions(setting: Setting, part: _Part, folder: Path) -> Files:
     task = setting.cls.name
     if task not in _PREDICTED:
         return {}
-    options: dict[str, Any] = {"max_length": setting.length, "long_texts": setting.long_texts}
+    options: dict[str, Any] = {"max_length": setting.length, "long_texts": setting.choices["long_texts"]}
     options = {name: value for name, value in options.items() if value is not None} | _PREDICTED[task]
     if task == "question-answering":
         options["max_seq_len"] = setting.length

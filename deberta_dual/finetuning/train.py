@@ -42,6 +42,11 @@ class Examples(NamedTuple):
     evaluation: list[Record]
     test: list[Record]
 
+    @property
+    def judged(self) -> list[Record]:
+        """What tells how models are compared: the evaluation data, or where there are none the training data."""
+        return self.evaluation or self.training
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -55,7 +60,7 @@ class Setting:
         head: that the data ask for.
         tokenizer: of the model.
         length: of a row, in tokens.
-        long_texts: what is done with longer ones; None: as is usual.
+        choices: what was chosen of `long_texts`, `loss` and `pooling`; None: as is usual.
         framework: a name of `FRAMEWORKS`.
         device: such as "cuda:1"; None: a GPU if there is one.
         tensorboard: whether files for TensorBoard are written.
@@ -70,7 +75,7 @@ class Setting:
     head: Head
     tokenizer: Any
     length: int
-    long_texts: str | None
+    choices: Mapping[str, str | None]
     framework: str
     device: Any
     tensorboard: bool
@@ -94,14 +99,14 @@ class Setting:
 
     def task(self) -> FinetuneTask:
         """The task around its data."""
-        settings: dict[str, Any] = {"max_length": self.length, "long_texts": self.long_texts}
+        settings: dict[str, Any] = {"max_length": self.length, **self.choices}
         return self.cls(self.tokenizer, batch_size=EVALUATION_ROWS, **settings)
 
     def schedule(self, work: FinetuneTask, features: Sequence[Feature], training: TrainingOptions) -> Schedule:
         """The steps that learn from rows of a task."""
         names = ("batch_size", "accumulation", "epochs", "seed")
         settings = {name: getattr(training, name) for name in names}
-        return Schedule(features, work.collate, work.count, draw=work.drawn, **settings)
+        return Schedule(features, work.collate, work.count, draw=work.drawn, rows=work.rows, **settings)
 
     def model(self, training: TrainingOptions) -> Any:
         """The model before its first step."""
@@ -146,7 +151,7 @@ def train_model(
     if work.truncated:
         what = f"{work.truncated} of {sum(map(len, examples))} examples are longer than"
         setting.tell(f"{what} max_length={setting.length} tokens and were cut.", logging.WARNING)
-    model, metric = setting.model(training), cls.metric(config)
+    model, metric = setting.model(training), cls.metric(config, examples.judged)
     judge = partial(work.score, backend.array_model(model, setting.device), examples.evaluation, parts[1])
     identity = {
         "task": cls.name,
@@ -155,12 +160,13 @@ def train_model(
         "config": json.loads(json.dumps(config.to_dict())),
         "data": dict(zip(("training", "evaluation", "test"), map(_digest, parts), strict=True)),
         **asdict(training),
+        **({} if (compared := work.comparison()) is None else asdict(compared)),
         **(about or {}),
     }
 
     def save(target: Path) -> None:
         model.save_pretrained(target, format="safetensors", max_shard_size=None)
-        setting.tokenizer.save_pretrained(target)
+        work.save(target, config)
 
     folder.begin(first)
     events = EventFile(folder.path / TENSORBOARD) if setting.tensorboard and is_main() else None
@@ -188,6 +194,7 @@ def train_model(
         save,
         report,
         watch=watch,
+        comparison=compared,
         memory=lambda: backend.peak_memory(model) or peak_memory(),
     ) as run:
         backend.train(model, run, setting.device)
@@ -210,14 +217,14 @@ def train_model(
     return rows
 
 
-def _fresh_names(config: BaseConfig, task: str, missing: Sequence[str], head: Head) -> set[str]:
+def _fresh_names(config: BaseConfig, task: str | None, missing: Sequence[str], head: Head) -> set[str]:
     """The parameters that start fresh: what the checkpoint lacks, and a classifier of other classes.
 
     Raises:
         WeightError: it lacks a part of the backbone, or has one of another shape.
     """
     names = expand(config, task)
-    backbone = [name for name in missing if name.startswith(BACKBONE_PREFIX)]
+    backbone = [name for name in missing if task is None or name.startswith(BACKBONE_PREFIX)]
     if backbone and len(missing) < len(names):
         raise WeightError(f"The checkpoint does not fit the configuration: {name_list(backbone)}. Change fewer fields.")
     return {*missing, *(name for name in names if head.is_new and name.startswith("classifier."))}

@@ -67,7 +67,9 @@ class TextClassification(FinetuneTask):
                 check_label(one)
 
     @classmethod
-    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
+    def head(
+        cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None, loss: str | None = None
+    ) -> Head:
         """Finds the classes, and what kind of labels they are."""
         labels = [entry(record, "label") for record in records]
         kind = type(labels[0]) if isinstance(labels[0], list | dict) else None
@@ -138,7 +140,7 @@ class TextClassification(FinetuneTask):
         return super().collate([{name: v for name, v in one.items() if name != RECORD} for one in features])
 
     @classmethod
-    def metric(cls, config: BaseConfig) -> str:
+    def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
         """By the kind of labels; see `METRICS`."""
         return METRICS[str(config.problem_type)]
 
