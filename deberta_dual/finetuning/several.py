@@ -117,7 +117,8 @@ def _train(
         if own.is_finished():
             found = own.read_metrics()
         else:
-            one = replace(setting, report=report)
+            note = setting.note if part is parts[0] else _ignore  # all have the same to tell
+            one = replace(setting, report=report, note=note)
             found = train_model(one, part.examples, own, part.training, about=part.about, more=more)
         scores = kept_scores(found, setting.cls.metric(setting.config, part.examples.judged))
         rows.append({kind: part.number, **scores})
@@ -126,6 +127,10 @@ def _train(
 
 def _report(setting: Setting, about: Mapping[str, Any], row: Mapping[str, Any]) -> None:
     setting.report({**about, **row})
+
+
+def _ignore(text: str) -> None:
+    pass
 
 
 def kept_scores(rows: Rows, metric: str) -> dict[str, float]:
