@@ -102,13 +102,13 @@ class RunFolder:
         if not self._resumes:
             return None
         found = self._progress()
-        for name, value in identity.items():
-            there = found.get("identity", {}).get(name)
-            if there != value:
-                raise InputError(
-                    f"the run in {self.path} has {_difference(name, there, value)}. Resume with the same settings and "
-                    f"data, or begin anew with --force."
-                )
+        saved = found.get("identity", {})
+        wrong = [_difference(name, saved.get(name), value) for name, value in identity.items() if saved.get(name) != value]
+        if wrong:
+            raise InputError(
+                f"the run in {self.path} has {'; '.join(wrong)}. Resume with the same settings and data, or begin anew "
+                f"with --force."
+            )
         return found
 
     @property

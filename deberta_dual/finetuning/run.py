@@ -41,7 +41,7 @@ class Run:
         folder: where everything is written.
         identity: what must be the same for the run to be resumed.
         evaluate: judges the model as it is; None without data to judge it by.
-        metric: of the evaluation, the one that says which model is the best.
+        metric: of the evaluation, the one that says which model is the best; None: the last one is.
         save_model: writes the model and its tokenizer into a folder.
         report: is given every row of scores.
         watch: is given every point of the loss; None: nobody.
@@ -62,7 +62,7 @@ class Run:
         folder: RunFolder,
         identity: Mapping[str, Any],
         evaluate: Callable[[], Metrics] | None,
-        metric: str,
+        metric: str | None,
         save_model: Callable[[Path], None],
         report: Report,
         watch: Callable[[Point], None] | None = None,
@@ -155,41 +155,57 @@ class Run:
         Returns:
             whether training stops.
         """
-        row: dict[str, Any] = {
-            "step": step + 1,
-            "epoch": (step + 1) / self.schedule.steps_per_epoch,
-            "loss": self._mean_loss(),
-            "learning_rate": self.rate(step),
-            "tokens_per_second": self._tokens / max(self._seconds, 1e-9),
-        }
+        row = self.row(step)
         self._loss, self._examples, self._tokens, self._seconds = 0.0, 0, 0, 0.0
         is_best = True
         if self._evaluate is not None:
             scores = self._evaluate()
             scores = agree(scores) if agree else scores
             row |= {f"eval_{name}": value for name, value in scores.items()}
-            value = scores[self._metric]
-            is_better = operator.lt if self._metric == LOSS else operator.gt
-            is_best = self._best is None or is_better(value, self._best)
-            self._best = value if is_best else self._best
-            self._worse = 0 if is_best else self._worse + 1
+            is_best = self._metric is None or self._compare(scores[self._metric])
         self.rows.append(row)
         patience = self.options.patience
         self.has_stopped = patience is not None and self._worse >= patience
         if is_main():
-            progress = {
-                "identity": self._identity,
-                "step": step + 1,
-                "rows": self.rows,
-                "best": self._best,
-                "worse": self._worse,
-                "stopped": self.has_stopped,
-                "curve": self.curve.state(),
-            }
-            self.folder.save(progress, self.rows, write_state, self._save_model if is_best else None)
+            self.folder.save(self.progress(step), self.rows, write_state, self._save_model if is_best else None)
             self._report(row)
         self.start_clock()
         return self.has_stopped
+
+    def row(self, step: int) -> dict[str, Any]:
+        """What there is to tell of the interval that ends with a step, but for the scores."""
+        return {
+            "step": step + 1,
+            "epoch": (step + 1) / self.schedule.steps_per_epoch,
+            "loss": self._mean_loss(),
+            "learning_rate": self.rate(step),
+            "tokens_per_second": self.tokens_per_second,
+        }
+
+    def progress(self, step: int) -> dict[str, Any]:
+        """What a run needs to go on behind a step, as JSON; the framework's part lies beside."""
+        return {
+            "identity": self._identity,
+            "step": step + 1,
+            "rows": self.rows,
+            "best": self._best,
+            "worse": self._worse,
+            "stopped": self.has_stopped,
+            "curve": self.curve.state(),
+        }
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Real tokens a second in this interval."""
+        return self._tokens / max(self._seconds, 1e-9)
+
+    def _compare(self, value: float) -> bool:
+        """Whether the model is the best so far."""
+        is_better = operator.lt if self._metric == LOSS else operator.gt
+        is_best = self._best is None or is_better(value, self._best)
+        self._best = value if is_best else self._best
+        self._worse = 0 if is_best else self._worse + 1
+        return is_best
 
     def _mean_loss(self) -> float:
         return self._loss / max(self._examples, 1)
