@@ -51,7 +51,7 @@ _EVENTS = re.compile(rf"{TENSORBOARD}/events\.out\.tfevents\.[\d.]+")
 _PART = re.compile(r"(fold|seed)-\d+")  # the folder of one run of several
 _WEIGHTS = re.compile(
     r"(pytorch_model|tf_model|model)(-\d{5}-of-\d{5})?\.(safetensors|bin|h5)(\.index\.json)?"
-    r"|model\.weights\.h5|model\.keras|config\.json"
+    r"|(pytorch_model|model)\.generator\.(safetensors|bin)|model\.weights\.h5|model\.keras|config\.json"
 )
 
 
