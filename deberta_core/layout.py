@@ -48,10 +48,11 @@ PREDICTIONS, PLOT, TENSORBOARD = "predictions.jsonl", "training.png", "tensorboa
 RATES, RATE_PLOT = "learning_rate_search.jsonl", "learning_rate_search.png"
 _RUN_FILES = (METRICS, PROGRESS, f"{STATE}/state.pt", f"{STATE}/state.npz", PREDICTIONS, PLOT, RATES, RATE_PLOT)
 _EVENTS = re.compile(rf"{TENSORBOARD}/events\.out\.tfevents\.[\d.]+")
-_PART = re.compile(r"(fold|seed)-\d+")  # the folder of one run of several
+GENERATOR = "generator"  # of pretraining: the folder of the generator, beside the discriminator's files
+_PART = re.compile(rf"(fold|seed)-\d+|{GENERATOR}")  # the folder of one model of several
 _WEIGHTS = re.compile(
     r"(pytorch_model|tf_model|model)(-\d{5}-of-\d{5})?\.(safetensors|bin|h5)(\.index\.json)?"
-    r"|(pytorch_model|model)\.generator\.(safetensors|bin)|model\.weights\.h5|model\.keras|config\.json"
+    r"|(pytorch_model|model)\.generator\.(safetensors|bin)|model\.weights\.h5|model\.keras|(generator_)?config\.json"
 )
 
 

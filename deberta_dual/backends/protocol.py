@@ -13,6 +13,7 @@ from deberta_core.config import BaseConfig
 
 if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
+    from deberta_dual.pretraining.run import PretrainingRun
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -127,4 +128,72 @@ class Backend(Protocol):
 
         What a step does depends on the step, the seed and the weights alone, so that a run that goes on from a state
         ends as if it had not been interrupted.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingStart:
+    """What pretraining starts from.
+
+    Attributes:
+        config: of the model, or of the discriminator.
+        generator_config: of the generator; None for masked LM alone.
+        folder: the checkpoint of the model, or of the discriminator; None: fresh weights.
+        generator: the generator's folder or weight file; None makes one of the discriminator.
+        sharing: of the embeddings: "gdes", "es" or "none".
+        rtd_weight: of the discriminator's loss.
+        drawing: what replacements are drawn by: `special_ids`, `num_tokens`, `temperature`.
+        seed: of what starts fresh.
+    """
+
+    config: BaseConfig
+    generator_config: BaseConfig | None
+    folder: Path | None
+    generator: Path | None
+    sharing: str
+    rtd_weight: float
+    drawing: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingModel:
+    """Models in pretraining.
+
+    Attributes:
+        model: the masked-LM model, or generator and discriminator in one.
+        generator: the masked-LM model.
+        discriminator: None for masked LM alone.
+    """
+
+    model: Any
+    generator: Any
+    discriminator: Any
+
+
+class PretrainingBackend(Protocol):
+    """What pretraining asks of a framework, as a module of this package."""
+
+    def pretraining_model(self, start: PretrainingStart, device: Any = None) -> PretrainingModel:
+        """Makes the models, with parameters in float32; what the checkpoints lack starts fresh.
+
+        Raises:
+            ConfigError: the configurations do not fit.
+            InputError: an unknown device.
+            WeightError: see `from_pretrained`.
+        """
+
+    def peak_flops(self, models: PretrainingModel, dtype: str) -> float | None:
+        """Operations a second of one large product where the models are; None where it cannot be measured."""
+
+    def pretrain(self, models: PretrainingModel, run: PretrainingRun, device: Any = None) -> None:
+        """Trains as a run says; a run that goes on from a state ends as if it had not been interrupted."""
+
+    def save_models(self, models: PretrainingModel, folder: Path, keep_delta: bool) -> None:
+        """Writes the model, or both, into a folder.
+
+        Args:
+            models: those that are trained.
+            folder: where to.
+            keep_delta: whether the differences of shared tables are written, too.
         """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from deberta_core.errors import InputError, one_of
-from deberta_dual.backends.protocol import Backend
+from deberta_dual.backends.protocol import Backend, PretrainingBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,11 @@ def get_backend(framework: str) -> Backend:
     module, _, name = FRAMEWORKS[framework].module.partition(":")
     found = importlib.import_module(module)
     return cast(Backend, getattr(found, name) if name else found)
+
+
+def pretraining_backend(framework: str) -> PretrainingBackend:
+    """What pretrains in a framework of `TRAINERS` that is installed."""
+    return cast(PretrainingBackend, importlib.import_module(f"{FRAMEWORKS[framework].module}_pretraining"))
 
 
 def owner(model: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.distributed as distributed
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -21,6 +19,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.backends.torch_processes import agree, processes_of, summed, training_device
 from deberta_torch.comparison_losses import comparison_losses
 from deberta_torch.device_map import choose_device
 from deberta_torch.inference.optimize import locks_of
@@ -29,7 +28,6 @@ from deberta_torch.models import PreTrainedModel
 from deberta_torch.weights import assign
 
 if TYPE_CHECKING:
-    from deberta_dual.evaluation.classes import Metrics
     from deberta_dual.finetuning.run import Run
 
 STATE_FILE = "state.pt"
@@ -83,7 +81,7 @@ def trainable_model(
     config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
 ) -> tuple[Any, tuple[str, ...]]:
     """See `Backend.trainable_model`; products take their dtype from autocast, not from the model."""
-    place = _training_device(device)
+    place = training_device(device)
     model_class = _auto_class(task).classes[config.model_type]
     if folder is None:
         return model_class(config).to(place), tuple(expand(config, task))
@@ -113,7 +111,7 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
         run: gives the examples and takes the results.
         device: not read: the model is where it was made.
     """
-    with _processes(model.device) as (process, processes):
+    with processes_of(model.device) as (process, processes):
         optimizer = torch.optim.AdamW(_groups(model, run), betas=BETAS, eps=EPSILON)
         if run.first_step:
             _read_state(run.folder.state_folder, model, optimizer)
@@ -124,11 +122,11 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
                 break
             torch.manual_seed(int(np.random.SeedSequence((run.options.seed, step, process)).generate_state(1)[0]))
             totals = _step(trained.train(), optimizer, run, step, process, processes)
-            loss, tokens = _summed(totals, model.device).tolist()
+            loss, tokens = summed(totals, model.device).tolist()
             run.step_done(step, loss, run.schedule.examples(step), int(tokens))
             if run.ends_interval(step):
                 model.eval()
-                run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer), _agree)
+                run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer), agree)
         model.eval()
 
 
@@ -179,40 +177,6 @@ def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
     return [{"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in by_rates.items()]
 
 
-@contextmanager
-def _processes(device: torch.device) -> Iterator[tuple[int, int]]:
-    """The number of this process and of all; more than one where `torchrun` says so."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield 0, 1
-        return
-    if device.type != "cpu":
-        torch.accelerator.set_device_index(device)  # what is sent goes through the current one
-    distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
-    try:
-        yield distributed.get_rank(), distributed.get_world_size()
-        distributed.barrier()
-    finally:
-        distributed.destroy_process_group()
-
-
-def _summed(totals: Tensor, device: torch.device) -> Tensor:
-    """The sum over all processes."""
-    if not distributed.is_initialized():
-        return totals
-    everywhere = totals.to(device)
-    distributed.all_reduce(everywhere)
-    return everywhere.cpu()
-
-
-def _agree(scores: Metrics) -> Metrics:
-    """The first process's scores: should rounding differ, all must still stop together."""
-    if not distributed.is_initialized():
-        return scores
-    shared = [scores]
-    distributed.broadcast_object_list(shared)
-    return shared[0]
-
-
 def _write_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, folder / STATE_FILE)
 
@@ -235,14 +199,6 @@ def _named(device: Any) -> Any:
 
 def _auto_class(task: str | None) -> Any:
     return getattr(deberta_torch, task_spec(task).auto_class)
-
-
-def _training_device(device: Any) -> Any:
-    """Where a model is trained: the device that is named, that of this process under `torchrun`, or the best."""
-    place = choose_device(device, "auto" if device is None else None)
-    kind = getattr(place, "type", place)
-    own = os.environ.get("LOCAL_RANK")
-    return place if kind == "cpu" or own is None else torch.device(str(kind), int(own))
 
 
 def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:

@@ -64,6 +64,28 @@ def several_card(kind: str, rows: Sequence[Mapping[str, Any]], identity: Mapping
     return _card(f"DeBERTa for {task}, {len(names)} {kind}s", identity, base, use, parts)
 
 
+def pretraining_card(
+    identity: Mapping[str, Any], files: Sequence[Any], rows: Sequence[Mapping[str, Any]], base: str | None
+) -> str:
+    """The text of the card of a pretrained model.
+
+    Args:
+        identity: the settings of the run.
+        files: of the corpus.
+        rows: of scores.
+        base: the checkpoint that training started from; None for fresh weights.
+    """
+    is_rtd = identity["objective"] == "rtd"
+    use = ["from deberta_dual import finetune, pipeline", ""]
+    use += ['finetune("text-classification", "train.csv", "my-classifier", model="FOLDER")']
+    use += [f'fill = pipeline("fill-mask", "FOLDER{"/generator" if is_rtd else ""}")']
+    names = [f"* {getattr(file, 'name', file)}" for file in files[:_LONGEST]]
+    names += [f"* and {len(files) - _LONGEST} more"] if len(files) > _LONGEST else []
+    kind = "replaced-token detection" if is_rtd else "masked language modeling"
+    parts = ["## Data", "", *names, "", "## Scores", "", *_scores(rows)]
+    return _card(f"DeBERTa, pretrained by {kind}", {**identity, "task": "fill-mask"}, base, use, parts)
+
+
 def _card(title: str, identity: Mapping[str, Any], base: str | None, use: Sequence[str], parts: Sequence[str]) -> str:
     head = ["---", "library_name: deberta-dual", f"pipeline_tag: {identity['task']}", "tags: [deberta]"]
     head += [f"base_model: {json.dumps(base)}"] if base else []

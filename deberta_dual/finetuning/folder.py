@@ -103,7 +103,8 @@ class RunFolder:
             return None
         found = self._progress()
         saved = found.get("identity", {})
-        wrong = [_difference(name, saved.get(name), value) for name, value in identity.items() if saved.get(name) != value]
+        pairs = [(name, saved.get(name), value) for name, value in identity.items()]
+        wrong = [_difference(*pair) for pair in pairs if pair[1] != pair[2]]
         if wrong:
             raise InputError(
                 f"the run in {self.path} has {'; '.join(wrong)}. Resume with the same settings and data, or begin anew "

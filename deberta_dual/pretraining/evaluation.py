@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class PretrainingJudge:
                 scores = self._discriminator.run({**inputs, "input_ids": ids}, None)["logits"].astype(np.float64)
                 found += _counts(scores, replaced, real_tokens(inputs["attention_mask"]))
         total = max(masked[2], 1.0)
-        result = {"loss": float(masked[0] / total), "accuracy": float(masked[1] / total)}
+        result: Metrics = {"loss": float(masked[0] / total), "accuracy": float(masked[1] / total)}
         return result | (_scores(found) if self._discriminator is not None else {})
 
     def _read(
@@ -105,7 +105,7 @@ def _counts(
     )
 
 
-def _scores(counts: NDArray[np.float64]) -> Mapping[str, float]:
+def _scores(counts: NDArray[np.float64]) -> Metrics:
     losses, tokens, both, found, replaced = counts.tolist()
     return {
         "rtd_loss": losses / max(tokens, 1.0),
