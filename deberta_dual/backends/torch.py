@@ -23,7 +23,7 @@ from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_torch.device_map import choose_device
 from deberta_torch.inference.optimize import locks_of
-from deberta_torch.models import Encoded, PreTrainedModel
+from deberta_torch.models import PreTrainedModel
 from deberta_torch.weights import assign
 
 if TYPE_CHECKING:
@@ -237,11 +237,7 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
                 name: value for name, value in model(**tensors, return_dict=True).items() if isinstance(value, Tensor)
             }
         else:
-            hidden = model.deberta(**tensors, return_dict=True).last_hidden_state
-            rows, tokens = torch.from_numpy(places).to(where).unbind(1)
-            outputs = model.predict_outputs(
-                Encoded(hidden[rows, tokens], torch.ones_like(rows, dtype=torch.bool), None, None)
-            )
+            outputs = {"logits": model.scores_at(torch.from_numpy(places).to(where), tensors)}
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
 
