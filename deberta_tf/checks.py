@@ -56,9 +56,14 @@ def check_fit_labels(config: BaseConfig, spec: TaskSpec, x: Any, y: Any) -> None
     check_labels(config, spec, labels, (int(np.prod(texts)), length), texts[-1] if spec.folds_choices else 1)
 
 
+def is_jax_traced(value: Any) -> bool:
+    """Whether a value is what stands for one while JAX traces."""
+    return keras.backend.backend() == "jax" and "Tracer" in type(value).__name__
+
+
 def _is_concrete(value: Any) -> bool:
     if keras.backend.backend() == "jax":
-        return ops.is_tensor(value) and "Tracer" not in type(value).__name__  # what stands for a value while it traces
+        return ops.is_tensor(value) and not is_jax_traced(value)
     return not keras.backend.is_keras_tensor(value) and hasattr(value, "numpy")
 
 

@@ -12,9 +12,14 @@ from deberta_tf.layers import NormalExceptRow, dense, dropout, embedding, keep_w
 
 
 class Embeddings(keras.layers.Layer):
-    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout."""
+    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout.
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+    Args:
+        config: the model's configuration.
+        has_positions: whether there is a position table although no positions are added: the enhanced decoder's.
+    """
+
+    def __init__(self, config: BaseConfig, has_positions: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         width, dtype = config.embedding_width, self.dtype_policy
         self.config = config
@@ -22,7 +27,7 @@ class Embeddings(keras.layers.Layer):
         self.word_embeddings.embeddings_initializer = NormalExceptRow(config.initializer_range, config.pad_token_id)
         self.position_embeddings = (
             embedding(config, config.max_position_embeddings, width, "position_embeddings", dtype)
-            if config.position_biased_input
+            if config.position_biased_input or has_positions
             else None
         )
         self.token_type_embeddings = (
@@ -76,10 +81,8 @@ class Embeddings(keras.layers.Layer):
             hidden = ops.cast(inputs_embeds, self.compute_dtype)
             scale = _scale(hidden)
             hidden = hidden * scale
-        if self.position_embeddings is not None:
-            if position_ids is None:
-                position_ids = ops.arange(ops.shape(hidden)[1])[None]
-            hidden = hidden + self.position_embeddings(position_ids) * scale
+        if self.config.position_biased_input:
+            hidden = hidden + self.positions(position_ids, ops.shape(hidden)[1]) * scale
         if self.token_type_embeddings is not None:
             if token_type_ids is None:
                 token_type_ids = ops.zeros(ops.shape(hidden)[:2], dtype="int32")
@@ -87,6 +90,15 @@ class Embeddings(keras.layers.Layer):
         if self.embed_proj is not None:
             hidden = self.embed_proj(hidden)  # [B, L, C]
         return self.dropout(keep_where(token_mask, self.LayerNorm(hidden)))
+
+    def positions(self, position_ids: Any, length: Any) -> Any:
+        """Rows of the position table: of `position_ids [B, L]` or `[1, L]`, or where that is None of 0, ..., L - 1.
+
+        Shape:
+            returns `[B, L, E]` or `[1, L, E]`.
+        """
+        assert self.position_embeddings is not None
+        return self.position_embeddings(ops.arange(length)[None] if position_ids is None else position_ids)
 
 
 def _scale(values: Any) -> Any:

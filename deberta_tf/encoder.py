@@ -12,7 +12,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_tf.activations import ACTIVATION_FUNCTIONS
 from deberta_tf.attention import RelativePositions
-from deberta_tf.layers import dense, dropout, embedding, keep_where, layer_norm, normal
+from deberta_tf.layers import dense, dropout, embedding, keep_where, layer_norm, normal, put_tokens, take_tokens
 from deberta_tf.masks import Masks
 from deberta_tf.projections import make_self_attention
 
@@ -54,14 +54,18 @@ class Attention(keras.layers.Layer):
         self.output_block.build()
 
     def call(
-        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None, rows: Any = None
     ) -> tuple[Any, Any]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
 
-        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. Given
+        `rows [N]`, numbers of queries in [0, B * Q), what follows attention is computed of these alone: `[N, C]`.
         """
         context, probabilities = self.self(hidden, masks, positions, query)
-        return self.output_block(context, hidden if query is None else query), probabilities
+        residual = hidden if query is None else query
+        if rows is not None:
+            context, residual = take_tokens(context, rows), take_tokens(residual, rows)
+        return self.output_block(context, residual), probabilities
 
 
 class Intermediate(keras.layers.Layer):
@@ -98,13 +102,14 @@ class Layer(keras.layers.Layer):
         self.output_block.build()
 
     def call(
-        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None, rows: Any = None
     ) -> tuple[Any, Any]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
 
-        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. Given
+        `rows [N]`, numbers of queries in [0, B * Q), what follows attention is computed of these alone: `[N, C]`.
         """
-        attended, probabilities = self.attention(hidden, masks, positions, query)
+        attended, probabilities = self.attention(hidden, masks, positions, query, rows)
         return self.output_block(self.intermediate(attended), attended), probabilities
 
 
@@ -175,9 +180,14 @@ class Encoder(keras.layers.Layer):
         return (None, None, self.config.hidden_size)
 
     def call(
-        self, hidden: Any, masks: Masks, output_hidden_states: bool = False, output_attentions: bool = False
+        self,
+        hidden: Any,
+        masks: Masks,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        skips_last: bool = False,
     ) -> tuple[Any, tuple[Any, ...] | None, tuple[Any, ...] | None]:
-        """Runs all layers.
+        """Runs all layers, or with `skips_last` all but the last one.
 
         Returns:
             the last hidden state `[B, L, C]`; if asked for, the embedding output and every layer's output; if asked
@@ -187,7 +197,7 @@ class Encoder(keras.layers.Layer):
         positions = self.relative_positions(length, length)
         hidden_states, attentions = [hidden], []
         encoder_input = hidden
-        for number, layer in enumerate(self.layer):
+        for number, layer in enumerate(self.layer[:-1] if skips_last else self.layer):
             hidden, probabilities = layer(hidden, masks, positions)
             if number == 0 and self.conv is not None:
                 hidden = self.conv(encoder_input, hidden, masks.tokens)
@@ -200,6 +210,22 @@ class Encoder(keras.layers.Layer):
             tuple(hidden_states) if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
         )
+
+    def decode(self, hidden: Any, masks: Masks, query: Any, rows: Any = None) -> Any:
+        """Applies the last layer twice more, as the enhanced mask decoder does (NUMERICS 7).
+
+        Shape:
+            hidden: `[B, L, C]`, what goes into the last layer, of which keys and values are made; query: `[B, L, C]`,
+            the same with the positions added; rows: `[N]` integers in [0, B * L), the tokens that are wanted, or None
+            for all; returns `[B, L, C]`, or `[N, C]` of `rows`.
+        """
+        length = ops.shape(hidden)[1]
+        positions = self.relative_positions(length, length)
+        first, _ = self.layer[-1](hidden, masks, positions, query, rows)
+        if rows is not None:  # a token's second query is made of its own first result
+            first = put_tokens(first, rows, ops.shape(hidden))
+        second, _ = self.layer[-1](hidden, masks, positions, first, rows)
+        return second
 
     def relative_positions(self, query_length: Any, key_length: Any) -> RelativePositions | None:
         """The rows of the relative table that these lengths reach, and their order; None without relative attention."""

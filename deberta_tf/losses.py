@@ -12,10 +12,27 @@ from keras import ops
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.tasks import sequence_problem
+from deberta_tf.checks import is_jax_traced
 from deberta_tf.distribution import sum_over_replicas
 
 LossesAndCounts = tuple[Any, Any]
 Named = Mapping[str, Any]
+
+
+def labelled_tokens(labels: Named) -> Any:
+    """The numbers in [0, B * L) of the tokens whose one label, `[B, L]`, counts; `[N]` integers.
+
+    Raises:
+        InputError: there are no labels, or values are not known where they are to give a shape.
+    """
+    if not labels:
+        raise InputError("labelled_logits_only=True without labels leaves nothing to return. Give labels.")
+    (values,) = labels.values()
+    if is_jax_traced(values):
+        raise InputError(
+            "labelled_logits_only=True gives a shape that depends on the labels, which JAX cannot trace. Leave it out."
+        )
+    return ops.cast(ops.nonzero(ops.reshape(values, (-1,)) >= 0)[0], "int32")
 
 
 def cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:

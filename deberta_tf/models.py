@@ -26,7 +26,8 @@ from deberta_tf.encoder import Encoder
 from deberta_tf.export import check_export, export_saved_model, input_specs
 from deberta_tf.inputs import name_inputs, without_padding
 from deberta_tf.lora import Adaptable
-from deberta_tf.masks import make_masks
+from deberta_tf.layers import take_tokens
+from deberta_tf.masks import Masks, make_masks
 from deberta_tf.quantization import Quantizable
 from deberta_tf.surgery import Resizable
 
@@ -34,10 +35,15 @@ from deberta_tf.surgery import Resizable
 class Encoded(NamedTuple):
     """What a backbone hands to a head."""
 
-    last_hidden_state: Any  # [B, L, C]
-    token_mask: Any  # [B, L] bool
+    last_hidden_state: Any  # [B, L, C]; with an enhanced decoder what the decoder makes
+    masks: Masks
     hidden_states: tuple[Any, ...] | None
     attentions: tuple[Any, ...] | None
+
+    @property
+    def token_mask(self) -> Any:
+        """True at real tokens, `[B, L]` bool."""
+        return self.masks.tokens
 
 
 class PreTrainedModel(Adaptable, Quantizable, Resizable):
@@ -247,7 +253,7 @@ class PreTrainedModel(Adaptable, Quantizable, Resizable):
             super().export(str(filepath), format, verbose, signature, **kwargs)
 
 
-_OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
+_OPTIONS = ("output_attentions", "output_hidden_states", "return_dict", "labelled_logits_only")
 
 
 class TFDebertaPreTrainedModel(PreTrainedModel):
@@ -263,11 +269,17 @@ class TFDebertaV2PreTrainedModel(PreTrainedModel):
 
 
 class Backbone(Fed, PreTrainedModel):
-    """Embeddings and encoder, of every version."""
+    """Embeddings and encoder, of every version.
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+    Args:
+        config: the model's configuration.
+        decodes: whether it is that of a model with an enhanced mask decoder, which reads a position table.
+    """
+
+    def __init__(self, config: BaseConfig, decodes: bool = False, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self.embeddings = Embeddings(config, name="embeddings", dtype=self.dtype_policy)
+        self.decodes = decodes
+        self.embeddings = Embeddings(config, decodes, name="embeddings", dtype=self.dtype_policy)
         self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
@@ -289,18 +301,33 @@ class Backbone(Fed, PreTrainedModel):
         inputs_embeds: Any = None,
         output_attentions: bool | None = False,
         output_hidden_states: bool | None = False,
+        decodes: bool = False,
+        rows: Any = None,
     ) -> Encoded:
-        """The forward pass without the packing of its result; arguments as for `call`, unchecked."""
+        """The forward pass without the packing of its result; arguments as for `call`, unchecked.
+
+        With `decodes` the last hidden state is the enhanced decoder's, which reads what goes into the last layer; that
+        layer's own pass is left out unless its output or its probabilities are asked for. Given `rows [N]`, integers in
+        [0, B * L), the last hidden state is `[N, C]`, of these tokens alone.
+        """
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         masks = make_masks(attention_mask, *ops.shape(tokens)[:2])
         embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
+        skips_last = decodes and not output_hidden_states and not output_attentions
         hidden, hidden_states, attentions = self.encoder(
             embedded,
             masks,
-            output_hidden_states=bool(output_hidden_states),
+            output_hidden_states=bool(output_hidden_states) or (decodes and not skips_last),
             output_attentions=bool(output_attentions),
+            skips_last=skips_last,
         )
-        return Encoded(hidden, masks.tokens, hidden_states, attentions)
+        if decodes:
+            before_last = hidden if skips_last else hidden_states[-2]
+            positions = self.embeddings.positions(position_ids, ops.shape(hidden)[1])
+            hidden = self.encoder.decode(before_last, masks, before_last + positions, rows)
+        elif rows is not None:
+            hidden = take_tokens(hidden, rows)
+        return Encoded(hidden, masks, hidden_states if output_hidden_states else None, attentions)
 
     def call(
         self,

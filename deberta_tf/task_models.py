@@ -13,8 +13,8 @@ from deberta_core.outputs import make_output
 from deberta_tf.data import Fed
 from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, Scope
 from deberta_tf.inputs import fold_choices
-from deberta_tf.layers import dense, dropout
-from deberta_tf.losses import LOSSES, mean_loss
+from deberta_tf.layers import dense, dropout, take_tokens
+from deberta_tf.losses import LOSSES, labelled_tokens, mean_loss
 from deberta_tf.models import Backbone, Encoded, PreTrainedModel
 from deberta_tf.training import Trained
 
@@ -24,7 +24,8 @@ class TaskModel(Fed, Trained, PreTrainedModel):
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self.deberta = Backbone(config, name="deberta", dtype=self.dtype_policy)  # published name
+        # Published name.
+        self.deberta = Backbone(config, config.decodes(self.task), name="deberta", dtype=self.dtype_policy)
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """What the head makes of the encoded texts, by output names."""
@@ -62,17 +63,21 @@ class TaskModel(Fed, Trained, PreTrainedModel):
         output_attentions: bool | None,
         output_hidden_states: bool | None,
         return_dict: bool | None,
+        labelled_logits_only: bool = False,
     ) -> Any:
         """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
         choices: Any = 1
         if self.spec.folds_choices:
             inputs, choices = fold_choices(inputs)
         attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
-        encoded = self.deberta.encode(*inputs, attentions, states)
+        given = {name: value for name, value in labels.items() if value is not None}
+        rows = labelled_tokens(given) if labelled_logits_only else None
+        encoded = self.deberta.encode(*inputs, attentions, states, self.deberta.decodes, rows)
         predictions = self.predict_outputs(encoded)
         if self.spec.folds_choices:
             predictions = {name: ops.reshape(values, (-1, choices)) for name, values in predictions.items()}
-        given = {name: value for name, value in labels.items() if value is not None}
+        if rows is not None:
+            given = {name: take_tokens(value, rows) for name, value in given.items()}
         values: dict[str, Any] = {"loss": None}
         if len(given) == len(labels):
             parts = LOSSES[self.spec.loss](self.config, predictions, given, encoded.token_mask)
@@ -83,7 +88,11 @@ class TaskModel(Fed, Trained, PreTrainedModel):
 
 
 class LmModel(TaskModel):
-    """Scores of the whole vocabulary for every token; the decoder is tied to the word embeddings."""
+    """Scores of the whole vocabulary for every token; the decoder is tied to the word embeddings.
+
+    What goes into the head is the last hidden state, or with `mlm_decoder="enhanced"` what the enhanced mask decoder
+    makes (NUMERICS 7).
+    """
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -112,6 +121,36 @@ class LmModel(TaskModel):
         words = table(ops.arange(self.config.vocab_size)) if table.quantization_mode else table.embeddings
         words = ops.cast(words, self.compute_dtype)
         return {"logits": self.head(encoded.last_hidden_state, words)}
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        labelled_logits_only: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        """Runs backbone and head; see `TaskModel.call`. Labels are `[B, L]` in [0, V), -100 ignored.
+
+        `labelled_logits_only=True` gives logits `[N, V]` of the N tokens with a label, row by row; loss and gradients
+        are the same. With a large vocabulary a training step is much quicker and smaller. N differs from batch to
+        batch, so that it works op by op and in TensorFlow's graphs, but neither under XLA nor where JAX traces.
+
+        Returns:
+            `MaskedLMOutput`: `loss` (where labels were given), `logits [B, L, V]`, or `[N, V]`.
+
+        Raises:
+            InputError: `labelled_logits_only` without labels, or where shapes must not depend on values.
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict, labelled_logits_only)
+        return self.run(inputs, {"labels": labels}, *wanted)
 
 
 class PooledModel(TaskModel):
