@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,7 +18,13 @@ class Embeddings(keras.layers.Layer):
     Args:
         config: the model's configuration.
         has_positions: whether there is a position table although no positions are added: the enhanced decoder's.
+
+    Attributes:
+        look_up: None; or what gives rows of another table than the layer's own: the table's name and ids to rows. In
+            pretraining a discriminator's tables are also the generator's.
     """
+
+    look_up: Callable[[str, Any], Any] | None = None
 
     def __init__(self, config: BaseConfig, has_positions: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -73,7 +80,7 @@ class Embeddings(keras.layers.Layer):
         """
         scale = 1.0
         if inputs_embeds is None:
-            hidden = self.word_embeddings(input_ids)  # [B, L, E]
+            hidden = self._rows("word_embeddings", input_ids)  # [B, L, E]
             # The padding row gets no gradient from the lookup.
             is_padding = ops.equal(ops.cast(input_ids, "int32"), self.config.pad_token_id)
             hidden = ops.where(ops.expand_dims(is_padding, -1), ops.stop_gradient(hidden), hidden)
@@ -97,8 +104,10 @@ class Embeddings(keras.layers.Layer):
         Shape:
             returns `[B, L, E]` or `[1, L, E]`.
         """
-        assert self.position_embeddings is not None
-        return self.position_embeddings(ops.arange(length)[None] if position_ids is None else position_ids)
+        return self._rows("position_embeddings", ops.arange(length)[None] if position_ids is None else position_ids)
+
+    def _rows(self, table: str, ids: Any) -> Any:
+        return getattr(self, table)(ids) if self.look_up is None else self.look_up(table, ids)
 
 
 def _scale(values: Any) -> Any:

@@ -10,6 +10,7 @@ from keras import ops
 from deberta_core.config import BaseConfig
 from deberta_tf.activations import ACTIVATION_FUNCTIONS
 from deberta_tf.layers import dense, dropout, layer_norm
+from deberta_tf.masks import Masks
 
 
 class ContextPooler(keras.layers.Layer):  # D7
@@ -87,6 +88,39 @@ class LanguageModelHead(LanguageModelTransform):
     def call(self, hidden: Any, words: Any) -> Any:
         """`[B, L, C]`, and the word embeddings `[V, E]`, the tied decoder, to `[B, L, V]`."""
         return ops.matmul(super().call(hidden), ops.transpose(words)) + self.bias
+
+
+class ReplacedTokenHead(keras.layers.Layer):
+    """The head `mask_predictions` of v3's discriminators (NUMERICS 8): LayerNorm, dense, activation, classifier."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.LayerNorm = layer_norm(config, self.dtype_policy)  # published name
+        self.dense = dense(config, config.hidden_size, "dense", self.dtype_policy)
+        self.classifier = dense(config, 1, "classifier", self.dtype_policy)
+        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        for part in (self.LayerNorm, self.dense, self.classifier):
+            part.build((None, None, self.config.hidden_size))
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, L]`."""
+        return (None, None)
+
+    def call(self, hidden: Any, masks: Masks) -> Any:
+        """`[B, L, C]` to `[B, L]`.
+
+        To each token is added its context token, the first that it may see: where documents are packed under a 3-D
+        mask, none reads another's.
+        """
+        first = ops.argmax(ops.cast(masks.keys[0], "int32"), axis=-1)  # [B, 1] or [B, L]
+        context = ops.take_along_axis(hidden, first[..., None], axis=1)
+        inner = self.activation(self.dense(self.LayerNorm(hidden + context)))
+        return ops.squeeze(self.classifier(inner), axis=-1)
 
 
 class Scope(keras.layers.Layer):

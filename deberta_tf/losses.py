@@ -77,9 +77,16 @@ def soft_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
 def binary_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
     """Binary cross-entropy with logits, mean over the labels; `[B, N]` twice to losses and counts `[B]`."""
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
-    elements = ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
-    losses = ops.mean(elements, axis=-1)
+    losses = ops.mean(_binary_losses(logits, labels), axis=-1)
     return losses, ops.ones_like(losses)
+
+
+def token_binary_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
+    """Binary cross-entropy with logits; negative labels do not count. `[B, L]` twice to losses and counts `[B, L]`."""
+    labels = ops.cast(ops.reshape(labels, ops.shape(logits)), "float32")
+    counted = labels >= 0
+    losses = _binary_losses(ops.cast(logits, "float32"), labels)
+    return ops.where(counted, losses, ops.zeros_like(losses)), ops.cast(counted, "float32")
 
 
 def mean_squared_error(logits: Any, labels: Any) -> LossesAndCounts:
@@ -155,6 +162,10 @@ def _label_shape(targets: Any) -> tuple[int | None, ...]:
             "labels of one rank, or set problem_type in the configuration."
         )
     return (None, 1)
+
+
+def _binary_losses(logits: Any, labels: Any) -> Any:
+    return ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
 
 
 def _total(values: Any) -> Any:

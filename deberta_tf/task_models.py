@@ -11,7 +11,7 @@ from keras import ops
 from deberta_core.config import BaseConfig
 from deberta_core.outputs import make_output
 from deberta_tf.data import Fed
-from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, Scope
+from deberta_tf.heads import ContextPooler, LanguageModelHead, LegacyPredictions, ReplacedTokenHead, Scope
 from deberta_tf.inputs import fold_choices
 from deberta_tf.layers import dense, dropout, take_tokens
 from deberta_tf.losses import LOSSES, labelled_tokens, mean_loss
@@ -199,6 +199,24 @@ class TokenModel(TaskModel):
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """`logits [B, L, N]`."""
         return {"logits": self.classifier(self.dropout(encoded.last_hidden_state))}
+
+
+class ReplacedTokenModel(TaskModel):
+    """For every token a score of being replaced, above 0 where it probably is."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.mask_predictions = ReplacedTokenHead(config, name="mask_predictions", dtype=self.dtype_policy)
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        self.deberta.build((None, None))
+        self.mask_predictions.build()
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
+        """`logits [B, L]`."""
+        return {"logits": self.mask_predictions(encoded.last_hidden_state, encoded.masks)}
 
 
 class SpanModel(TaskModel):
