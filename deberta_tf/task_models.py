@@ -16,7 +16,7 @@ from deberta_tf.inputs import fold_choices
 from deberta_tf.layers import dense, dropout, take_tokens
 from deberta_tf.losses import LOSSES, labelled_tokens, mean_loss
 from deberta_tf.models import Backbone, Encoded, PreTrainedModel
-from deberta_tf.training import Trained
+from deberta_tf.training import LabelledTraining, Trained
 
 
 class TaskModel(Fed, Trained, PreTrainedModel):
@@ -87,12 +87,14 @@ class TaskModel(Fed, Trained, PreTrainedModel):
         return make_output(self.spec.output, values, named)
 
 
-class LmModel(TaskModel):
+class LmModel(LabelledTraining, TaskModel):
     """Scores of the whole vocabulary for every token; the decoder is tied to the word embeddings.
 
     What goes into the head is the last hidden state, or with `mlm_decoder="enhanced"` what the enhanced mask decoder
     makes (NUMERICS 7).
     """
+
+    options = (*TaskModel.options, "labelled_logits_only")
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -140,13 +142,13 @@ class LmModel(TaskModel):
 
         `labelled_logits_only=True` gives logits `[N, V]` of the N tokens with a label, row by row; loss and gradients
         are the same. With a large vocabulary a training step is much quicker and smaller. N differs from batch to
-        batch, so that it works op by op and in TensorFlow's graphs, but neither under XLA nor where JAX traces.
+        batch: under XLA, where all shapes are fixed, it saves nothing, and where JAX traces it is refused.
 
         Returns:
             `MaskedLMOutput`: `loss` (where labels were given), `logits [B, L, V]`, or `[N, V]`.
 
         Raises:
-            InputError: `labelled_logits_only` without labels, or where shapes must not depend on values.
+            InputError: `labelled_logits_only` without labels, or where JAX traces.
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         wanted = (output_attentions, output_hidden_states, return_dict, labelled_logits_only)
