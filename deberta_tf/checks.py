@@ -36,7 +36,7 @@ def check_call(config: BaseConfig, spec: TaskSpec, inputs: Mapping[str, Any]) ->
     if spec.folds_choices:
         folded, choices = fold_choices([arrays.get(name) for name in INPUT_NAMES])
         arrays |= {name: value for name, value in zip(INPUT_NAMES, folded, strict=True) if value is not None}
-    check_labels(config, spec, arrays, check_inputs(config, arrays), choices)
+    check_labels(config, spec, arrays, check_inputs(config, arrays, spec), choices)
 
 
 def check_fit_labels(config: BaseConfig, spec: TaskSpec, x: Any, y: Any) -> None:

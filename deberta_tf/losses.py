@@ -127,11 +127,19 @@ def question_answering_losses(
     ]
 
 
+def replaced_token_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any
+) -> list[LossesAndCounts]:
+    """Binary cross-entropy of `logits [B, L]` against labels `[B, L]` of 0 and 1."""
+    return [token_binary_cross_entropy(predictions["logits"], labels["labels"])]
+
+
 # What `TaskSpec.loss` names.
 LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any], list[LossesAndCounts]]] = {
     "cross_entropy": label_losses,
     "by_problem": sequence_classification_losses,
     "spans": question_answering_losses,
+    "replaced": replaced_token_losses,
 }
 
 

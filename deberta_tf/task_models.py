@@ -24,8 +24,8 @@ class TaskModel(Fed, Trained, PreTrainedModel):
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        # Published name.
-        self.deberta = Backbone(config, config.decodes(self.task), name="deberta", dtype=self.dtype_policy)
+        decodes = self.spec.scores_words and config.enhances_decoder
+        self.deberta = Backbone(config, decodes, name="deberta", dtype=self.dtype_policy)  # published name
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """What the head makes of the encoded texts, by output names."""
