@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, NamedTuple, Self
 
 import keras
 import numpy as np
@@ -13,8 +13,11 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.inputs import IGNORED_LABEL
 from deberta_core.outputs import make_output
-from deberta_tf.checks import is_jax_traced
+from deberta_core.tasks import PreTrainingOutput, TaskSpec
+from deberta_tf.calls import Called
+from deberta_tf.checks import check_call, is_jax_traced
 from deberta_tf.distribution import replica_count
+from deberta_tf.inputs import named_labels
 from deberta_tf.losses import labelled_tokens
 from deberta_tf.masks import make_masks
 from deberta_tf.task_models import LmModel, ReplacedTokenModel
@@ -25,28 +28,34 @@ class Generated(NamedTuple):
 
     loss: Any  # a scalar, of masked LM
     logits: Any  # [N, V], of the labelled tokens; [B, L, V] where JAX traces
-    input_ids: Any  # [B, L], the texts with drawn tokens in place of the masks
-    labels: Any  # [B, L], 1 where a token is not the true one, 0 where it is, -100 at padding
+    corrupted_ids: Any  # [B, L], the texts with drawn tokens in place of the masks
+    replaced: Any  # [B, L], 1 where a token is not the true one, 0 where it is, -100 at padding
 
 
-class PreTraining(keras.Model):
+class PreTrainingModel(Called):
     """A generator and a discriminator, which share their embeddings.
 
     Attributes:
+        config: the discriminator's configuration.
+        generator_config: the generator's.
         generator: the masked-LM model.
-        discriminator: the model of replaced-token detection, which can be called by itself too. With `gdes` its own
-            word table holds what is added to the generator's; with `es` it has no use.
+        discriminator: the model of replaced-token detection, which can be called by itself. With "gdes" its own word
+            table holds what is added to the generator's; with "es" it has no use.
         embedding_sharing: "gdes", "es" or "none".
         rtd_lambda: what the discriminator's loss is multiplied with in the sum.
+        temperature: of the distribution that replacements are drawn from.
+        never_drawn: ids that no replacement has.
     """
 
     generator_class: ClassVar[type[LmModel]]
     discriminator_class: ClassVar[type[ReplacedTokenModel]]
+    options = ("return_dict",)
 
     def __init__(
         self,
         config: BaseConfig,
         generator_config: BaseConfig,
+        *,
         embedding_sharing: str = "gdes",
         rtd_lambda: float = 50.0,
         temperature: float = 1.0,
@@ -60,58 +69,173 @@ class PreTraining(keras.Model):
         self.never_drawn = tuple(never_drawn)
         self.generator = self.generator_class(generator_config, name="generator", dtype=self.dtype_policy)
         self.discriminator = self.discriminator_class(config, name="discriminator", dtype=self.dtype_policy)
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.drawn = np.isin(np.arange(config.vocab_size), self.never_drawn, invert=True)
-        self.share_embeddings()
+        self.draws = keras.random.SeedGenerator(seed)
+        self.trackers = [keras.metrics.Mean(name=name) for name in ("mlm_loss", "rtd_loss")]
+        self._is_drawn = np.isin(np.arange(config.vocab_size), self.never_drawn, invert=True)
+        if embedding_sharing != "none":
+            self._share_embeddings()
         self.built = True
 
-    def share_embeddings(self) -> None:
-        own, others = self.discriminator.deberta.embeddings, self.generator.deberta.embeddings
-        tables = ["word_embeddings"] + (["position_embeddings"] if self.config.position_biased_input else [])
-        if self.embedding_sharing == "none":
-            return
-        shares = self.embedding_sharing == "es"
-        for table in tables:
-            getattr(own, table).embeddings.assign(ops.zeros_like(getattr(own, table).embeddings))
-            getattr(own, table).trainable = not shares
+    @property
+    def spec(self) -> TaskSpec:
+        """The row of the generator's task, whose labels a call takes."""
+        return self.generator.spec
 
-        def look_up(table: str, ids: Any) -> Any:
-            rows = getattr(others, table)(ids)
-            return rows if shares else ops.stop_gradient(rows) + getattr(own, table)(ids)
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The true ids, and ids to be read instead of a draw."""
+        return (*super().label_names, "corrupted_ids")
 
-        own.look_up = look_up
+    def check(self, inputs: Mapping[str, Any]) -> None:
+        """Refuses wrong inputs and labels, given by name."""
+        check_call(self.generator_config, self.spec, inputs)
 
     def generate(
         self,
         input_ids: Any,
+        labels: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        corrupted_ids: Any = None,
+    ) -> Generated:
+        """The first half of a step: the generator's loss, and its texts, which have no gradient.
+
+        Args:
+            input_ids: `[B, L]`, masked.
+            labels: `[B, L]`, the true ids at masked tokens, -100 elsewhere.
+            attention_mask: as for every model, here and below.
+            token_type_ids: `[B, L]`.
+            position_ids: `[B, L]` or `[1, L]`.
+            corrupted_ids: `[B, L]`, used instead of a draw.
+        """
+        labelled_only = not is_jax_traced(labels)
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        inputs |= {"position_ids": position_ids, "labels": labels}
+        found = self.generator(inputs, labelled_logits_only=labelled_only, return_dict=True)
+        labels, input_ids = ops.cast(labels, "int32"), ops.cast(input_ids, "int32")
+        is_labelled = labels >= 0
+        if corrupted_ids is None:
+            drawn = draw_tokens(found.logits, self._is_drawn, self.temperature, self.draws)
+            if labelled_only:
+                rows, size = labelled_tokens({"labels": labels}), ops.size(labels)
+                drawn = ops.reshape(ops.scatter(rows[:, None], drawn, (size,)), ops.shape(labels))
+            corrupted_ids = ops.where(is_labelled, drawn, input_ids)
+        corrupted_ids = ops.cast(corrupted_ids, "int32")
+        replaced = ops.cast(ops.logical_and(is_labelled, corrupted_ids != labels), "int32")
+        tokens = make_masks(attention_mask, *ops.shape(input_ids)).tokens
+        return Generated(found.loss, found.logits, corrupted_ids, ops.where(tokens, replaced, IGNORED_LABEL))
+
+    def discriminate(
+        self,
+        corrupted_ids: Any,
+        replaced: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+    ) -> Any:
+        """The second half of a step: the discriminator's loss, on the generator's tables as they are now.
+
+        Args:
+            corrupted_ids: `[B, L]`, of `generate`.
+            replaced: `[B, L]`, its labels, of `generate`; None gives no loss.
+            attention_mask: as for every model, here and below.
+            token_type_ids: `[B, L]`.
+            position_ids: `[B, L]` or `[1, L]`.
+
+        Returns:
+            `ReplacedTokenOutput`, whose loss is not multiplied with `rtd_lambda`.
+        """
+        inputs = {"input_ids": corrupted_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        return self.discriminator({**inputs, "position_ids": position_ids, "labels": replaced}, return_dict=True)
+
+    def call(
+        self,
+        input_ids: Any = None,
         attention_mask: Any = None,
         token_type_ids: Any = None,
         position_ids: Any = None,
         labels: Any = None,
         corrupted_ids: Any = None,
-    ) -> Generated:
-        labelled_only = not is_jax_traced(labels)
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "labels": labels,
-        }
-        found = self.generator(inputs, labelled_logits_only=labelled_only, return_dict=True)
-        is_labelled = ops.cast(labels, "int32") >= 0
-        if corrupted_ids is None:
-            drawn = draw_tokens(found.logits, self.drawn, self.temperature, self.seed_generator)
-            if labelled_only:
-                rows = labelled_tokens({"labels": labels})
-                batch, length = ops.shape(labels)
-                drawn = ops.reshape(ops.scatter(rows[:, None], drawn, (batch * length,)), (batch, length))
-            corrupted_ids = ops.where(is_labelled, drawn, ops.cast(input_ids, "int32"))
-        corrupted_ids = ops.cast(corrupted_ids, "int32")
-        replaced = ops.logical_and(is_labelled, corrupted_ids != ops.cast(labels, "int32"))
-        tokens = make_masks(attention_mask, *ops.shape(input_ids)).tokens
-        replaced = ops.where(tokens, ops.cast(replaced, "int32"), IGNORED_LABEL)
-        return Generated(found.loss, found.logits, corrupted_ids, replaced)
+        return_dict: bool | None = None,
+        training: bool | None = None,
+    ) -> Any:
+        """Runs both models, on tables as they are now: a joint step.
+
+        Args:
+            input_ids: `[B, L]`, masked; without labels what the discriminator reads.
+            attention_mask: as for every model.
+            token_type_ids: `[B, L]`.
+            position_ids: `[B, L]` or `[1, L]`.
+            labels: `[B, L]`, the true ids at masked tokens, -100 elsewhere.
+            corrupted_ids: `[B, L]`, read by the discriminator instead of a draw.
+            return_dict: False returns a plain tuple.
+            training: whether dropout is on, in both.
+
+        Returns:
+            `PreTrainingOutput`; without labels with `logits [B, L]` alone.
+        """
+        inputs = (attention_mask, token_type_ids, position_ids)
+        values: dict[str, Any] = {}
+        if labels is None:
+            values["logits"] = self.discriminate(input_ids, None, *inputs).logits
+        else:
+            made = self.generate(input_ids, labels, *inputs, corrupted_ids)
+            judged = self.discriminate(made.corrupted_ids, made.replaced, *inputs)
+            values["loss"] = made.loss + self.rtd_lambda * judged.loss
+            values |= {"mlm_loss": made.loss, "rtd_loss": judged.loss, "logits": judged.logits}
+            values |= {"corrupted_ids": made.corrupted_ids, "replaced": made.replaced, "generator_logits": made.logits}
+        return make_output(PreTrainingOutput, values, self.config.return_dict if return_dict is None else return_dict)
+
+    def train_step(self, *state_and_data: Any) -> Any:
+        """Trains both on a batch, in a joint step; JAX gives the variables' values before the data."""
+        *state, data = state_and_data
+        return super().train_step(*state, self._labels_inside(data))
+
+    def test_step(self, *state_and_data: Any) -> Any:
+        """Evaluates both on a batch."""
+        *state, data = state_and_data
+        return super().test_step(*state, self._labels_inside(data))
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The sum of both losses, divided by the number of replicas, whose gradients Keras sums."""
+        return y_pred[0] / replica_count()
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Updates the means of both losses."""
+        for tracker, loss in zip(self.trackers, y_pred[1:3], strict=True):
+            tracker.update_state(loss)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _labels_inside(self, data: Any) -> Any:
+        """The data of a step with its labels among the inputs.
+
+        Raises:
+            InputError: there are no labels, or there are weights.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        labels = named_labels(self.spec, x, y)
+        if labels is None or sample_weight is not None:
+            what = "no labels" if labels is None else "sample weights, which two losses cannot share"
+            raise InputError(f"there are {what}. Give masked ids, and the true ones as y, or as labels inside x.")
+        return {**self.named_inputs(x), **labels}, None, None
+
+    def _share_embeddings(self) -> None:
+        """Makes the discriminator look up the generator's tables, with "gdes" without gradient, and its own to add."""
+        own, others = self.discriminator.deberta.embeddings, self.generator.deberta.embeddings
+        is_one_table = self.embedding_sharing == "es"
+        for table in (own.word_embeddings, own.position_embeddings):
+            if table is not None:
+                table.embeddings.assign(ops.zeros_like(table.embeddings))
+                table.trainable = not is_one_table
+
+        def look_up(table: str, ids: Any) -> Any:
+            rows = getattr(others, table)(ids)
+            return rows if is_one_table else ops.stop_gradient(rows) + getattr(own, table)(ids)
+
+        own.look_up = look_up
 
 
 def draw_tokens(logits: Any, allowed: Any, temperature: float, seed: Any) -> Any:

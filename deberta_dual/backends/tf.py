@@ -18,7 +18,7 @@ from deberta_core.errors import InputError
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
-from deberta_tf.models import Encoded, PreTrainedModel
+from deberta_tf.models import PreTrainedModel
 from deberta_tf.optimizer import ParameterAdamW
 from deberta_tf.weights import assign, parameter_variables
 
@@ -211,32 +211,44 @@ class _Runner:
         if keras.backend.backend() != "tensorflow":
             raise InputError(f"Keras runs on {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow.")
         self._model, self._device, self._batches = model, device, 0
-        self._graph: Callable[[Arrays], dict[str, Any]] | None = None
+        self._graph: Callable[..., dict[str, Any]] | None = None
         with _on_device(device):  # an unknown one is refused here
             pass
 
     def __call__(self, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
         self._batches += 1
-        model = self._model
+        rows = None if places is None else _padded(places @ (inputs["input_ids"].shape[1], 1), self._jits)
         with _on_device(self._device):
-            if places is None:
-                outputs = self._compute(model, inputs)
-            else:
-                hidden = self._compute(model.deberta, inputs)["last_hidden_state"].numpy()
-                rows = hidden[None, places[:, 0], places[:, 1]]  # [1, M, C]
-                outputs = {"logits": model.predict_outputs(Encoded(rows, None, None, None))["logits"][0]}
-        return {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
+            outputs = self._compute({name: tf.convert_to_tensor(values) for name, values in inputs.items()}, rows)
+        found = {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
+        return found if places is None else {"logits": found["logits"][: len(places)]}
 
-    def _compute(self, model: Any, inputs: Arrays) -> dict[str, Any]:
+    @property
+    def _jits(self) -> bool:
+        return bool(self._model.jit_compile)
+
+    def _compute(self, inputs: dict[str, Any], rows: NDArray[Any] | None) -> dict[str, Any]:
         if self._batches <= EAGER_BATCHES:
-            return _named_tensors(model(inputs, return_dict=True, training=False))
+            return self._outputs(inputs, rows)
         if self._graph is None:
-            self._graph = tf.function(
-                lambda batch: _named_tensors(model(batch, return_dict=True, training=False)),
-                input_signature=[{name: tf.TensorSpec([None] * x.ndim, tf.int64) for name, x in inputs.items()}],
-                jit_compile=bool(model.jit_compile),
-            )
-        return self._graph(inputs)
+            signature: list[Any] = [{name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}]
+            signature.append(None if rows is None else tf.TensorSpec([None], tf.int64))
+            self._graph = tf.function(self._outputs, input_signature=signature, jit_compile=self._jits)
+        return self._graph(inputs, rows)
+
+    def _outputs(self, inputs: dict[str, Any], rows: Any) -> dict[str, Any]:
+        model = self._model
+        if rows is None:
+            return _named_tensors(model(inputs, return_dict=True, training=False))
+        model.check(inputs)
+        encoded = model.deberta.encode(**inputs, decodes=model.deberta.decodes, rows=rows)
+        return _named_tensors(model.predict_outputs(encoded))
+
+
+def _padded(rows: NDArray[Any], few_shapes: bool) -> NDArray[Any]:
+    """Numbers of tokens; with `few_shapes` as many as a power of two, the last of them 0."""
+    length = 1 << (len(rows) - 1).bit_length() if few_shapes else len(rows)
+    return np.pad(rows, (0, length - len(rows)))
 
 
 def _named_tensors(output: Any) -> dict[str, Any]:
