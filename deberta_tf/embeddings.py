@@ -17,7 +17,7 @@ class Embeddings(keras.layers.Layer):
 
     Args:
         config: the model's configuration.
-        has_positions: whether there is a position table although no positions are added: the enhanced decoder's.
+        with_positions: whether there is a position table although no positions are added: the enhanced decoder's.
 
     Attributes:
         look_up: None; or what gives rows of another table than the layer's own: the table's name and ids to rows. In
@@ -26,7 +26,7 @@ class Embeddings(keras.layers.Layer):
 
     look_up: Callable[[str, Any], Any] | None = None
 
-    def __init__(self, config: BaseConfig, has_positions: bool = False, **kwargs: Any) -> None:
+    def __init__(self, config: BaseConfig, with_positions: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         width, dtype = config.embedding_width, self.dtype_policy
         self.config = config
@@ -34,7 +34,7 @@ class Embeddings(keras.layers.Layer):
         self.word_embeddings.embeddings_initializer = NormalExceptRow(config.initializer_range, config.pad_token_id)
         self.position_embeddings = (
             embedding(config, config.max_position_embeddings, width, "position_embeddings", dtype)
-            if config.position_biased_input or has_positions
+            if config.position_biased_input or with_positions
             else None
         )
         self.token_type_embeddings = (
@@ -89,7 +89,7 @@ class Embeddings(keras.layers.Layer):
             scale = _scale(hidden)
             hidden = hidden * scale
         if self.config.position_biased_input:
-            hidden = hidden + self.positions(position_ids, ops.shape(hidden)[1]) * scale
+            hidden = hidden + self.position_rows(position_ids, ops.shape(hidden)[1]) * scale
         if self.token_type_embeddings is not None:
             if token_type_ids is None:
                 token_type_ids = ops.zeros(ops.shape(hidden)[:2], dtype="int32")
@@ -98,12 +98,8 @@ class Embeddings(keras.layers.Layer):
             hidden = self.embed_proj(hidden)  # [B, L, C]
         return self.dropout(keep_where(token_mask, self.LayerNorm(hidden)))
 
-    def positions(self, position_ids: Any, length: Any) -> Any:
-        """Rows of the position table: of `position_ids [B, L]` or `[1, L]`, or where that is None of 0, ..., L - 1.
-
-        Shape:
-            returns `[B, L, E]` or `[1, L, E]`.
-        """
+    def position_rows(self, position_ids: Any, length: Any) -> Any:
+        """The rows of absolute positions, by default of 0, ..., L - 1; `[B, L]` or `[1, L]` to `[B or 1, L, E]`."""
         return self._rows("position_embeddings", ops.arange(length)[None] if position_ids is None else position_ids)
 
     def _rows(self, table: str, ids: Any) -> Any:

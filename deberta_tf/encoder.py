@@ -12,9 +12,13 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_tf.activations import ACTIVATION_FUNCTIONS
 from deberta_tf.attention import RelativePositions
-from deberta_tf.layers import dense, dropout, embedding, keep_where, layer_norm, normal, put_tokens, take_tokens
+from deberta_tf.layers import dense, dropout, embedding, keep_where, layer_norm, normal, take_tokens
 from deberta_tf.masks import Masks
 from deberta_tf.projections import make_self_attention
+
+# The last hidden state, all hidden states, and all probabilities, None for what was not asked for; and the input of the
+# last layer, which is the last hidden state where that layer was left out.
+EncoderOutputs = tuple[Any, tuple[Any, ...] | None, tuple[Any, ...] | None, Any]
 
 
 class ResidualOutput(keras.layers.Layer):
@@ -58,14 +62,11 @@ class Attention(keras.layers.Layer):
     ) -> tuple[Any, Any]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
 
-        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. Given
-        `rows [N]`, numbers of queries in [0, B * Q), what follows attention is computed of these alone: `[N, C]`.
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. With
+        `rows` both `query` and what is returned are `[N, C]`, at these tokens of the flattened batch alone.
         """
-        context, probabilities = self.self(hidden, masks, positions, query)
-        residual = hidden if query is None else query
-        if rows is not None:
-            context, residual = take_tokens(context, rows), take_tokens(residual, rows)
-        return self.output_block(context, residual), probabilities
+        context, probabilities = self.self(hidden, masks, positions, query, rows)
+        return self.output_block(context, hidden if query is None else query), probabilities
 
 
 class Intermediate(keras.layers.Layer):
@@ -106,8 +107,8 @@ class Layer(keras.layers.Layer):
     ) -> tuple[Any, Any]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
 
-        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. Given
-        `rows [N]`, numbers of queries in [0, B * Q), what follows attention is computed of these alone: `[N, C]`.
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. With
+        `rows` both `query` and what is returned are `[N, C]`, at these tokens of the flattened batch alone.
         """
         attended, probabilities = self.attention(hidden, masks, positions, query, rows)
         return self.output_block(self.intermediate(attended), attended), probabilities
@@ -186,18 +187,23 @@ class Encoder(keras.layers.Layer):
         output_hidden_states: bool = False,
         output_attentions: bool = False,
         skips_last: bool = False,
-    ) -> tuple[Any, tuple[Any, ...] | None, tuple[Any, ...] | None]:
-        """Runs all layers, or with `skips_last` all but the last one.
+    ) -> EncoderOutputs:
+        """Runs all layers; with `skips_last` the last one only where hidden states or probabilities are asked for.
 
         Returns:
             the last hidden state `[B, L, C]`; if asked for, the embedding output and every layer's output; if asked
-            for, every layer's probabilities `[B, H, L, L]`.
+            for, every layer's probabilities `[B, H, L, L]`; and the last layer's input `[B, L, C]`.
         """
         length = ops.shape(hidden)[1]
         positions = self.relative_positions(length, length)
+        skips_last = skips_last and not output_hidden_states and not output_attentions
         hidden_states, attentions = [hidden], []
-        encoder_input = hidden
-        for number, layer in enumerate(self.layer[:-1] if skips_last else self.layer):
+        encoder_input = last_input = hidden
+        for number, layer in enumerate(self.layer):
+            if number + 1 == len(self.layer):
+                last_input = hidden
+                if skips_last:
+                    break
             hidden, probabilities = layer(hidden, masks, positions)
             if number == 0 and self.conv is not None:
                 hidden = self.conv(encoder_input, hidden, masks.tokens)
@@ -209,23 +215,31 @@ class Encoder(keras.layers.Layer):
             hidden,
             tuple(hidden_states) if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
+            last_input,
         )
 
-    def decode(self, hidden: Any, masks: Masks, query: Any, rows: Any = None) -> Any:
-        """Applies the last layer twice more, as the enhanced mask decoder does (NUMERICS 7).
+    def decode(self, hidden: Any, positions: Any, masks: Masks, rows: Any = None) -> Any:
+        """The enhanced mask decoder (NUMERICS 7): the last layer twice, with queries of its own over the same keys.
 
-        Shape:
-            hidden: `[B, L, C]`, what goes into the last layer, of which keys and values are made; query: `[B, L, C]`,
-            the same with the positions added; rows: `[N]` integers in [0, B * L), the tokens that are wanted, or None
-            for all; returns `[B, L, C]`, or `[N, C]` of `rows`.
+        Args:
+            hidden: `[B, L, C]`, the input of the last layer: keys and values of both passes.
+            positions: `[B, L, C]` or `[1, L, C]`, rows of the table of absolute positions.
+            masks: what may be seen.
+            rows: `[N]` integers, the tokens of the flattened batch at which alone the result is wanted; None for all.
+
+        Returns:
+            `[B, L, C]`, or with `rows` `[N, C]`.
+
+        Source:
+            microsoft/DeBERTa `apps/models/masked_language_model.py`, `emd_context_layer`.
         """
         length = ops.shape(hidden)[1]
-        positions = self.relative_positions(length, length)
-        first, _ = self.layer[-1](hidden, masks, positions, query, rows)
-        if rows is not None:  # a token's second query is made of its own first result
-            first = put_tokens(first, rows, ops.shape(hidden))
-        second, _ = self.layer[-1](hidden, masks, positions, first, rows)
-        return second
+        table = self.relative_positions(length, length)
+        query = hidden + positions
+        query = query if rows is None else take_tokens(query, rows)
+        for _ in range(2):
+            query, _ = self.layer[-1](hidden, masks, table, query, rows)
+        return query
 
     def relative_positions(self, query_length: Any, key_length: Any) -> RelativePositions | None:
         """The rows of the relative table that these lengths reach, and their order; None without relative attention."""

@@ -10,7 +10,6 @@ from keras import ops
 from deberta_core.config import BaseConfig
 from deberta_tf.activations import ACTIVATION_FUNCTIONS
 from deberta_tf.layers import dense, dropout, layer_norm
-from deberta_tf.masks import Masks
 
 
 class ContextPooler(keras.layers.Layer):  # D7
@@ -91,19 +90,19 @@ class LanguageModelHead(LanguageModelTransform):
 
 
 class ReplacedTokenHead(keras.layers.Layer):
-    """The head `mask_predictions` of v3's discriminators (NUMERICS 8): LayerNorm, dense, activation, classifier."""
+    """The head `mask_predictions` of v3's discriminators: each token together with its context token (NUMERICS 8)."""
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
-        self.LayerNorm = layer_norm(config, self.dtype_policy)  # published name
         self.dense = dense(config, config.hidden_size, "dense", self.dtype_policy)
+        self.LayerNorm = layer_norm(config, self.dtype_policy)  # published name
         self.classifier = dense(config, 1, "classifier", self.dtype_policy)
         self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every variable; no shape depends on the inputs."""
-        for part in (self.LayerNorm, self.dense, self.classifier):
+        for part in (self.dense, self.LayerNorm, self.classifier):
             part.build((None, None, self.config.hidden_size))
 
     @property
@@ -111,16 +110,14 @@ class ReplacedTokenHead(keras.layers.Layer):
         """For `summary`: `[B, L]`."""
         return (None, None)
 
-    def call(self, hidden: Any, masks: Masks) -> Any:
-        """`[B, L, C]` to `[B, L]`.
+    def call(self, hidden: Any, keys: Any) -> Any:
+        """`[B, L, C]`, and which keys each query sees, bool `[1, B, 1 or L, L]`, to scores `[B, L]`.
 
-        To each token is added its context token, the first that it may see: where documents are packed under a 3-D
-        mask, none reads another's.
+        The context token is the first that a token may see: that of its own text, where a row holds several.
         """
-        first = ops.argmax(ops.cast(masks.keys[0], "int32"), axis=-1)  # [B, 1] or [B, L]
+        first = ops.argmax(ops.cast(keys[0], "int32"), axis=-1)  # [B, 1 or L]
         context = ops.take_along_axis(hidden, first[..., None], axis=1)
-        inner = self.activation(self.dense(self.LayerNorm(hidden + context)))
-        return ops.squeeze(self.classifier(inner), axis=-1)
+        return ops.squeeze(self.classifier(self.activation(self.dense(self.LayerNorm(hidden + context)))), axis=-1)
 
 
 class Scope(keras.layers.Layer):

@@ -24,8 +24,8 @@ from deberta_tf.data import Fed
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
 from deberta_tf.export import check_export, export_saved_model, input_specs
-from deberta_tf.lora import Adaptable
 from deberta_tf.layers import take_tokens
+from deberta_tf.lora import Adaptable
 from deberta_tf.masks import Masks, make_masks
 from deberta_tf.quantization import Quantizable
 from deberta_tf.surgery import Resizable
@@ -34,15 +34,10 @@ from deberta_tf.surgery import Resizable
 class Encoded(NamedTuple):
     """What a backbone hands to a head."""
 
-    last_hidden_state: Any  # [B, L, C]; with an enhanced decoder what the decoder makes
+    last_hidden_state: Any  # [B, L, C]; of masked LM [N, C], where its head is to read some tokens alone
     masks: Masks
     hidden_states: tuple[Any, ...] | None
     attentions: tuple[Any, ...] | None
-
-    @property
-    def token_mask(self) -> Any:
-        """True at real tokens, `[B, L]` bool."""
-        return self.masks.tokens
 
 
 class PreTrainedModel(Called, Adaptable, Quantizable, Resizable):
@@ -225,13 +220,12 @@ class Backbone(Fed, PreTrainedModel):
 
     Args:
         config: the model's configuration.
-        decodes: whether it is that of a model with an enhanced mask decoder, which reads a position table.
+        with_positions: whether there is a table of absolute positions for the enhanced decoder.
     """
 
-    def __init__(self, config: BaseConfig, decodes: bool = False, **kwargs: Any) -> None:
+    def __init__(self, config: BaseConfig, with_positions: bool = False, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self.decodes = decodes
-        self.embeddings = Embeddings(config, decodes, name="embeddings", dtype=self.dtype_policy)
+        self.embeddings = Embeddings(config, with_positions, name="embeddings", dtype=self.dtype_policy)
         self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
@@ -256,30 +250,28 @@ class Backbone(Fed, PreTrainedModel):
         decodes: bool = False,
         rows: Any = None,
     ) -> Encoded:
-        """The forward pass without the packing of its result; arguments as for `call`, unchecked.
+        """The forward pass without the packing of its result.
 
-        With `decodes` the last hidden state is the enhanced decoder's, which reads what goes into the last layer; that
-        layer's own pass is left out unless its output or its probabilities are asked for. Given `rows [N]`, integers in
-        [0, B * L), the last hidden state is `[N, C]`, of these tokens alone.
+        Arguments are as for `call`, unchecked. With `decodes` the last hidden state is the enhanced mask decoder's;
+        with `rows`, `[N]` integers, it is wanted at these tokens of the flattened batch alone.
         """
         tokens = input_ids if inputs_embeds is None else inputs_embeds
-        masks = make_masks(attention_mask, *ops.shape(tokens)[:2])
+        batch, length = ops.shape(tokens)[:2]
+        masks = make_masks(attention_mask, batch, length)
         embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
-        skips_last = decodes and not output_hidden_states and not output_attentions
-        hidden, hidden_states, attentions = self.encoder(
+        hidden, hidden_states, attentions, last_input = self.encoder(
             embedded,
             masks,
-            output_hidden_states=bool(output_hidden_states) or (decodes and not skips_last),
+            output_hidden_states=bool(output_hidden_states),
             output_attentions=bool(output_attentions),
-            skips_last=skips_last,
+            skips_last=decodes,
         )
         if decodes:
-            before_last = hidden if skips_last else hidden_states[-2]
-            positions = self.embeddings.positions(position_ids, ops.shape(hidden)[1])
-            hidden = self.encoder.decode(before_last, masks, before_last + positions, rows)
+            positions = self.embeddings.position_rows(position_ids, length)
+            hidden = self.encoder.decode(last_input, positions, masks, rows)
         elif rows is not None:
             hidden = take_tokens(hidden, rows)
-        return Encoded(hidden, masks, hidden_states if output_hidden_states else None, attentions)
+        return Encoded(hidden, masks, hidden_states, attentions)
 
     def call(
         self,

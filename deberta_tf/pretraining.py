@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import keras
 import numpy as np
 from keras import ops
 
+from deberta_core.checkpoint import checkpoint_folder, load_config, pair
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
+from deberta_core.hub import split_hub_options
 from deberta_core.inputs import IGNORED_LABEL
 from deberta_core.outputs import make_output
 from deberta_core.tasks import PreTrainingOutput, TaskSpec
+from deberta_tf import weights
 from deberta_tf.calls import Called
 from deberta_tf.checks import check_call, is_jax_traced
 from deberta_tf.distribution import replica_count
@@ -21,6 +25,8 @@ from deberta_tf.inputs import named_labels
 from deberta_tf.losses import labelled_tokens
 from deberta_tf.masks import make_masks
 from deberta_tf.task_models import LmModel, ReplacedTokenModel
+
+_OPTIONS = ("embedding_sharing", "rtd_lambda", "temperature", "never_drawn")
 
 
 class Generated(NamedTuple):
@@ -54,7 +60,7 @@ class PreTrainingModel(Called):
     def __init__(
         self,
         config: BaseConfig,
-        generator_config: BaseConfig,
+        generator_config: BaseConfig | None = None,
         *,
         embedding_sharing: str = "gdes",
         rtd_lambda: float = 50.0,
@@ -64,17 +70,96 @@ class PreTrainingModel(Called):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if generator_config is None:
+            generator_config = pair.generator_config(config)
+        pair.check_pair(config, generator_config, embedding_sharing)
         self.config, self.generator_config = config, generator_config
         self.embedding_sharing, self.rtd_lambda, self.temperature = embedding_sharing, rtd_lambda, temperature
-        self.never_drawn = tuple(never_drawn)
+        self.never_drawn = tuple(sorted({int(number) for number in never_drawn}))
         self.generator = self.generator_class(generator_config, name="generator", dtype=self.dtype_policy)
         self.discriminator = self.discriminator_class(config, name="discriminator", dtype=self.dtype_policy)
         self.draws = keras.random.SeedGenerator(seed)
         self.trackers = [keras.metrics.Mean(name=name) for name in ("mlm_loss", "rtd_loss")]
         self._is_drawn = np.isin(np.arange(config.vocab_size), self.never_drawn, invert=True)
+        self.position_delta = None  # of tables that the discriminator does not read
         if embedding_sharing != "none":
             self._share_embeddings()
         self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs: both configurations as dictionaries, the options, and Keras' name and policy."""
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        policy = keras.dtype_policies.serialize(self.dtype_policy)
+        configs = {"config": self.config.to_dict(), "generator_config": self.generator_config.to_dict()}
+        return {**configs, **options, "name": self.name, "dtype": policy}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Builds a model with fresh weights from `get_config`'s dictionary."""
+        values = dict(config)
+        read = cls.generator_class.config_class.from_dict
+        return cls(read(values.pop("config")), read(values.pop("generator_config")), **values)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
+        """Builds a model from the files of a discriminator and its generator.
+
+        Without a generator's file one is made of every second layer of the discriminator, with a warning.
+
+        Args:
+            path: a folder, or a hub id, with a discriminator, and its generator in `model.generator.safetensors` or
+                `pytorch_model.generator.bin` and `generator_config.json`.
+            **options: those of the constructor, `dtype`, and for a hub id those of `PreTrainedModel.from_pretrained`.
+
+        Raises:
+            ConfigError: a configuration is missing, wrong or another model's, or the two do not go together.
+            WeightError: a weight file is missing or broken, or does not fit.
+        """
+        hub, options = split_hub_options(options)
+        folder = checkpoint_folder(path, also=pair.GENERATOR_NAMES, **hub)
+        config = load_config(
+            cls.discriminator_class.config_class, folder, "replaced_token", {"name_or_path": str(path)}
+        )
+        generator = pair.load_generator_config(config, folder)
+        model = cls(config, generator, **options)
+        loaded = pair.load_pair(folder, config, generator, model.embedding_sharing)
+        weights.assign(model.generator, loaded.generator)
+        weights.assign(model.discriminator, loaded.discriminator)
+        if model.position_delta is not None and loaded.position_delta is not None:
+            model.position_delta.assign(loaded.position_delta)
+        return model
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        max_shard_size: int | str | None = "5GB",
+        format: str = "safetensors",
+        *,
+        keep_delta: bool = False,
+    ) -> None:
+        """Writes both models into `folder`: the discriminator as an ordinary one, its tables summed up.
+
+        Args:
+            folder: where to, made if need be; a pair there is replaced as one.
+            max_shard_size: of the discriminator; see `PreTrainedModel.save_pretrained`.
+            format: "safetensors" or "bin". `model.generator.save_pretrained` knows the others.
+            keep_delta: with "gdes" also write what is added to the generator's tables, as Microsoft's trainer does.
+
+        Raises:
+            WeightError: another format, or the folder cannot be written, and is as it was.
+        """
+        delta = None if self.position_delta is None else ops.convert_to_numpy(self.position_delta)
+        parameters = pair.Pair(weights.merged_arrays(self.generator), weights.merged_arrays(self.discriminator), delta)
+        pair.save_pair(
+            folder,
+            weights.published_config(self.discriminator),
+            weights.published_config(self.generator),
+            parameters,
+            self.embedding_sharing,
+            format,
+            max_shard_size,
+            keep_delta=keep_delta,
+        )
 
     @property
     def spec(self) -> TaskSpec:
@@ -230,6 +315,11 @@ class PreTrainingModel(Called):
             if table is not None:
                 table.embeddings.assign(ops.zeros_like(table.embeddings))
                 table.trainable = not is_one_table
+        if own.position_embeddings is None and others.position_embeddings is not None and not is_one_table:
+            shape = others.position_embeddings.embeddings.shape
+            self.position_delta = self.add_weight(
+                shape=shape, initializer="zeros", trainable=False, name="position_delta"
+            )
 
         def look_up(table: str, ids: Any) -> Any:
             rows = getattr(others, table)(ids)

@@ -1,4 +1,4 @@
-"""The parts of task models: a backbone with one of four heads, and the forward pass of all of them."""
+"""The parts of task models: a backbone with one of five heads, and the forward pass of all of them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ class TaskModel(Fed, Trained, PreTrainedModel):
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        decodes = self.spec.scores_words and config.enhances_decoder
-        self.deberta = Backbone(config, decodes, name="deberta", dtype=self.dtype_policy)  # published name
+        # Published name.
+        self.deberta = Backbone(config, self.decodes, name="deberta", dtype=self.dtype_policy)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the head reads the enhanced mask decoder, not the last layer."""
+        return self.spec.scores_words and self.config.enhances_decoder
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """What the head makes of the encoded texts, by output names."""
@@ -63,16 +68,19 @@ class TaskModel(Fed, Trained, PreTrainedModel):
         output_attentions: bool | None,
         output_hidden_states: bool | None,
         return_dict: bool | None,
-        labelled_logits_only: bool = False,
+        labelled_only: bool = False,
     ) -> Any:
-        """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
+        """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name.
+
+        With `labelled_only` the head reads the labelled tokens alone, row by row.
+        """
         choices: Any = 1
         if self.spec.folds_choices:
             inputs, choices = fold_choices(inputs)
         attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
         given = {name: value for name, value in labels.items() if value is not None}
-        rows = labelled_tokens(given) if labelled_logits_only else None
-        encoded = self.deberta.encode(*inputs, attentions, states, self.deberta.decodes, rows)
+        rows = labelled_tokens(given) if labelled_only else None
+        encoded = self.deberta.encode(*inputs, attentions, states, self.decodes, rows)
         predictions = self.predict_outputs(encoded)
         if self.spec.folds_choices:
             predictions = {name: ops.reshape(values, (-1, choices)) for name, values in predictions.items()}
@@ -80,7 +88,7 @@ class TaskModel(Fed, Trained, PreTrainedModel):
             given = {name: take_tokens(value, rows) for name, value in given.items()}
         values: dict[str, Any] = {"loss": None}
         if len(given) == len(labels):
-            parts = LOSSES[self.spec.loss](self.config, predictions, given, encoded.token_mask)
+            parts = LOSSES[self.spec.loss](self.config, predictions, given, encoded.masks.tokens)
             values["loss"] = mean_loss(parts)
         values |= predictions
         values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
@@ -117,7 +125,7 @@ class LmModel(LabelledTraining, TaskModel):
         return self.cls if self.config.legacy else self.lm_predictions
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
-        """`logits [B, L, V]`."""
+        """`logits [B, L, V]`, or `[N, V]`."""
         table = self.deberta.embeddings.word_embeddings
         # Of a quantized table only a lookup gives numbers.
         words = table(ops.arange(self.config.vocab_size)) if table.quantization_mode else table.embeddings
@@ -151,8 +159,28 @@ class LmModel(LabelledTraining, TaskModel):
             InputError: `labelled_logits_only` without labels, or where JAX traces.
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        wanted = (output_attentions, output_hidden_states, return_dict, labelled_logits_only)
-        return self.run(inputs, {"labels": labels}, *wanted)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        return self.run(inputs, {"labels": labels}, *wanted, labelled_only=labelled_logits_only)
+
+    def scores_at(self, places: Any, inputs: Mapping[str, Any]) -> Any:
+        """Scores of the whole vocabulary at some tokens alone.
+
+        Args:
+            places: `[M, 2]` integers, text and token.
+            inputs: by the names of `INPUT_NAMES`.
+
+        Returns:
+            `[M, V]`.
+
+        Raises:
+            InputError: an input has the wrong shape or a value out of range.
+        """
+        named = self.named_inputs(inputs)
+        self.check(named)
+        length = ops.shape(named.get("input_ids", named.get("inputs_embeds")))[1]
+        text, token = ops.unstack(ops.cast(places, "int32"), axis=1)
+        rows = text * length + token
+        return self.predict_outputs(self.deberta.encode(**named, decodes=self.decodes, rows=rows))["logits"]
 
 
 class PooledModel(TaskModel):
@@ -179,7 +207,7 @@ class PooledModel(TaskModel):
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """`logits [B, N]`; `[B * N, 1]` for multiple choice."""
-        pooled = self.pooler(encoded.last_hidden_state, encoded.token_mask)
+        pooled = self.pooler(encoded.last_hidden_state, encoded.masks.tokens)
         return {"logits": self.classifier(self.dropout(pooled))}
 
 
@@ -218,7 +246,7 @@ class ReplacedTokenModel(TaskModel):
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Any]:
         """`logits [B, L]`."""
-        return {"logits": self.mask_predictions(encoded.last_hidden_state, encoded.masks)}
+        return {"logits": self.mask_predictions(encoded.last_hidden_state, encoded.masks.keys)}
 
 
 class SpanModel(TaskModel):

@@ -7,9 +7,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +25,7 @@ from deberta_core.transaction import replace_files
 
 EMBEDDING_SHARINGS = ("gdes", "es", "none")
 WORDS, POSITIONS = DELTA_NAMES
+GENERATOR_NAMES = (*GENERATOR_FILES, GENERATOR_CONFIG)
 _SHARED_SIZES = ("vocab_size", "embedding_width", "max_position_embeddings")
 _FAR = 1e-2  # published files are half precision, and one step apart
 _LAYER = re.compile(r"(?<=encoder\.layer\.)\d+")
@@ -64,7 +63,9 @@ def check_pair(config: BaseConfig, generator: BaseConfig, embedding_sharing: str
     if embedding_sharing not in EMBEDDING_SHARINGS:
         raise ConfigError(one_of("embedding_sharing", embedding_sharing, EMBEDDING_SHARINGS))
     names = _SHARED_SIZES[:1] if embedding_sharing == "none" else _SHARED_SIZES
-    found = [f"{name} is {a} and {b}" for name in names if (a := getattr(config, name)) != (b := getattr(generator, name))]
+    found = [
+        f"{name} is {a} and {b}" for name in names if (a := getattr(config, name)) != (b := getattr(generator, name))
+    ]
     if found:
         raise ConfigError(
             f"discriminator and generator have tables of different sizes: {', '.join(found)}. With embedding_sharing="
@@ -155,7 +156,9 @@ def save_pair(
     """
     names = [name for name in FORMATS if name in ("safetensors", "bin")]
     if format not in names:
-        raise WeightError(f"{one_of('format', format, names)} Another holds one model: save generator or discriminator.")
+        raise WeightError(
+            f"{one_of('format', format, names)} Another holds one model: save generator or discriminator."
+        )
     row, weights = FORMATS[format], dict(pair.discriminator)
     if embedding_sharing != "none":
         differences = {WORDS: weights[WORDS], POSITIONS: weights.get(POSITIONS, pair.position_delta)}
@@ -164,7 +167,7 @@ def save_pair(
                 weights[name] = pair.generator[name] if delta is None else pair.generator[name] + delta
             if keep_delta and embedding_sharing == "gdes" and delta is not None:
                 weights[DELTA_NAMES[name]] = delta
-    with replace_files(folder, WeightError, stale=lambda _: (*GENERATOR_FILES, GENERATOR_CONFIG)) as staging:
+    with replace_files(folder, WeightError, stale=lambda _: GENERATOR_NAMES) as staging:
         save_weights(
             staging, config, "replaced_token", weights, format, max_shard_size, with_config=True, own_names=True
         )
@@ -197,12 +200,15 @@ def _made_generator(folder: Path, config: BaseConfig, generator: BaseConfig) -> 
         warnings.simplefilter("ignore", DebertaWarning)  # that it is a discriminator
         loaded = load_weights(folder, whole, "masked_lm", new_head=True)
     with loaded:
-        sources = {name: _LAYER.sub(lambda number: str(2 * int(number[0])), name) for name in expand(generator, "masked_lm")}
+        sources = {
+            name: _LAYER.sub(lambda number: str(2 * int(number[0])), name) for name in expand(generator, "masked_lm")
+        }
         made = {name: _float32(loaded.weights[old]) for name, old in sources.items() if old in loaded.weights}
     fresh = [name for name in sources if name not in made]
     warnings.warn(
         f"{folder} has no generator ({' or '.join(GENERATOR_FILES)}). One is made of every second layer of the "
-        f"discriminator and its tables" + (f"; {len(fresh)} parameters of its head and decoder start fresh." if fresh else "."),
+        f"discriminator and its tables"
+        + (f"; {len(fresh)} parameters of its head and decoder start fresh." if fresh else "."),
         DebertaWarning,
         stacklevel=4,
     )

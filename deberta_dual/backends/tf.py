@@ -217,38 +217,31 @@ class _Runner:
 
     def __call__(self, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
         self._batches += 1
-        rows = None if places is None else _padded(places @ (inputs["input_ids"].shape[1], 1), self._jits)
+        padded = None if places is None else self._padded(places)
         with _on_device(self._device):
-            outputs = self._compute({name: tf.convert_to_tensor(values) for name, values in inputs.items()}, rows)
+            outputs = self._compute({name: tf.convert_to_tensor(values) for name, values in inputs.items()}, padded)
         found = {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
         return found if places is None else {"logits": found["logits"][: len(places)]}
 
-    @property
-    def _jits(self) -> bool:
-        return bool(self._model.jit_compile)
+    def _padded(self, places: NDArray[Any]) -> NDArray[Any]:
+        """Places; where a graph is compiled for their number, as many as a power of two, of the first token."""
+        more = (1 << (len(places) - 1).bit_length()) - len(places) if self._model.jit_compile else 0
+        return np.pad(places, ((0, more), (0, 0)))
 
-    def _compute(self, inputs: dict[str, Any], rows: NDArray[Any] | None) -> dict[str, Any]:
+    def _compute(self, inputs: dict[str, Any], places: NDArray[Any] | None) -> dict[str, Any]:
         if self._batches <= EAGER_BATCHES:
-            return self._outputs(inputs, rows)
+            return self._outputs(inputs, places)
         if self._graph is None:
-            signature: list[Any] = [{name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}]
-            signature.append(None if rows is None else tf.TensorSpec([None], tf.int64))
-            self._graph = tf.function(self._outputs, input_signature=signature, jit_compile=self._jits)
-        return self._graph(inputs, rows)
+            batch = {name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}
+            signature = [batch, None if places is None else tf.TensorSpec([None, 2], tf.int64)]
+            jits = bool(self._model.jit_compile)
+            self._graph = tf.function(self._outputs, input_signature=signature, jit_compile=jits)
+        return self._graph(inputs, places)
 
-    def _outputs(self, inputs: dict[str, Any], rows: Any) -> dict[str, Any]:
-        model = self._model
-        if rows is None:
-            return _named_tensors(model(inputs, return_dict=True, training=False))
-        model.check(inputs)
-        encoded = model.deberta.encode(**inputs, decodes=model.deberta.decodes, rows=rows)
-        return _named_tensors(model.predict_outputs(encoded))
-
-
-def _padded(rows: NDArray[Any], few_shapes: bool) -> NDArray[Any]:
-    """Numbers of tokens; with `few_shapes` as many as a power of two, the last of them 0."""
-    length = 1 << (len(rows) - 1).bit_length() if few_shapes else len(rows)
-    return np.pad(rows, (0, length - len(rows)))
+    def _outputs(self, inputs: dict[str, Any], places: Any) -> dict[str, Any]:
+        if places is not None:
+            return {"logits": self._model.scores_at(places, inputs)}
+        return _named_tensors(self._model(inputs, return_dict=True, training=False))
 
 
 def _named_tensors(output: Any) -> dict[str, Any]:

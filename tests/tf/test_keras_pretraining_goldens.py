@@ -1,4 +1,4 @@
-"""The enhanced decoder, the replaced-token head and steps of both against Microsoft's numbers, values and gradients."""
+"""Labelled tokens alone, and steps of generator and discriminator, against Microsoft's numbers and gradients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import deberta_tf
 from conformance.suite.adapters import KerasAdapter
-from conformance.suite.compare import assert_close, assert_outputs_close
+from conformance.suite.compare import assert_close
 from conformance.suite.golden import Golden
 from deberta_core import AutoConfig
 from deberta_core.parameters import DELTA_NAMES, expand
@@ -27,7 +27,6 @@ MASKED_LM = (
     "emd-no-relative",
     "emd-v1style",
 )
-DISCRIMINATORS = ("rtd-discriminator", "rtd-discriminator-padded")
 STEPS = ("rtd-step-gdes", "rtd-step-es", "rtd-step-none")
 
 
@@ -55,29 +54,6 @@ def compare_gradients(found, expected):
         scale = max(float(np.abs(expected[name]).max()), 1e-3 * largest)
         assert_close(values, expected[name], quantity="golden gradient", name=name, scale=scale)
     assert set(expected) <= set(found)
-
-
-def masked_lm_labels(golden):
-    return golden.tensors("input")["labels"]
-
-
-@pytest.mark.parametrize("name", [*MASKED_LM, *DISCRIMINATORS])
-def test_values_and_gradients(read, name):
-    _, golden = read(name)
-    model, inputs, mask = (
-        KerasAdapter(golden.config, golden.task, golden.params()),
-        golden.tensors("input"),
-        golden.mask(),
-    )
-    # The discriminators' last hidden state is a field of the backbone's output alone; the decoder's passes of none.
-    expected = {key: values for key, values in golden.tensors("output").items() if not key.startswith("decoder")}
-    found = model.forward(inputs)
-    assert_outputs_close({key: found[key] for key in expected if key in found}, expected, mask, quantity="golden")
-    # Without hidden states and attentions the last layer's own pass is left out.
-    short = model.model(dict(inputs))
-    assert set(short.keys()) == {"loss", "logits"}
-    assert_outputs_close({"logits": np.asarray(short.logits)}, expected, mask, quantity="golden")
-    compare_gradients(model.gradients(inputs)[1], golden.tensors("grad"))
 
 
 @pytest.mark.parametrize("name", MASKED_LM)
