@@ -81,14 +81,6 @@ def binary_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
     return losses, ops.ones_like(losses)
 
 
-def token_binary_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
-    """Binary cross-entropy with logits; negative labels do not count. `[B, L]` twice to losses and counts `[B, L]`."""
-    labels = ops.cast(ops.reshape(labels, ops.shape(logits)), "float32")
-    counted = labels >= 0
-    losses = _binary_losses(ops.cast(logits, "float32"), labels)
-    return ops.where(counted, losses, ops.zeros_like(losses)), ops.cast(counted, "float32")
-
-
 def mean_squared_error(logits: Any, labels: Any) -> LossesAndCounts:
     """Squared difference, mean over the numbers; `[B, N]` and as many labels to losses and counts `[B]`."""
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
@@ -130,8 +122,11 @@ def question_answering_losses(
 def replaced_token_losses(
     config: BaseConfig, predictions: Named, labels: Named, token_mask: Any
 ) -> list[LossesAndCounts]:
-    """Binary cross-entropy of `logits [B, L]` against labels `[B, L]` of 0 and 1."""
-    return [token_binary_cross_entropy(predictions["logits"], labels["labels"])]
+    """Binary cross-entropy of `logits [B, L]` at the tokens whose label is 0 or 1."""
+    logits, targets = ops.cast(predictions["logits"], "float32"), ops.cast(labels["labels"], "float32")
+    counted = targets >= 0
+    losses = _binary_losses(logits, targets)
+    return [(ops.where(counted, losses, ops.zeros_like(losses)), ops.cast(counted, "float32"))]
 
 
 # What `TaskSpec.loss` names.

@@ -8,7 +8,6 @@ import keras
 
 from deberta_core.checkpoint.auto_model import AutoModelBase
 from deberta_tf.models import TFDebertaModel, TFDebertaPreTrainedModel, TFDebertaV2Model, TFDebertaV2PreTrainedModel
-from deberta_tf.pretraining import PreTrainingModel
 from deberta_tf.task_models import LmModel, PooledModel, ReplacedTokenModel, SpanModel, TokenModel
 
 __all__ = [
@@ -21,14 +20,12 @@ __all__ = [
     "TFAutoModelForTokenClassification",
     "TFDebertaForMaskedLM",
     "TFDebertaForMultipleChoice",
-    "TFDebertaForPreTraining",
     "TFDebertaForQuestionAnswering",
     "TFDebertaForReplacedTokenDetection",
     "TFDebertaForSequenceClassification",
     "TFDebertaForTokenClassification",
     "TFDebertaV2ForMaskedLM",
     "TFDebertaV2ForMultipleChoice",
-    "TFDebertaV2ForPreTraining",
     "TFDebertaV2ForQuestionAnswering",
     "TFDebertaV2ForReplacedTokenDetection",
     "TFDebertaV2ForSequenceClassification",
@@ -166,19 +163,3 @@ class TFAutoModelForReplacedTokenDetection(AutoModelBase):
         "deberta": TFDebertaForReplacedTokenDetection,
         "deberta-v2": TFDebertaV2ForReplacedTokenDetection,
     }
-
-
-@keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaForPreTraining(PreTrainingModel):
-    """A generator and a discriminator of DeBERTa v1: labels `[B, L]` in [0, V), -100 ignored; `PreTrainingOutput`."""
-
-    generator_class = TFDebertaForMaskedLM
-    discriminator_class = TFDebertaForReplacedTokenDetection
-
-
-@keras.saving.register_keras_serializable("deberta_tf")
-class TFDebertaV2ForPreTraining(PreTrainingModel):
-    """A generator and a discriminator of DeBERTa v3: labels `[B, L]` in [0, V), -100 ignored; `PreTrainingOutput`."""
-
-    generator_class = TFDebertaV2ForMaskedLM
-    discriminator_class = TFDebertaV2ForReplacedTokenDetection

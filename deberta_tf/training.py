@@ -10,6 +10,7 @@ from keras import ops, tree
 
 from deberta_core.errors import InputError
 from deberta_core.inputs import IGNORED_LABEL
+from deberta_tf.calls import Called
 from deberta_tf.checks import check_fit_labels, is_jax_traced
 from deberta_tf.class_weights import applies_per_token, check_class_weight, weigh_tokens
 from deberta_tf.distribution import gather_rows, replica_count
@@ -197,6 +198,52 @@ class LabelledTraining(Trained):
             sample_weight = take_tokens(ops.broadcast_to(weights, ops.shape(labels)), rows)
         x = {**self.named_inputs(x), "labels": labels, "labelled_logits_only": True}
         return x, take_tokens(labels, rows), sample_weight
+
+
+class PairTraining(Called):
+    """The training side of a generator and a discriminator, mixed into their model: joint steps of both.
+
+    Labels may be y, or be inside a dict x. Beside the loss, `fit` and `evaluate` tell the means of both parts.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.trackers = [keras.metrics.Mean(name=name) for name in ("mlm_loss", "rtd_loss")]
+
+    def train_step(self, *state_and_data: Any) -> Any:
+        """Trains on a batch; JAX gives the variables' values before the data."""
+        *state, data = state_and_data
+        return super().train_step(*state, self._labels_inside(data))
+
+    def test_step(self, *state_and_data: Any) -> Any:
+        """Evaluates a batch."""
+        *state, data = state_and_data
+        return super().test_step(*state, self._labels_inside(data))
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The loss of a call, of the global batch, divided by the number of replicas, whose gradients Keras sums."""
+        return y_pred[0] / replica_count()
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Updates the means of both losses."""
+        for tracker, loss in zip(self.trackers, y_pred[1:3], strict=True):
+            tracker.update_state(loss)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _labels_inside(self, data: Any) -> Any:
+        """The data of a step with its labels among the inputs.
+
+        Raises:
+            InputError: there are no labels, or there are weights.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        labels = named_labels(self.spec, x, y)
+        if labels is None or sample_weight is not None:
+            what = "no labels" if labels is None else "sample weights, which two losses cannot share"
+            raise InputError(f"there are {what}. Give masked ids, and the true ones as y, or as labels inside x.")
+        return {**self.named_inputs(x), **labels}, None, None
 
 
 def _plain(named: dict[str, Any] | None) -> Any:

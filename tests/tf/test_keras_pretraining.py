@@ -10,11 +10,10 @@ import tensorflow as tf
 import deberta_tf
 from conformance.suite.compare import assert_close
 from deberta_core import DebertaWarning, InputError, WeightError, reference
-from deberta_core.checkpoint import pair
-from deberta_core.checkpoint.formats import open_weights
+from deberta_core.checkpoint import pairs
+from deberta_core.checkpoint.formats import GENERATOR_FILES, open_weights
 from deberta_core.errors import ConfigError
 from deberta_core.parameters import DELTA_NAMES
-from deberta_tf.pretraining import draw_tokens
 from deberta_tf.weights import merged_arrays, parameter_variables
 
 WORDS, POSITIONS = DELTA_NAMES
@@ -41,9 +40,10 @@ def masked(batch, small_tokenizer):
     return {**batch, "input_ids": ids}, np.where(is_masked, batch["input_ids"], -100)
 
 
-def make_pair(config, **options):
+def make_pair(config, generator_config=None, **options):
     keras.utils.set_random_seed(0)
-    return deberta_tf.TFDebertaV2ForPreTraining(config, **options)
+    given = generator_config or pairs.generator_config_of(config)
+    return deberta_tf.TFDebertaV2ForPreTraining(given, config, **options)
 
 
 def same_parameters(one, other):
@@ -186,8 +186,8 @@ def test_draws_follow_the_seed_and_are_never_special(judge_config, masked):
     inputs, labels = masked
     drawn = []
     for seed in (1, 1, 2):
-        model = make_pair(judge_config, seed=seed, never_drawn=SPECIAL)
-        made = [model.generate(inputs["input_ids"], labels).corrupted_ids for _ in range(3)]
+        model = make_pair(judge_config, seed=seed, special_ids=tuple(SPECIAL))
+        made = [model.corrupt(inputs["input_ids"], labels=labels).corrupted_ids for _ in range(3)]
         drawn.append(np.stack([np.asarray(ids) for ids in made]))
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).any()
@@ -196,18 +196,23 @@ def test_draws_follow_the_seed_and_are_never_special(judge_config, masked):
     assert (drawn[0] == inputs["input_ids"])[:, labels < 0].all()
 
 
-def test_draws_have_the_generators_distribution():
-    logits = np.log([[0.5, 0.25, 0.125, 0.125]]).astype(np.float32)
-    rows, allowed = np.repeat(logits, 20_000, axis=0), np.array([True, True, True, False])
-    for temperature, expected in ((1.0, [4 / 7, 2 / 7, 1 / 7, 0]), (0.5, [16 / 21, 4 / 21, 1 / 21, 0])):
-        ids = np.asarray(draw_tokens(rows, allowed, temperature, keras.random.SeedGenerator(0)))
-        assert np.abs(np.bincount(ids, minlength=4) / len(ids) - expected).max() < 0.015
+def test_draws_have_the_generators_distribution(judge_config):
+    shares = np.array([0.5, 0.25, 0.125, 0.125])
+    logits = np.full((20_000, judge_config.vocab_size), -50, np.float32)
+    logits[:, 5:9] = np.log(shares)
+    labels = np.ones((200, 100), int)
+    for temperature, expected in ((1.0, [4, 2, 1]), (0.5, [16, 4, 1])):
+        model = make_pair(judge_config, special_ids=[8], temperature=temperature, seed=0)
+        ids = np.asarray(model._drawn(labels, logits))
+        found = np.bincount(ids.ravel(), minlength=9)[5:] / ids.size
+        assert found[3:].sum() == 0
+        assert np.abs(found[:3] - np.array(expected) / sum(expected)).max() < 0.015
 
 
 @pytest.mark.parametrize("sharing", ["gdes", "es", "none"])
 def test_keras_files_keep_both(judge_config, masked, tmp_path, sharing):
     inputs, labels = masked
-    model = make_pair(judge_config, embedding_sharing=sharing, never_drawn=SPECIAL, rtd_lambda=3.0)
+    model = make_pair(judge_config, embedding_sharing=sharing, special_ids=tuple(SPECIAL), rtd_lambda=3.0)
     model.compile(keras.optimizers.SGD(0.2))
     model.train_on_batch(inputs, labels)
     fixed = {**inputs, "labels": labels, "corrupted_ids": inputs["input_ids"]}
@@ -217,7 +222,7 @@ def test_keras_files_keep_both(judge_config, masked, tmp_path, sharing):
     fresh = type(model).from_config(model.get_config())
     fresh.load_weights(tmp_path / "model.weights.h5")
     for again in (keras.models.load_model(tmp_path / "model.keras"), fresh):
-        assert (again.embedding_sharing, again.never_drawn) == (sharing, model.never_drawn)
+        assert (again.embedding_sharing, again.special_ids) == (sharing, tuple(SPECIAL))
         np.testing.assert_array_equal(np.asarray(again(fixed).loss), expected)
 
 
@@ -236,7 +241,7 @@ def test_a_pair_is_saved_and_loaded(judge_config, masked, tmp_path, sharing, for
     expected = np.asarray(model.discriminator(inputs).logits)
     for judge in (again.discriminator, type(model.discriminator).from_pretrained(tmp_path)):
         assert_close(np.asarray(judge(inputs).logits), expected, quantity="logits", name="folded")
-    alone = type(model.generator).from_pretrained(tmp_path / pair.GENERATOR_FILES[format == "bin"])
+    alone = type(model.generator).from_pretrained(tmp_path / GENERATOR_FILES[format == "bin"])
     same_parameters(alone, model.generator)
 
 
@@ -245,23 +250,25 @@ def test_the_difference_is_written_on_request(judge_config, masked, tmp_path):
     model = make_pair(judge_config)
     model.compile(keras.optimizers.SGD(0.2))
     model.train_on_batch(inputs, labels)
-    model.position_delta.assign(np.full(model.position_delta.shape, 0.25, np.float32))
+    model.unread_positions.assign(np.full(model.unread_positions.shape, 0.25, np.float32))
     model.save_pretrained(tmp_path, keep_delta=True)
     again = type(model).from_pretrained(tmp_path)
     same_parameters(again.discriminator, model.discriminator)
-    np.testing.assert_array_equal(again.position_delta, model.position_delta)
+    np.testing.assert_array_equal(again.unread_positions, model.unread_positions)
     with open_weights(tmp_path, judge_config) as stored:
         table = merged_arrays(model.generator)[POSITIONS] + np.float32(0.25)
         np.testing.assert_array_equal(stored[POSITIONS], table)
-    with pytest.raises(WeightError, match="save generator or discriminator"):
+    with pytest.raises(WeightError, match="format"):
         model.save_pretrained(tmp_path, format="h5")
 
 
 def test_a_generator_is_made_of_a_discriminator_alone(judge_config, masked, tmp_path):
     judge = deberta_tf.TFDebertaV2ForReplacedTokenDetection(judge_config)
     judge.save_pretrained(tmp_path)
-    with pytest.warns(DebertaWarning, match=r"has no generator .* every second layer"):
-        model = deberta_tf.TFDebertaV2ForPreTraining.from_pretrained(tmp_path)
+    with pytest.raises(WeightError, match="generator=None"):
+        deberta_tf.TFDebertaV2ForPreTraining.from_pretrained(tmp_path)
+    with pytest.warns(DebertaWarning, match="has no generator, so one was made"):
+        model = deberta_tf.TFDebertaV2ForPreTraining.from_pretrained(tmp_path, generator=None)
     assert model.generator.config.num_hidden_layers == 2
     made, own = merged_arrays(model.generator), merged_arrays(judge)
     name = "deberta.encoder.layer.{}.attention.self.query_proj.weight"
@@ -275,8 +282,8 @@ def test_a_generator_is_made_of_a_discriminator_alone(judge_config, masked, tmp_
 
 
 def test_tables_of_other_sizes_are_refused(judge_config):
-    other = pair.generator_config(judge_config).replace(max_position_embeddings=32)
-    with pytest.raises(ConfigError, match="max_position_embeddings is 64 and 32"):
+    other = pairs.generator_config_of(judge_config).replace(max_position_embeddings=32)
+    with pytest.raises(ConfigError, match="max_position_embeddings=32 and the discriminator 64"):
         make_pair(judge_config, generator_config=other)
     with pytest.raises(ConfigError, match="embedding_sharing"):
         make_pair(judge_config, embedding_sharing="both")

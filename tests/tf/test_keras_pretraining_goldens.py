@@ -132,16 +132,16 @@ def test_a_decoupled_step(read):
     model, golden, case = pair(read, "rtd-step-gdes-decoupled")
     inputs, expected, mask = golden.tensors("input"), golden.tensors("output"), golden.mask()
     with tf.GradientTape(persistent=True) as tape:
-        made = model.generate(**inputs)
-    gradients = part_gradients(model, tape, made.loss)
+        made = model.corrupt(**inputs)
+    gradients = part_gradients(model, tape, made.mlm_loss)
     compare_gradients(gradients, golden.tensors("grad_mlm"))
     table = expand(model.generator.config, "masked_lm")
     for key, variable in parameter_variables(model.generator).items():
         step = case["generator_sgd_rate"] * gradients[f"generator.{key}"]
         variable.assign_sub(table[key].kind.convert(step))
     with tf.GradientTape(persistent=True) as tape:
-        judged = model.discriminate(made.corrupted_ids, made.replaced, inputs["attention_mask"])
-        loss = model.rtd_lambda * judged.loss
+        judged = model.discriminate(made.corrupted_ids, inputs["attention_mask"], replaced=made.replaced)
+        loss = model.rtd_lambda * judged.rtd_loss
     assert_close(np.asarray(judged.logits)[mask], expected["discriminator_logits"][mask], quantity="golden", name="rtd")
-    assert_close(np.asarray(judged.loss).reshape(1), expected["rtd_loss"], quantity="golden", name="rtd loss")
+    assert_close(np.asarray(judged.rtd_loss).reshape(1), expected["rtd_loss"], quantity="golden", name="rtd loss")
     compare_gradients(part_gradients(model, tape, loss), golden.tensors("grad_rtd"))
