@@ -12,10 +12,27 @@ from keras import ops
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.tasks import sequence_problem
+from deberta_tf.checks import is_jax_traced
 from deberta_tf.distribution import sum_over_replicas
 
 LossesAndCounts = tuple[Any, Any]
 Named = Mapping[str, Any]
+
+
+def labelled_tokens(labels: Named) -> Any:
+    """The numbers in [0, B * L) of the tokens whose one label, `[B, L]`, counts; `[N]` integers.
+
+    Raises:
+        InputError: there are no labels, or values are not known where they are to give a shape.
+    """
+    if not labels:
+        raise InputError("labelled_logits_only=True without labels leaves nothing to return. Give labels.")
+    (values,) = labels.values()
+    if is_jax_traced(values):
+        raise InputError(
+            "labelled_logits_only=True gives a shape that depends on the labels, which JAX cannot trace. Leave it out."
+        )
+    return ops.cast(ops.nonzero(ops.reshape(values, (-1,)) >= 0)[0], "int32")
 
 
 def cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
@@ -60,8 +77,7 @@ def soft_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
 def binary_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
     """Binary cross-entropy with logits, mean over the labels; `[B, N]` twice to losses and counts `[B]`."""
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
-    elements = ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
-    losses = ops.mean(elements, axis=-1)
+    losses = ops.mean(_binary_losses(logits, labels), axis=-1)
     return losses, ops.ones_like(losses)
 
 
@@ -103,11 +119,22 @@ def question_answering_losses(
     ]
 
 
+def replaced_token_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any
+) -> list[LossesAndCounts]:
+    """Binary cross-entropy of `logits [B, L]` at the tokens whose label is 0 or 1."""
+    logits, targets = ops.cast(predictions["logits"], "float32"), ops.cast(labels["labels"], "float32")
+    counted = targets >= 0
+    losses = _binary_losses(logits, targets)
+    return [(ops.where(counted, losses, ops.zeros_like(losses)), ops.cast(counted, "float32"))]
+
+
 # What `TaskSpec.loss` names.
 LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any], list[LossesAndCounts]]] = {
     "cross_entropy": label_losses,
     "by_problem": sequence_classification_losses,
     "spans": question_answering_losses,
+    "replaced": replaced_token_losses,
 }
 
 
@@ -138,6 +165,10 @@ def _label_shape(targets: Any) -> tuple[int | None, ...]:
             "labels of one rank, or set problem_type in the configuration."
         )
     return (None, 1)
+
+
+def _binary_losses(logits: Any, labels: Any) -> Any:
+    return ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
 
 
 def _total(values: Any) -> Any:

@@ -21,7 +21,7 @@ from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays, Comparison
 from deberta_tf.comparison_losses import comparison_losses
 from deberta_tf.losses import mean_loss
-from deberta_tf.models import Encoded, PreTrainedModel
+from deberta_tf.models import PreTrainedModel
 from deberta_tf.optimizer import ParameterAdamW
 from deberta_tf.weights import assign, parameter_variables
 
@@ -233,32 +233,37 @@ class _Runner:
         if keras.backend.backend() != "tensorflow":
             raise InputError(f"Keras runs on {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow.")
         self._model, self._device, self._batches = model, device, 0
-        self._graph: Callable[[Arrays], dict[str, Any]] | None = None
+        self._graph: Callable[..., dict[str, Any]] | None = None
         with _on_device(device):  # an unknown one is refused here
             pass
 
     def __call__(self, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
         self._batches += 1
-        model = self._model
+        padded = None if places is None else self._padded(places)
         with _on_device(self._device):
-            if places is None:
-                outputs = self._compute(model, inputs)
-            else:
-                hidden = self._compute(model.deberta, inputs)["last_hidden_state"].numpy()
-                rows = hidden[None, places[:, 0], places[:, 1]]  # [1, M, C]
-                outputs = {"logits": model.predict_outputs(Encoded(rows, None, None, None))["logits"][0]}
-        return {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
+            outputs = self._compute({name: tf.convert_to_tensor(values) for name, values in inputs.items()}, padded)
+        found = {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
+        return found if places is None else {"logits": found["logits"][: len(places)]}
 
-    def _compute(self, model: Any, inputs: Arrays) -> dict[str, Any]:
+    def _padded(self, places: NDArray[Any]) -> NDArray[Any]:
+        """Places; where a graph is compiled for their number, as many as a power of two, of the first token."""
+        more = (1 << (len(places) - 1).bit_length()) - len(places) if self._model.jit_compile else 0
+        return np.pad(places, ((0, more), (0, 0)))
+
+    def _compute(self, inputs: dict[str, Any], places: NDArray[Any] | None) -> dict[str, Any]:
         if self._batches <= EAGER_BATCHES:
-            return _named_tensors(model(inputs, return_dict=True, training=False))
+            return self._outputs(inputs, places)
         if self._graph is None:
-            self._graph = tf.function(
-                lambda batch: _named_tensors(model(batch, return_dict=True, training=False)),
-                input_signature=[{name: tf.TensorSpec([None] * x.ndim, tf.int64) for name, x in inputs.items()}],
-                jit_compile=bool(model.jit_compile),
-            )
-        return self._graph(inputs)
+            batch = {name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}
+            signature = [batch, None if places is None else tf.TensorSpec([None, 2], tf.int64)]
+            jits = bool(self._model.jit_compile)
+            self._graph = tf.function(self._outputs, input_signature=signature, jit_compile=jits)
+        return self._graph(inputs, places)
+
+    def _outputs(self, inputs: dict[str, Any], places: Any) -> dict[str, Any]:
+        if places is not None:
+            return {"logits": self._model.scores_at(places, inputs)}
+        return _named_tensors(self._model(inputs, return_dict=True, training=False))
 
 
 def _named_tensors(output: Any) -> dict[str, Any]:
