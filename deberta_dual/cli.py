@@ -18,6 +18,7 @@ COMMANDS = {
     "export": ("deberta_dual.commands.export:main", "write a checkpoint for another runtime: ONNX, OpenVINO, LiteRT"),
     "finetune": ("deberta_dual.commands.finetune:main", "fine-tune a model on labelled examples"),
     "evaluate": ("deberta_dual.commands.evaluate:main", "judge a fine-tuned model: metrics, calibration, mistakes"),
+    "pretrain": ("deberta_dual.commands.pretrain:main", "pretrain a model on plain text: masked LM, replaced tokens"),
     "run": ("deberta_dual.commands.run:main", "run a model on lines of text: classes, entities, answers, vectors"),
     "inspect": ("deberta_dual.commands.inspect:main", "show what a checkpoint holds, and problems of its weights"),
 }

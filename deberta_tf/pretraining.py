@@ -42,9 +42,10 @@ _BELOW_ONE = 1 - 2**-22  # in float32, times a number that is more than 0, is le
 class PreTrainingModel(PairTraining):
     """A generator, which predicts masked tokens, and a discriminator, which tells what was replaced by them.
 
-    One joint step is a call, whose `loss` trains both, as `compile(optimizer)` and `fit(inputs, labels)` do. A decoupled
-    step is `corrupt`, a step of an optimizer of `generator.trainable_variables` on its `mlm_loss`, then `discriminate`
-    of what was corrupted, and a step of an optimizer of `discriminator.trainable_variables` on its `rtd_loss`.
+    One joint step is a call, whose `loss` trains both, as `compile(optimizer)` and `fit(inputs, labels)` do. A
+    decoupled step is `corrupt`, a step of an optimizer of `generator.trainable_variables` on its `mlm_loss`, then
+    `discriminate` of what was corrupted, and a step of an optimizer of `discriminator.trainable_variables` on its
+    `rtd_loss`.
 
     Args:
         generator_config: of a masked-LM model, usually with half of the layers: `generator_config_of`.
@@ -316,8 +317,8 @@ class PreTrainingModel(PairTraining):
         arrays = {stored: own[name] for name, stored in names.items() if name in own}
         if self.unread_positions is not None:
             arrays[names[_POSITIONS]] = ops.convert_to_numpy(self.unread_positions)
-        configs = [weights.published_config(part) for part in parts]
-        write_pair(folder, *configs, given, arrays, self.embedding_sharing, keep_delta=keep_delta, format=format)
+        theirs, ours = (weights.published_config(part) for part in parts)
+        write_pair(folder, theirs, ours, given, arrays, self.embedding_sharing, keep_delta=keep_delta, format=format)
 
     def _stored_names(self) -> dict[str, str]:
         """The discriminator's parameters, and the unread table, to their names in a pair; but for shared tables."""

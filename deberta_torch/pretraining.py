@@ -86,6 +86,7 @@ class PreTrainingModel(nn.Module):
     config_class: ClassVar[type[BaseConfig]]
     generator_class: ClassVar[Any]
     discriminator_class: ClassVar[Any]
+    drawn_ids: Tensor
 
     def __init__(
         self,
@@ -199,7 +200,8 @@ class PreTrainingModel(nn.Module):
         made = self.generator(*inputs, labels=labels, return_dict=True, labelled_logits_only=True)
         if corrupted_ids is None:
             corrupted_ids = self._drawn(input_ids, labels, made.logits.detach(), random)
-        tokens = make_masks(attention_mask, *input_ids.shape, input_ids.device).tokens
+        batch, length = input_ids.shape
+        tokens = make_masks(attention_mask, batch, length, input_ids.device).tokens
         replaced = ((labels >= 0) & (corrupted_ids != labels)).long().masked_fill(~tokens, IGNORED_LABEL)
         values = {"mlm_loss": made.loss, "corrupted_ids": corrupted_ids, "replaced": replaced}
         return make_output(PreTrainingOutput, values | {"generator_logits": made.logits})
@@ -285,15 +287,15 @@ class PreTrainingModel(nn.Module):
         Raises:
             WeightError: another format, or the folder cannot be written, and is as it was.
         """
-        configs = [
+        given, own = (
             part.config.replace(extra=part.config.extra | {"architectures": [type(part).__name__]})
             for part in (self.generator, self.discriminator)
-        ]
-        arrays = [
+        )
+        theirs, ours = (
             {name: to_numpy(value) for name, value in part.named_parameters()}
             for part in (self.generator, self.discriminator)
-        ]
-        write_pair(folder, *configs, *arrays, self.embedding_sharing, keep_delta=keep_delta, format=format)
+        )
+        write_pair(folder, given, own, theirs, ours, self.embedding_sharing, keep_delta=keep_delta, format=format)
 
 
 def _ordered(made: Any, told: Any) -> dict[str, Any]:

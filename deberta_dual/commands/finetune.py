@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.comparisons import POOLINGS
-from deberta_core.json_shape import flat_json
 from deberta_dual.backends import TRAINERS
 from deberta_dual.commands.messages import flush_output, show_note, show_warning
 from deberta_dual.commands.parser import (
@@ -21,8 +20,11 @@ from deberta_dual.commands.parser import (
     Parser,
     add_data_options,
     add_framework_options,
+    add_start_options,
     columns_of,
+    config_values,
     flag_of,
+    number_or_none,
 )
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
@@ -56,20 +58,6 @@ Metrics are printed as lines of JSON and written to OUTPUT/metrics.jsonl. OUTPUT
 """
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name or not value:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, value
-
-
-def _number_or_none(text: str) -> float | None:
-    try:
-        return None if text == "none" else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'none'") from None
-
-
 # The fields of `TrainingOptions`, which are options of the same name here: what argparse is told of them.
 TRAINING_OPTIONS: dict[str, dict[str, Any]] = {
     "epochs": {"type": int, "metavar": "N", "help": "number of epochs"},
@@ -79,7 +67,7 @@ TRAINING_OPTIONS: dict[str, dict[str, Any]] = {
     "warmup": {"type": float, "metavar": "RATIO", "help": "warm-up ratio: share of the steps, 0 to 1"},
     "weight_decay": {"type": float, "metavar": "RATE", "help": "weight decay, of weight matrices only"},
     "layer_decay": {"type": float, "metavar": "FACTOR", "help": "layer-wise learning-rate decay, such as 0.9; 1: none"},
-    "clip": {"type": _number_or_none, "metavar": "NORM", "help": "maximum gradient norm, or 'none'"},
+    "clip": {"type": number_or_none, "metavar": "NORM", "help": "maximum gradient norm, or 'none'"},
     "dtype": {"choices": DTYPES, "help": "bfloat16 trains in mixed precision"},
     "seed": {"type": int, "metavar": "N", "help": "seed of fresh weights, the order of examples, and dropout"},
     "evaluate_every": {"type": int, "metavar": "STEPS", "help": "steps between evaluations"},
@@ -104,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     columns = columns_of(parser, arguments)
     options = {name: value for name, value in vars(arguments).items() if name not in ("columns", "config")}
-    options["config"] = {name: _value(text) for name, text in arguments.config}
+    options["config"] = config_values(arguments.config)
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         finetune(
@@ -119,14 +107,6 @@ def main(argv: Sequence[str]) -> int:
 def _print(row: Mapping[str, Any]) -> None:
     print(json.dumps(row))
     flush_output()  # nobody may read it any more, but the training goes on
-
-
-def _value(text: str) -> Any:
-    """The value of a field of the configuration: JSON, or else the text itself."""
-    try:
-        return flat_json(text)
-    except ValueError:
-        return text
 
 
 def make_parser() -> Parser:
@@ -161,10 +141,7 @@ def make_parser() -> Parser:
     add("--force", action="store_true", help="replace the checkpoint in the output folder")
     add("--tensorboard", action="store_true", help="write event files for TensorBoard into OUTPUT/tensorboard")
     add = parser.add_argument_group("model").add_argument
-    add("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
-    add("--preset", metavar="NAME", help="instead of --model: a published size, fresh weights; default: none")
-    text = "fields of config.json to change, such as hidden_dropout_prob=0; default: none"
-    add("--config", nargs="+", type=_pair, default=[], metavar="FIELD=VALUE", help=text)
+    add_start_options(add)
     add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
     text = "with --preset: train a vocabulary of N tokens on the data; default: none is trained"
     add("--vocab-size", type=int, metavar="N", help=text)

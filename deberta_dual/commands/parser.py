@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from deberta_core.errors import InputError
+from deberta_core.json_shape import flat_json
 from deberta_dual.backends import FRAMEWORKS
 from deberta_dual.commands.messages import USAGE
 from deberta_dual.data.columns import parse_columns
@@ -82,3 +83,38 @@ def columns_of(parser: Parser, arguments: argparse.Namespace) -> dict[str, list[
 def flag_of(name: str) -> str:
     """The option on the command line of an argument in Python: `top_k` is `--top-k`."""
     return f"--{name.replace('_', '-')}"
+
+
+def add_start_options(add: Callable[..., object]) -> None:
+    """Adds what every command that trains a model takes, to say what it starts from."""
+    add("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
+    add("--preset", metavar="NAME", help="instead of --model: a published size, fresh weights; default: none")
+    text = "fields of config.json to change, such as hidden_dropout_prob=0; default: none"
+    add("--config", nargs="+", type=_pair, default=[], metavar="FIELD=VALUE", help=text)
+
+
+def number_or_none(text: str) -> float | None:
+    """A number of the command line, or None for "none"."""
+    try:
+        return None if text == "none" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'none'") from None
+
+
+def config_values(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """What `--config` says, by field: each value is JSON, or else the text itself."""
+    return {name: _value(text) for name, text in pairs}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _value(text: str) -> Any:
+    try:
+        return flat_json(text)
+    except ValueError:
+        return text

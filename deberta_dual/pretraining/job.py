@@ -285,7 +285,8 @@ def _draw(
 ) -> None:
     """Fresh weights, the same in every framework; what is shared is drawn once, differences stay 0."""
     if other is None:
-        backend.set_parameters(models.model, draw_parameters(config, "masked_lm", set(expand(config, "masked_lm")), 0))
+        names = set(expand(config, "masked_lm"))
+        backend.set_parameters(models.model, draw_parameters(config, "masked_lm", names, training.seed))
         return
     names = set(expand(other, "masked_lm"))
     backend.set_parameters(models.generator, draw_parameters(other, "masked_lm", names, training.seed))

@@ -55,7 +55,7 @@ def test_unknown_command(capsys):
     assert cli.main(["brew"]) == 2
     assert (
         capsys.readouterr().err
-        == "deberta: error: command='brew' is unknown. Use one of: convert, export, finetune, evaluate, run, inspect.\n"
+        == "deberta: error: command='brew' is unknown. Use one of: convert, export, finetune, evaluate, pretrain, run, inspect.\n"
     )
 
 
