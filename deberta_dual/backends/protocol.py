@@ -139,21 +139,26 @@ class PretrainingStart:
         config: of the model, or of the discriminator.
         generator_config: of the generator; None for masked LM alone.
         folder: the checkpoint of the model, or of the discriminator; None: fresh weights.
-        generator: the generator's folder or weight file; None makes one of the discriminator.
+        generator: the generator's folder or weight file; None: beside the discriminator, or made of it, as
+            `finds_generator` says.
+        finds_generator: whether there is a generator beside the discriminator.
         sharing: of the embeddings: "gdes", "es" or "none".
         rtd_weight: of the discriminator's loss.
         drawing: what replacements are drawn by: `special_ids`, `num_tokens`, `temperature`.
         seed: of what starts fresh.
+        dtype: of products: "float32", or "bfloat16" in mixed precision.
     """
 
     config: BaseConfig
     generator_config: BaseConfig | None
     folder: Path | None
     generator: Path | None
+    finds_generator: bool
     sharing: str
     rtd_weight: float
     drawing: Mapping[str, Any]
     seed: int
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True)

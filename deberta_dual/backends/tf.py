@@ -43,13 +43,13 @@ def is_model(model: Any) -> bool:
 
 def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any) -> Any:
     """See `Backend.load_model`; the dtype is one, or a policy, of Keras."""
-    with _on_device(device):
-        return _auto_class(task).from_pretrained(folder, dtype=_policy(dtype), **options)
+    with on_device(device):
+        return _auto_class(task).from_pretrained(folder, dtype=policy_of(dtype), **options)
 
 
 def place_model(model: Any, device: Any) -> Any:
     """See `Backend.place_model`: a model computes on any device it is told, and is moved nowhere."""
-    with _on_device(device):
+    with on_device(device):
         return _named(device) or _present()[-1]
 
 
@@ -68,8 +68,8 @@ def trainable_model(
 ) -> tuple[Any, tuple[str, ...]]:
     """See `Backend.trainable_model`."""
     model_class = _auto_class(task).classes[config.model_type]
-    policy = _policy("mixed_bfloat16" if dtype == "bfloat16" else dtype)
-    with _on_device(device):
+    policy = policy_of("mixed_bfloat16" if dtype == "bfloat16" else dtype)
+    with on_device(device):
         if folder is None:
             return model_class(config, dtype=policy), tuple(expand(config, task))
         options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
@@ -101,7 +101,7 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
         run: gives the examples and takes the results.
         device: where it computes.
     """
-    with _on_device(device):
+    with on_device(device):
         _fit(model, run)
 
 
@@ -122,7 +122,7 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
     if run.comparison is not None:
         model.compute_loss = partial(_compare, run.comparison)
     for number, variable in enumerate(model.non_trainable_variables):
-        if _is_seed(variable):
+        if is_seed(variable):
             variable.assign(np.array([run.options.seed, number], dtype="uint32"))
     if run.first_step:
         _read_state(run.folder.state_folder, model)
@@ -208,10 +208,11 @@ def _batches(model: PreTrainedModel, run: Run) -> Any:
 
 def _all_variables(model: PreTrainedModel) -> list[keras.Variable]:
     """Everything that training changes: parameters, random states, and what the optimizer keeps."""
-    return [*model.weights, *(v for v in model.non_trainable_variables if _is_seed(v)), *model.optimizer.variables]
+    return [*model.weights, *(v for v in model.non_trainable_variables if is_seed(v)), *model.optimizer.variables]
 
 
-def _is_seed(variable: keras.Variable) -> bool:
+def is_seed(variable: keras.Variable) -> bool:
+    """Whether a variable is the state of random numbers."""
     return str(variable.path).endswith(_SEED_STATE)
 
 
@@ -234,13 +235,13 @@ class _Runner:
             raise InputError(f"Keras runs on {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow.")
         self._model, self._device, self._batches = model, device, 0
         self._graph: Callable[..., dict[str, Any]] | None = None
-        with _on_device(device):  # an unknown one is refused here
+        with on_device(device):  # an unknown one is refused here
             pass
 
     def __call__(self, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
         self._batches += 1
         padded = None if places is None else self._padded(places)
-        with _on_device(self._device):
+        with on_device(self._device):
             outputs = self._compute({name: tf.convert_to_tensor(values) for name, values in inputs.items()}, padded)
         found = {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
         return found if places is None else {"logits": found["logits"][: len(places)]}
@@ -274,7 +275,8 @@ def _auto_class(task: str | None) -> Any:
     return getattr(deberta_tf, f"TF{task_spec(task).auto_class}")
 
 
-def _policy(dtype: Any) -> Any:
+def policy_of(dtype: Any) -> Any:
+    """A dtype policy of Keras by its name; None for None."""
     try:
         return None if dtype is None else keras.dtype_policies.get(dtype)
     except (TypeError, ValueError):
@@ -282,7 +284,8 @@ def _policy(dtype: Any) -> Any:
 
 
 @contextmanager
-def _on_device(device: Any) -> Iterator[None]:
+def on_device(device: Any) -> Iterator[None]:
+    """Computes on a device; None: where TensorFlow chooses."""
     if device is None:
         yield
         return

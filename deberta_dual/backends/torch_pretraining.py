@@ -44,15 +44,9 @@ def pretraining_model(start: PretrainingStart, device: Any = None) -> Pretrainin
             start.generator_config, start.config, start.sharing, start.rtd_weight, **own
         )
     else:
-        model = classes[start.config.model_type].from_pretrained(
-            start.folder,
-            start.generator,
-            start.sharing,
-            new_head=True,
-            seed=start.seed,
-            rtd_lambda=start.rtd_weight,
-            **own,
-        )
+        place = {} if start.generator is None and start.finds_generator else {"generator": start.generator}
+        own |= {"rtd_lambda": start.rtd_weight, "new_head": True, "seed": start.seed, **place}
+        model = classes[start.config.model_type].from_pretrained(start.folder, embedding_sharing=start.sharing, **own)
     model.to(place)
     return PretrainingModel(model, model.generator, model.discriminator)
 

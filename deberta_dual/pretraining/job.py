@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from deberta_core.checkpoint import checkpoint_folder, load_config
+from deberta_core.checkpoint.formats import GENERATOR_FILES
 from deberta_core.checkpoint.pairs import check_pair, generator_config_of
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, InputError, one_of
@@ -134,6 +135,7 @@ def pretrain(
         generator_config=generator_config,
         folder=source,
         generator=_generator_place(source, generator),
+        finds_generator=source is not None and any((source / name).exists() for name in GENERATOR_FILES),
         sharing=training.embedding_sharing,
         rtd_weight=training.rtd_weight,
         drawing={
@@ -142,6 +144,7 @@ def pretrain(
             "temperature": training.temperature,
         },
         seed=training.seed,
+        dtype=training.dtype,
     )
     models = backend.pretraining_model(beginning, device)
     if source is None:
