@@ -96,10 +96,15 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(corpus, tmp_path, fra
     with pytest.raises(Stopped):
         pretrain(corpus, tmp_path / "cut", objective=objective, framework=framework, report=stop, **RUN)
     rest = pretrain(corpus, tmp_path / "cut", objective=objective, framework=framework, resume=True, **RUN)
+    for ours, theirs in zip(whole, rest, strict=True):  # Keras evaluates its first batches op by op, others in a graph
+        judged = {name for name in ours if name.startswith("eval_")}
+        assert_close(
+            *(np.array([row.pop(name) for name in judged]) for row in (theirs, ours)), quantity="loss", name="scores"
+        )
     assert scores(rest) == scores(whole)
     assert_same(tmp_path / "whole", tmp_path / "cut")
-    assert {name for name in whole[0] if name.startswith("eval_")} >= {"eval_loss", "eval_accuracy"}
-    assert ("eval_rtd_f1" in whole[0]) == (objective == "rtd")
+    assert {"eval_loss", "eval_accuracy"} <= judged
+    assert ("eval_rtd_f1" in judged) == (objective == "rtd")
 
 
 @each_framework
