@@ -153,7 +153,7 @@ def fold_choices(inputs: Sequence[Any]) -> tuple[tuple[Any, ...], int]:
         InputError: an input has no axis of choices, or not as many choices as the others.
     """
     given = {name: value for name, value in zip(INPUT_NAMES, inputs, strict=True) if value is not None}
-    tokens: Any = next((given[name] for name in ("input_ids", "inputs_embeds") if name in given), None)
+    tokens: Any = given.get("input_ids", given.get("inputs_embeds"))
     for name, value in given.items():
         if not hasattr(value, "shape"):
             raise InputError(f"{name} is a {type(value).__name__}: it must be an array or a tensor. Convert it.")

@@ -95,6 +95,11 @@ def lora_factors(layer: Any) -> tuple[Any, Any]:
     return layer.lora_kernel_a, layer.lora_kernel_b
 
 
+def alpha_of(layer: Any) -> float:
+    """What a layer's adapter is multiplied by, times its rank; Keras has it since 3.10."""
+    return getattr(layer, "lora_alpha", layer.lora_rank)
+
+
 class _Arrays(Mapping[str, Any]):
     """See `merged_arrays`."""
 
@@ -108,7 +113,7 @@ class _Arrays(Mapping[str, Any]):
         layer, kind = self._layers[name], self._table[name].kind
         if getattr(layer, "lora_enabled", False) and kind is not BIAS:
             one, other = map(keras.ops.convert_to_numpy, lora_factors(layer))
-            array = (array.astype(np.float32) + one @ other * (layer.lora_alpha / layer.lora_rank)).astype(array.dtype)
+            array = (array.astype(np.float32) + one @ other * (alpha_of(layer) / layer.lora_rank)).astype(array.dtype)
         return np.ascontiguousarray(kind.convert(array))
 
     def __iter__(self) -> Iterator[str]:

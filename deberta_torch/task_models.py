@@ -117,8 +117,7 @@ class TaskModel(PreTrainedModel):
         values: dict[str, Any] = {"loss": None}
         if len(given) == len(labels):
             values["loss"] = self.loss(encoded, predictions, given)
-        values |= predictions
-        values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
+        values.update(predictions, hidden_states=encoded.hidden_states, attentions=encoded.attentions)
         return make_output(self.spec.output, values, named)
 
 
