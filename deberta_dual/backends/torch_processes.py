@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +26,11 @@ def processes_of(device: torch.device) -> Iterator[tuple[int, int]]:
         return
     if device.type != "cpu":
         torch.accelerator.set_device_index(device)  # what is sent goes through the current one
-    distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
-    try:
-        yield distributed.get_rank(), distributed.get_world_size()
-        distributed.barrier()
-    finally:
-        distributed.destroy_process_group()
+    if not distributed.is_initialized():  # once: of a second group, torchrun's store would still have the first's keys
+        distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
+        atexit.register(distributed.destroy_process_group)
+    yield distributed.get_rank(), distributed.get_world_size()
+    distributed.barrier()
 
 
 def summed(totals: Tensor, device: torch.device) -> Tensor:

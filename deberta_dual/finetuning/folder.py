@@ -85,7 +85,7 @@ class RunFolder:
             return True
         if self._is_main:
             progress = {"status": _RUNNING, "step": 1, "identity": identity}
-            self._write(progress, files=files, stale=lambda name: is_run_file(name) or is_model_file(name))
+            self._write(progress, files=files, stale=lambda name: is_run_file(name) or _is_old_model(name))
         return False
 
     def identity(self) -> dict[str, Any]:

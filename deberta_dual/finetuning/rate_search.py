@@ -66,6 +66,7 @@ def search_rate(
             LOSS,
             _nothing,
             _nothing,
+            comparison=work.comparison(),
         ) as run:
             setting.backend.train(setting.model(options), run, setting.device)
             rows = run.rows

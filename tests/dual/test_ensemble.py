@@ -77,17 +77,18 @@ def test_classes_are_matched_by_name(checkpoint, prose):
 
 
 @pytest.mark.parametrize("task", HEADS)
-def test_a_model_twice_is_that_model(checkpoint, prose, tmp_path, task):
-    """For every task; metrics of evaluate as well as answers of the pipeline."""
+def test_a_model_twice_is_that_model_and_so_it_is_in_the_other_framework(checkpoint, prose, tmp_path, task):
+    """For every task, by the metrics of evaluate; those of the other framework are the same, too."""
     folder, file = checkpoint(task), write_examples(tmp_path, task, prose)
     if task == "ranking":
         assert all(json.loads(line)["relevance"] <= 1 for line in file.read_text().splitlines())
-    alone, twice = (
-        evaluate(task, model, file, framework="torch", device="cpu").metrics for model in (folder, [folder, folder])
-    )
-    assert twice.keys() == alone.keys()
-    for name, value in alone.items():
-        assert_close(np.array([twice[name]]), np.array([value]), quantity="pipeline", name=name)
+    alone = evaluate(task, folder, file, framework="torch", device="cpu").metrics
+    twice = evaluate(task, [folder, folder], file, framework="torch", device="cpu").metrics
+    other = evaluate(task, folder, file, framework="tf", device="cpu").metrics
+    for found in (twice, other):
+        assert found.keys() == alone.keys()
+        for name, value in alone.items():
+            assert_close(np.array([found[name]]), np.array([value]), quantity="pipeline", name=name)
 
 
 def test_both_frameworks_at_once(checkpoint, prose, small_tokenizer):
