@@ -140,11 +140,11 @@ def evaluate(
         config, answers = zero_shot_answers(folder, records, candidate_labels, hypothesis_template, **own)
         scores = classification_scores(answers.argmax(axis=1), wanted_labels(config, records))
     else:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(model if folder.is_dir() else folder))  # also of the hub
         backend = get_backend(choose_framework(framework))
         arrays = backend.array_model(backend.load_model(folder, cls.task, device, dtype), device)
         config = arrays.config
-        own = cls.folder_choices(Path(model))
+        own = cls.folder_choices(model)
         length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
         chosen = {"long_texts": long_texts, "pooling": own.get("pooling")}
         work = cls(tokenizer, max_length=length, batch_size=batch_size, **chosen)

@@ -123,7 +123,7 @@ OPTIONS = {
     "fill-mask": (["--top-k", "2", "--targets", "stone,mill"], "The [MASK] is old."),
     "masked-lm": (["--top-k", "2"], "The [MASK] is old."),
     "ranking": (["--function-to-apply", "none"], '{"query": "The river", "document": "It rises."}'),
-    "reward": ([], '{"prompt": "What rises?", "chosen": "The river."}'),
+    "reward": ([], '{"prompt": "What rises?", "text": "The river."}'),
     "multiple-choice": ([], '{"text": "The river", "choices": ["rises", "falls"]}'),
     "feature-extraction": ([], "The river."),
     "sentence-embeddings": (["--pooling", "max", "--normalize"], "The river."),

@@ -7,8 +7,8 @@ import pytest
 
 from conformance.suite.compare import assert_close
 from deberta_core.comparisons import POOLINGS
-from deberta_dual import pipeline
-from deberta_dual.finetuning import Start, TrainingOptions, finetune
+from deberta_dual import evaluate, pipeline
+from deberta_dual.finetuning import FINETUNE_TASKS, Start, TrainingOptions, finetune
 from deberta_dual.pipelines.sentence_modules import module_options
 from tests.conftest import PROSE
 from tests.finetuning_data import QUIET, small_start, write_examples
@@ -108,3 +108,24 @@ def test_a_model_of_another_task_leaves_no_modules(small_tokenizer, tmp_path):
     assert config["sentence_transformers"]["activation_fn"].endswith("Identity")
     ranker, pair = pipeline("ranking", place, **chosen), ("river", PROSE[0])
     assert ranker(pair) == ranker(pair, function_to_apply="none")
+
+
+def test_a_model_of_the_hub_is_judged_as_its_files_say(hub_server, small_tokenizer, tmp_path):
+    pytest.importorskip("torch")
+    chosen = {"framework": "torch", "device": "cpu"}
+    pairs, training = [{"text": one, "positive": two} for one, two in HALVES], TrainingOptions(epochs=1)
+    start = small_start(tmp_path / "tokenizer", small_tokenizer)
+    more = {"pooling": "max", "max_length": 20, **chosen}
+    *_, last = finetune("sentence-embeddings", pairs, tmp_path / "model", start, training, **more)
+    hub_server.publish("someone/embeddings", tmp_path / "model")
+    again = finetune(
+        "sentence-embeddings", pairs, tmp_path / "again", Start(model="someone/embeddings"), training, **chosen
+    )
+    assert len(again) == 2
+    assert module_options(tmp_path / "again") == module_options(tmp_path / "model")
+    found = evaluate("sentence-embeddings", "someone/embeddings", pairs, **chosen)
+    assert {f"train_{name}": value for name, value in found.metrics.items()} == last
+    assert FINETUNE_TASKS["sentence-embeddings"].folder_choices(tmp_path / "model/model.safetensors") == {
+        "pooling": "max",
+        "max_length": 20,
+    }

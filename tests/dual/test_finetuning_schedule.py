@@ -147,6 +147,13 @@ def test_every_parameter_has_its_rates(cls):
         assert is_decayed(parameters[name]) != (name.endswith("bias") or "LayerNorm" in name), name
 
 
+def test_a_backbone_alone_has_the_rates_of_one_below_a_head(small_config):
+    alone = parameter_rates(expand(small_config, None), small_config, 0.5, 0.01)
+    below = parameter_rates(expand(small_config, "token_classification"), small_config, 0.5, 0.01)
+    assert alone == {name: below[f"deberta.{name}"] for name in alone}
+    assert max(share for share, _ in alone.values()) == 0.5
+
+
 WRONG = {
     "epochs": (0, "epochs=0 is not allowed. Give an int of 1 or more"),
     "batch_size": (2.0, "batch_size=2.0 is not allowed"),
