@@ -169,7 +169,7 @@ class _Steps(keras.callbacks.Callback):
         """A piece is done, and with the last one of a step, the step."""
         run, schedule = self._run, self._run.schedule
         parts = schedule.parts(self._step)
-        rows = max(schedule.rows(parts[len(self._losses)]), 1)
+        rows = schedule.rows(self._step)[len(self._losses)]
         before, self._rows = self._total, self._rows + rows
         self._total = float(logs["loss"]) * self._rows  # Keras tells the mean over the interval's rows
         self._losses.append((self._total - before) / rows)

@@ -25,7 +25,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "query": ("query", "question", "search_query"),
     "document": ("document", "passage", "doc", "text", "answer"),
     "relevance": ("relevance", "label", "score", "grade"),
-    "positive": ("positive", "sentence2", "text_pair", "answer", "document", "passage", "hypothesis"),
+    "positive": ("positive", "sentence2", "text_pair", "answer", "document", "passage", "context", "hypothesis"),
     "negative": ("negative", "hard_negative"),
     "score": ("score", "similarity", "similarity_score", "relatedness_score", "label"),
     "prompt": ("prompt", "instruction", "question", "query"),
@@ -35,7 +35,10 @@ ROLES: dict[str, tuple[str, ...]] = {
 TASK_ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     # The anchor of a pair, and the text that was chosen, are what the trained model reads.
     "sentence-embeddings": {
-        "text": ("text", "sentence", "sentence1", "anchor", "query", "question", "premise", "review", "content"),
+        "text": (
+            *("text", "sentence", "sentence1", "anchor", "query", "question", "premise"),
+            *("review", "comment", "comment_text", "full_text", "content"),
+        ),
     },
     "reward": {"text": ("text", "chosen", "response", "completion", "answer")},
     "multiple-choice": {

@@ -147,13 +147,13 @@ def evaluate(
         config, answers = zero_shot_answers(folders, records, candidate_labels, hypothesis_template, **own)
         scores = classification_scores(answers.argmax(axis=1), wanted_labels(config, records))
     else:
-        tokenizers = [AutoTokenizer.from_pretrained(str(folder)) for folder in folders]
+        tokenizers = [_tokenizer(one, folder) for one, folder in zip(models, folders, strict=True)]
         check_vocabularies(tokenizers, models)
         tokenizer, backend = tokenizers[0], get_backend(choose_framework(framework))
         loaded = [backend.load_model(folder, cls.task, device, dtype) for folder in folders]
         arrays = average_models([backend.array_model(one, device) for one in loaded])
         config = arrays.config
-        own = cls.folder_choices(Path(models[0]))
+        own = cls.folder_choices(models[0])
         length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
         chosen = {"long_texts": long_texts, "pooling": own.get("pooling")}
         work = cls(tokenizer, max_length=length, batch_size=batch_size, **chosen)
@@ -164,6 +164,11 @@ def evaluate(
     if calibrate:
         _write_temperature(folders[0], judgement)
     return Evaluation(task, {**scores, **judgement.metrics}, judgement, records, truncated)
+
+
+def _tokenizer(model: str | Path, folder: Path) -> Any:
+    """The tokenizer of a model: of a folder, of a repository of the hub, or beside a weight file."""
+    return AutoTokenizer.from_pretrained(str(model if folder.is_dir() else folder))
 
 
 def load_examples(

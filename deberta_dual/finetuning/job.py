@@ -135,7 +135,7 @@ def finetune(
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
     head = cls.head(records, config, problem_type, loss)
     config = _fitted(config.replace(**head.changes), tokenizer, start)
-    own = {} if start.model is None else cls.folder_choices(Path(start.model))
+    own = {} if start.model is None else cls.folder_choices(start.model)
     length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
     if config.position_biased_input and length > config.max_position_embeddings:
         raise InputError(

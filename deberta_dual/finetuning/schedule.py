@@ -107,9 +107,10 @@ class Schedule:
         """The real tokens of examples."""
         return int(self._lengths[numbers].sum()) if len(numbers) else 0
 
-    def rows(self, numbers: NDArray[Any]) -> int:
-        """The rows that examples are in a batch."""
-        return sum(self._rows(self._features[number]) for number in numbers.tolist())
+    def rows(self, step: int) -> list[int]:
+        """The rows of the batch of each piece, where one process takes them all."""
+        numbers = (part if len(part) else self._chosen(step)[:1] for part in self.parts(step))
+        return [sum(self._rows(self._features[number]) for number in part.tolist()) for part in numbers]
 
     def _chosen(self, step: int) -> NDArray[Any]:
         return self._order(step // self.steps_per_epoch)[step % self.steps_per_epoch]

@@ -101,8 +101,8 @@ class FinetuneTask(ABC):
                 raise InputError(f"{name}={value!r} is not for {cls.name}, which has: {has}.")
 
     @classmethod
-    def folder_choices(cls, folder: Path) -> dict[str, Any]:
-        """What the files of a checkpoint folder say of `max_length` and `pooling`."""
+    def folder_choices(cls, model: str | Path) -> dict[str, Any]:
+        """What the files beside a checkpoint, or in a repository of the hub, say of `max_length` and `pooling`."""
         return {}
 
     @classmethod

@@ -64,9 +64,9 @@ class SentenceEmbeddings(FinetuneTask):
                 raise InputError("there are a score and a negative. Leave one of the two columns out.")
 
     @classmethod
-    def folder_choices(cls, folder: Path) -> dict[str, Any]:
+    def folder_choices(cls, model: str | Path) -> dict[str, Any]:
         """Pooling and length of a folder of sentence-transformers."""
-        found = module_options(folder.parent if folder.is_file() else folder)
+        found = module_options(Path(model).parent if Path(model).is_file() else model)
         return {name: found[name] for name in ("pooling", "max_length") if name in found}
 
     @classmethod
