@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,6 +83,13 @@ def encode(nodes: Nodes, config: BaseConfig, scope: Scope, inputs: Inputs, *, sk
             hidden = _convolution(nodes, config, scope / "encoder" / "conv", first, hidden, row)
     before = hidden if skips_last else before
     return Encoded(hidden, before, mask, length, lambda query: run(last, before, query))
+
+
+def enhanced_decoder(nodes: Nodes, scope: Scope, encoded: Encoded) -> Encoded:
+    """The enhanced mask decoder (NUMERICS 7): the last layer twice, its first queries made of positions."""
+    rows = position_rows(nodes, scope / "embeddings", encoded.length)
+    first = encoded.again(nodes.op("Add", encoded.before, rows))
+    return replace(encoded, hidden=encoded.again(first))
 
 
 def norm(nodes: Nodes, config: BaseConfig, values: str, name: str, scope: Scope) -> str:

@@ -15,7 +15,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, one_of
 from deberta_core.reference.arrays import Scope
 from deberta_core.tasks import BACKBONE_PREFIX, task_spec
-from deberta_dual.exporting.encoder_graph import Inputs, encode
+from deberta_dual.exporting.encoder_graph import Inputs, encode, enhanced_decoder
 from deberta_dual.exporting.head_graphs import HEADS, POOLINGS, embedding
 from deberta_dual.exporting.nodes import STORAGES, Nodes
 
@@ -32,6 +32,7 @@ _AXES = {
 _LOGITS = {
     "masked_lm": ("batch", "length", "vocabulary"),
     "token_classification": ("batch", "length", "labels"),
+    "replaced_token": ("batch", "length"),
     "multiple_choice": ("batch", "choices"),
 }
 
@@ -84,7 +85,10 @@ def build_graph(
     infos = [helper.make_tensor_value_info(name, IDS[ids], axes) for name in names]
     shape = nodes.op("Slice", nodes.op("Shape", "input_ids"), nodes.numbers(0), nodes.numbers(2))
     folded = [_folded(nodes, name) for name in names] if spec.folds_choices else names
-    encoded = encode(nodes, config, scope, Inputs(*folded, *[None] * (3 - len(folded))))
+    decodes = spec.scores_words and config.enhances_decoder
+    encoded = encode(nodes, config, scope, Inputs(*folded, *[None] * (3 - len(folded))), skips_last=decodes)
+    if decodes:
+        encoded = enhanced_decoder(nodes, scope, encoded)
     if takes_places and spec.scores_words:
         infos.append(helper.make_tensor_value_info("places", TensorProto.INT64, ["places", 2]))
         encoded = replace(encoded, hidden=nodes.op("GatherND", encoded.hidden, "places"))

@@ -62,6 +62,19 @@ def masked_lm(nodes: Nodes, config: BaseConfig, scope: Scope, encoded: Encoded) 
     return {"logits": nodes.op("Add", logits, nodes.weight(f"{name}.bias", head["bias"]))}
 
 
+def replaced_token(nodes: Nodes, config: BaseConfig, scope: Scope, encoded: Encoded) -> Outputs:
+    """`logits [B, L]`, above 0 where a token was replaced."""
+    name = "mask_predictions"
+    head = scope / name
+    context = nodes.op("Unsqueeze", context_token(nodes, encoded), nodes.numbers(1))
+    values = norm(nodes, config, nodes.op("Add", encoded.hidden, context), f"{name}.LayerNorm", head / "LayerNorm")
+    dense, last = head / "dense", head / "classifier"
+    values = nodes.linear(values, f"{name}.dense", dense["weight"], dense["bias"])
+    values = activation(nodes, config.hidden_act, values)
+    logits = nodes.linear(values, f"{name}.classifier", last["weight"], last["bias"])
+    return {"logits": nodes.op("Squeeze", logits, nodes.numbers(2))}
+
+
 def _classifier(nodes: Nodes, scope: Scope, values: str) -> str:
     own = scope / "classifier"
     return nodes.linear(values, "classifier", own["weight"], own["bias"])
@@ -76,6 +89,7 @@ HEADS: dict[str | None, Head] = {
     "token_classification": token_classification,
     "question_answering": question_answering,
     "multiple_choice": sequence_classification,
+    "replaced_token": replaced_token,
 }
 POOLINGS = ("cls", "mean", "max")
 

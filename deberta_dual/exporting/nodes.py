@@ -87,9 +87,13 @@ class Nodes:
 
     def _quantized(self, name: str, weight: Array) -> str:
         """A weight `[in, out]` as int8 with a scale for each output."""
+        key = ("int8", name)
+        if key in self._shared:
+            return self._shared[key]
         scale = np.maximum(np.abs(weight).max(axis=0), 1e-12).astype(np.float32) / 127
         stored = self._keep(np.rint(weight / scale).astype(np.int8), name)
-        return str(self.op("DequantizeLinear", stored, self._keep(scale, f"{name}.scale"), axis=1))
+        self._shared[key] = self.op("DequantizeLinear", stored, self._keep(scale, f"{name}.scale"), axis=1)
+        return self._shared[key]
 
     def reshape(self, value: str, *shape: int) -> str:
         """A value in another shape: 0 keeps an axis, -1 is what is left."""
