@@ -150,6 +150,7 @@ class PreTrainingModel(nn.Module):
         position_ids: Tensor | None = None,
         labels: Tensor | None = None,
         corrupted_ids: Tensor | None = None,
+        return_dict: bool | None = None,
         random: torch.Generator | None = None,
     ) -> Any:
         """A joint step: arguments `[B, L]` as for `corrupt`.
@@ -164,7 +165,8 @@ class PreTrainingModel(nn.Module):
         made = self.corrupt(input_ids, *inputs, labels, corrupted_ids, random)
         told = self.discriminate(made.corrupted_ids, *inputs, made.replaced)
         loss = made.mlm_loss + self.rtd_lambda * told.rtd_loss
-        return make_output(PreTrainingOutput, {"loss": loss} | _ordered(made, told))
+        named = self.config.return_dict if return_dict is None else return_dict
+        return make_output(PreTrainingOutput, {"loss": loss} | _ordered(made, told), named)
 
     def corrupt(
         self,

@@ -60,6 +60,15 @@ def test_outputs(case):
     assert_outputs_close(found, known.expected, known.mask)
 
 
+@pytest.mark.parametrize("case", ["v1_talking_head", "v2_conv", "v3_like"])
+def test_weights_in_16_bits(case):
+    known = subject(case)
+    found = run(build_graph(known.config, known.params, storage="float16"), known.config, known.inputs)
+    assert_outputs_close(found, known.expected, known.mask, quantity="exported float16")
+    found = run(build_graph(known.config, known.params, storage="bfloat16"), known.config, known.inputs)
+    assert_outputs_close(found, known.expected, known.mask, quantity="exported bfloat16")
+
+
 @pytest.mark.parametrize("golden", GOLDENS)
 def test_goldens(golden):
     found = run(build_graph(golden.config, golden.params(), golden.task), golden.config, golden.tensors("input"))
