@@ -63,6 +63,7 @@ ONLY_TORCH: dict[str, str] = {
     "task_models.py LmCallOptions": "the same",
     "task_models.py LmModel.loss": "logits at labelled tokens alone have no static shape, which XLA needs",
     "task_models.py TaskModel.loss": "the same; a Keras model has a loss of its own",
+    "weights.py drop_left_overs": "Keras variables have no state dict",
     "weights.py held": "as state_dict",
     "weights.py to_numpy": "bfloat16 needs a detour here; keras.ops.convert_to_numpy knows it",
     "weights.py to_torch": "bfloat16 needs a detour here; a Keras variable takes NumPy arrays",
