@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,6 +84,7 @@ class PreTrainingModel(nn.Module):
         InputError: every id is excluded, or `temperature` is not above 0.
     """
 
+    drawn_ids: Tensor
     config_class: ClassVar[type[BaseConfig]]
     generator_class: ClassVar[Any]
     discriminator_class: ClassVar[Any]
@@ -199,7 +201,8 @@ class PreTrainingModel(nn.Module):
         made = self.generator(*inputs, labels=labels, return_dict=True, labelled_logits_only=True)
         if corrupted_ids is None:
             corrupted_ids = self._drawn(input_ids, labels, made.logits.detach(), random)
-        tokens = make_masks(attention_mask, *input_ids.shape, input_ids.device).tokens
+        batch, length = input_ids.shape
+        tokens = make_masks(attention_mask, batch, length, input_ids.device).tokens
         replaced = ((labels >= 0) & (corrupted_ids != labels)).long().masked_fill(~tokens, IGNORED_LABEL)
         values = {"mlm_loss": made.loss, "corrupted_ids": corrupted_ids, "replaced": replaced}
         return make_output(PreTrainingOutput, values | {"generator_logits": made.logits})
@@ -285,15 +288,23 @@ class PreTrainingModel(nn.Module):
         Raises:
             WeightError: another format, or the folder cannot be written, and is as it was.
         """
-        configs = [
-            part.config.replace(extra=part.config.extra | {"architectures": [type(part).__name__]})
-            for part in (self.generator, self.discriminator)
-        ]
-        arrays = [
-            {name: to_numpy(value) for name, value in part.named_parameters()}
-            for part in (self.generator, self.discriminator)
-        ]
-        write_pair(folder, *configs, *arrays, self.embedding_sharing, keep_delta=keep_delta, format=format)
+        (generator_config, generator), (config, discriminator) = map(_named, (self.generator, self.discriminator))
+        write_pair(
+            folder,
+            generator_config,
+            config,
+            generator,
+            discriminator,
+            embedding_sharing=self.embedding_sharing,
+            keep_delta=keep_delta,
+            format=format,
+        )
+
+
+def _named(part: Any) -> tuple[BaseConfig, dict[str, np.ndarray]]:
+    """A model's configuration, with its class in it, and its parameters."""
+    config: BaseConfig = part.config.replace(extra=part.config.extra | {"architectures": [type(part).__name__]})
+    return config, {name: to_numpy(value) for name, value in part.named_parameters()}
 
 
 def _ordered(made: Any, told: Any) -> dict[str, Any]:

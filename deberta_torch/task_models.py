@@ -199,12 +199,13 @@ class LmModel(TaskModel):
             InputError: an input or a label has the wrong shape or a value out of range, or labels are needed and not
                 there.
         """
-        labelled_only = options.pop("labelled_logits_only", False)
+        labelled_only = options.get("labelled_logits_only", False)
         if labelled_only and labels is None:
             raise InputError("labelled_logits_only=True without labels leaves nothing to return. Give labels.")
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         wanted = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, {"labels": labels}, *wanted, labelled_only=labelled_only, **options)
+        at_padding = options.get("labels_at_padding", "error")
+        return self.run(inputs, {"labels": labels}, *wanted, at_padding, labelled_only)
 
     def scores_at(self, places: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         """Scores of the whole vocabulary at some tokens alone.
@@ -219,11 +220,11 @@ class LmModel(TaskModel):
         Raises:
             InputError: an input has the wrong shape or a value out of range.
         """
-        ordered = tuple(inputs.get(name) for name in INPUT_NAMES)
-        check_call(self.config, self.spec, ordered)
-        tokens = next(value for value in (ordered[0], ordered[-1]) if value is not None)
+        check_call(self.config, self.spec, [inputs.get(name) for name in INPUT_NAMES])
+        tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
         rows = places[:, 0] * tokens.shape[1] + places[:, 1]
-        return self._scores(self.deberta.encode(*ordered, decodes=self.decodes, rows=rows).last_hidden_state)
+        named: Mapping[str, Any] = inputs
+        return self._scores(self.deberta.encode(**named, decodes=self.decodes, rows=rows).last_hidden_state)
 
     def _scores(self, hidden: Tensor) -> Tensor:
         """`[..., C]` to `[..., V]`."""

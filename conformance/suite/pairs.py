@@ -106,7 +106,7 @@ class TorchPair:
         import torch
 
         model, rate = self.model, self.golden.generator_rate
-        given = {name: torch.from_numpy(value) for name, value in inputs.items()}
+        given: dict[str, Any] = {name: torch.from_numpy(value) for name, value in inputs.items()}
         gradients: dict[str, Array] = {}
         outputs: dict[str, Any] = {}
         if rate is None:

@@ -129,7 +129,9 @@ def _step(
     trained: nn.Module, optimizer: torch.optim.Optimizer, run: Run, step: int, process: int, processes: int
 ) -> Tensor:
     """One step of the optimizer; this process's part of the loss, and its number of tokens, `[2]`."""
-    device = next(trained.parameters()).device
+    model: Any = getattr(trained, "module", trained)
+    device = model.device
+    options = {"labelled_logits_only": True} if model.spec.scores_words else {}
     for group in optimizer.param_groups:
         group["lr"] = run.rate(step) * group["share"]
     optimizer.zero_grad(set_to_none=True)
@@ -141,7 +143,7 @@ def _step(
         # Processes exchange the gradients of a step once, after its last piece.
         with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-                loss = trained(**batch, return_dict=True).loss * piece.share
+                loss = trained(**batch, **options, return_dict=True).loss * piece.share
             (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
         totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
     if run.options.clip is not None:
