@@ -108,28 +108,6 @@ class PreTrainedModel(Resizable, ModelNames):
         """Undoes `gradient_checkpointing_enable`."""
         self._encoder.checkpointing = None
 
-    def activation_checkpointing_enable(
-        self,
-        activation_checkpointing_kwargs: dict[str, Any] | None = None,
-        every_n_layers: int = 1,
-        offload: bool = False,
-    ) -> None:
-        """What transformers 5 calls `gradient_checkpointing_enable`.
-
-        Raises:
-            InputError: some layers only, or another place for what is kept, is asked for.
-        """
-        if every_n_layers != 1 or offload:
-            raise InputError(
-                f"every_n_layers={every_n_layers} and offload={offload} are not taken: every layer is computed again, "
-                f"and what is kept stays on its device. Leave both out."
-            )
-        self.gradient_checkpointing_enable(activation_checkpointing_kwargs)
-
-    def activation_checkpointing_disable(self) -> None:
-        """Undoes `activation_checkpointing_enable`."""
-        self.gradient_checkpointing_disable()
-
     @property
     def is_gradient_checkpointing(self) -> bool:
         """Whether `gradient_checkpointing_enable` is in force."""
@@ -303,12 +281,7 @@ class DebertaV2PreTrainedModel(PreTrainedModel):
 
 
 class Backbone(PreTrainedModel):
-    """Embeddings and encoder, of every version.
-
-    Args:
-        config: the configuration.
-        with_positions: whether there is a table of absolute positions for the enhanced decoder.
-    """
+    """Embeddings and encoder, of every version; `with_positions` adds the table that the enhanced decoder reads."""
 
     def __init__(self, config: BaseConfig, with_positions: bool = False) -> None:
         super().__init__(config)

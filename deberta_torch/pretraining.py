@@ -153,7 +153,7 @@ class PreTrainingModel(nn.Module):
         corrupted_ids: Tensor | None = None,
         random: torch.Generator | None = None,
     ) -> Any:
-        """A joint step: arguments as for `corrupt`.
+        """A joint step: arguments as for `corrupt`, `[B, L]`.
 
         Returns:
             `PreTrainingOutput` with everything in it: `loss = mlm_loss + rtd_lambda * rtd_loss`.
