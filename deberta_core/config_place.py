@@ -41,7 +41,7 @@ def config_in(path: Path) -> Path:
     folder = path.parent if path.is_file() and path.name.endswith(_WEIGHTS) else path
     if not folder.is_dir():
         return folder
-    generators = (GENERATOR_CONFIG,) if folder != path and GENERATOR in path.name else ()
+    generators: tuple[str, ...] = (GENERATOR_CONFIG,) if folder != path and GENERATOR in path.name else ()
     for name in (*generators, CONFIG_FILE, _MICROSOFT_FILE):
         if (folder / name).is_file():
             return folder / name

@@ -43,7 +43,7 @@ METRICS, PROGRESS, STATE = "metrics.jsonl", "training.json", "training"  # of a 
 _RUN_FILES = (METRICS, PROGRESS, f"{STATE}/state.pt", f"{STATE}/state.npz")
 _WEIGHTS = re.compile(
     r"(pytorch_model|tf_model|model)(-\d{5}-of-\d{5})?\.(safetensors|bin|h5)(\.index\.json)?"
-    r"|model\.weights\.h5|model\.keras|config\.json"
+    r"|(pytorch_model|model)\.generator\.(safetensors|bin)|model\.weights\.h5|model\.keras|config\.json"
 )
 
 

@@ -175,9 +175,9 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
     found: dict[str, str] = {}
     copies: dict[str, str] = {}  # second copies in the file -> the parameter
     unexpected, dropped = [], []
-    canonical_names = _canonical_names(source)
-    stored = set(canonical_names.values())
-    for name, canonical in canonical_names.items():
+    by_name = canonical_names(source)
+    stored = set(by_name.values())
+    for name, canonical in by_name.items():
         alias_of = by_alias.get(canonical)
         if canonical in by_canonical:
             found[by_canonical[canonical].name] = name
@@ -264,8 +264,8 @@ def _prefix(source: LazyWeights) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
-    """Names in the file -> names with the backbone's prefix, which the file of a bare model does not have."""
+def canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
+    """Names in a file -> names with the backbone's prefix, which the file of a bare model does not have."""
     if any(name.startswith(BACKBONE_PREFIX) for name in source):
         return {name: name for name in source}
     heads = tuple(f"{module}." for module in head_modules())

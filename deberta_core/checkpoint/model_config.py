@@ -74,7 +74,7 @@ def load_config(
 def config_beside(path: Path) -> Path:
     """The configuration in a checkpoint folder, or beside a weight file."""
     found = config_in(path)
-    return config_in(path.parent) if found == path else found
+    return config_in(path.parent) if found == path and path.is_file() else found
 
 
 def _holds_decoder(config: BaseConfig, names: Collection[str]) -> bool:

@@ -37,6 +37,7 @@ from deberta_core.reference.losses import (
     span_cross_entropy,
 )
 from deberta_core.reference.masks import key_mask, token_mask
+from deberta_core.reference.pretraining import discriminator_tables, pretraining, replaced_labels
 
 __all__ = [
     "ACTIVATION_FUNCTIONS",
@@ -50,6 +51,7 @@ __all__ = [
     "context_pooler",
     "convolution",
     "cross_entropy",
+    "discriminator_tables",
     "disentangled_scores",
     "embeddings",
     "encoder",
@@ -66,10 +68,12 @@ __all__ = [
     "mix_heads",
     "position_index_table",
     "position_indices",
+    "pretraining",
     "question_answering",
     "question_answering_loss",
     "relative_position",
     "relative_table",
+    "replaced_labels",
     "replaced_token",
     "replaced_token_loss",
     "score_components",

@@ -45,7 +45,7 @@ def masked_lm(config: BaseConfig, scope: Scope, hidden: Array, allowed: Array) -
 
 def sequence_classification(config: BaseConfig, scope: Scope, hidden: Array, allowed: Array) -> dict[str, Array]:
     """Pooler and classifier; `logits [B, N]`."""
-    mask = allowed.any(axis=(1, 2))
+    mask = np.asarray(allowed.any(axis=(1, 2)))
     return {"logits": linear(context_pooler(config, scope / "pooler", hidden, mask), scope / "classifier")}
 
 

@@ -23,7 +23,7 @@ from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_torch.device_map import choose_device
 from deberta_torch.inference.optimize import locks_of
-from deberta_torch.models import Encoded, PreTrainedModel
+from deberta_torch.models import PreTrainedModel
 from deberta_torch.weights import assign
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ def _step(
     trained: nn.Module, optimizer: torch.optim.Optimizer, run: Run, step: int, process: int, processes: int
 ) -> Tensor:
     """One step of the optimizer; this process's part of the loss, and its number of tokens, `[2]`."""
-    device = next(trained.parameters()).device
+    model: Any = getattr(trained, "module", trained)
+    device = model.device
+    options = {"labelled_logits_only": True} if model.spec.scores_words else {}
     for group in optimizer.param_groups:
         group["lr"] = run.rate(step) * group["share"]
     optimizer.zero_grad(set_to_none=True)
@@ -141,7 +143,7 @@ def _step(
         # Processes exchange the gradients of a step once, after its last piece.
         with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-                loss = trained(**batch, return_dict=True).loss * piece.share
+                loss = trained(**batch, **options, return_dict=True).loss * piece.share
             (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
         totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
     if run.options.clip is not None:
@@ -237,11 +239,7 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
                 name: value for name, value in model(**tensors, return_dict=True).items() if isinstance(value, Tensor)
             }
         else:
-            hidden = model.deberta(**tensors, return_dict=True).last_hidden_state
-            rows, tokens = torch.from_numpy(places).to(where).unbind(1)
-            outputs = model.predict_outputs(
-                Encoded(hidden[rows, tokens], torch.ones_like(rows, dtype=torch.bool), None, None)
-            )
+            outputs = {"logits": model.scores_at(torch.from_numpy(places).to(where), tensors)}
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
 

@@ -19,7 +19,6 @@ OWN_PARAMETERS = {
     "options": "labels_at_padding is one of them, out of the sight of Trainer",
     "state_dict": "several processes gather one; Keras' variables are whole",
     "is_main_process": "the same",
-    "output_logits": "logits at labelled tokens alone have no static shape, which XLA needs",
 }
 
 ONLY_TORCH: dict[str, str] = {
@@ -29,6 +28,8 @@ ONLY_TORCH: dict[str, str] = {
     "projections.py FusedSelfAttention.fused_content": "the same",
     "projections.py SeparateSelfAttention.fused_content": "the same",
     "encoder.py Encoder.relative_table": "the same",
+    "encoder.py PackedLayers": "the same",
+    "encoder.py PackedLayers.decode": "the same",
     "encoder.py is_plain_cpu_call": "the same",
     "bridge.py": "transformers 5 has no Keras models",
     "device_map.py": "keras.distribution places variables",
@@ -37,8 +38,6 @@ ONLY_TORCH: dict[str, str] = {
     "encoder.py Encoder.reset_buffers": "the index table is a constant in Keras, a buffer here",
     "layers.py initialize": "Keras draws weights by initializers given to layers",
     "model_names.py": "what Trainer, accelerate and notebooks ask of PyTorch models",
-    "models.py PreTrainedModel.activation_checkpointing_disable": "keras.RematScope does it",
-    "models.py PreTrainedModel.activation_checkpointing_enable": "the same",
     "models.py PreTrainedModel.attn_implementation": "one of several implementations of attention; Keras has one",
     "models.py PreTrainedModel.base_model": "PyTorch users' own classes have their backbone anywhere",
     "models.py PreTrainedModel.device": "Keras places variables itself",
@@ -54,6 +53,7 @@ ONLY_TORCH: dict[str, str] = {
     "surgery.py Resizable.set_input_embeddings": "a Keras variable has its layer's path; assign to it instead",
     "surgery.py Resizable.tie_weights": "transformers' Keras models have none either",
     "task_models.py CallOptions": "as labels_at_padding",
+    "task_models.py LmCallOptions": "the same",
     "task_models.py LmModel.forward": "logits at labelled tokens alone have no static shape, which XLA needs",
     "task_models.py LmModel.loss": "the same",
     "task_models.py TaskModel.loss": "the same; a Keras model has a loss of its own",

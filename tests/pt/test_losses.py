@@ -81,7 +81,10 @@ def test_the_mean_is_over_labels_that_count():
 # Tokens, choices, spans
 
 OTHERS = {"masked_lm": (5, 6, 97), "token_classification": (5, 6, 4), "multiple_choice": (5, 3)}
-REFERENCES = dict.fromkeys(OTHERS, reference.label_loss) | {"question_answering": reference.question_answering_loss}
+REFERENCES = dict.fromkeys(OTHERS, reference.label_loss) | {
+    "question_answering": reference.question_answering_loss,
+    "replaced_token": reference.replaced_token_loss,
+}
 
 
 def other_case(task, side="right", seed=0):
@@ -91,6 +94,9 @@ def other_case(task, side="right", seed=0):
     if task == "question_answering":
         predictions = {f"{name}_logits": 3 * random.standard_normal((5, 6)) for name in ("start", "end")}
         return predictions, {f"{name}_positions": random.integers(-1, 9, 5) for name in ("start", "end")}, mask
+    if task == "replaced_token":
+        labels = random.integers(-1, 2, (5, 6))
+        return {"logits": 3 * random.standard_normal((5, 6))}, {"labels": np.where(labels < 0, -100, labels)}, mask
     labels = random.integers(0, OTHERS[task][-1], OTHERS[task][:-1])
     return {"logits": 3 * random.standard_normal(OTHERS[task])}, {"labels": np.where(labels == 1, -100, labels)}, mask
 
