@@ -18,7 +18,7 @@ PAIRS = ("DebertaForPreTraining", "DebertaV2ForPreTraining")
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
 # A backbone refuses labels; what else a call takes is in `options`.
-OWN_OPTIONS = {("deberta_torch", BACKBONE.name): ("labels",)}
+OWN_OPTIONS = {("deberta_tf", "masked_lm"): ("labelled_logits_only",), ("deberta_torch", BACKBONE.name): ("labels",)}
 
 
 def model_names() -> list[str]:
