@@ -134,7 +134,9 @@ def _step(
     trained: nn.Module, optimizer: torch.optim.Optimizer, run: Run, step: int, process: int, processes: int
 ) -> Tensor:
     """One step of the optimizer; this process's part of the loss, and its number of tokens, `[2]`."""
-    device = next(trained.parameters()).device
+    model: Any = getattr(trained, "module", trained)
+    device = model.device
+    options = {"labelled_logits_only": True} if model.spec.scores_words else {}
     for group in optimizer.param_groups:
         group["lr"] = run.rate(step) * group["share"]
     optimizer.zero_grad(set_to_none=True)
@@ -145,7 +147,7 @@ def _step(
         is_last = number + 1 == len(pieces)
         # Processes exchange the gradients of a step once, after its last piece.
         with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
-            loss = _loss(trained, batch, run) * piece.share
+            loss = _loss(trained, batch, run, options) * piece.share
             (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
         totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
     if run.options.clip is not None:
@@ -154,13 +156,13 @@ def _step(
     return totals
 
 
-def _loss(trained: nn.Module, batch: dict[str, Tensor], run: Run) -> Tensor:
+def _loss(trained: nn.Module, batch: dict[str, Tensor], run: Run, options: Mapping[str, Any]) -> Tensor:
     """The mean loss of a piece: the model's own, or that of a comparison, which is computed in float32."""
     compared = run.comparison
     labels = None if compared is None else batch.pop("labels")
     kind = next(iter(batch.values())).device.type
     with torch.autocast(kind, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-        output = trained(**batch, return_dict=True)
+        output = trained(**batch, **options, return_dict=True)
     if compared is None or labels is None:
         return output.loss
     token_mask = batch["attention_mask"] != 0
