@@ -167,10 +167,10 @@ class PreTrainingModel(PairTraining):
         """
         inputs = (attention_mask, token_type_ids, position_ids)
         if labels is None:
-            told = self.discriminate(input_ids, *inputs)
+            told = self.discriminate(input_ids, *inputs, training=training)
             return make_output(PreTrainingOutput, {"logits": told.logits})
-        made = self.corrupt(input_ids, *inputs, labels, corrupted_ids)
-        told = self.discriminate(made.corrupted_ids, *inputs, made.replaced)
+        made = self.corrupt(input_ids, *inputs, labels, corrupted_ids, training)
+        told = self.discriminate(made.corrupted_ids, *inputs, made.replaced, training)
         loss = made.mlm_loss + self.rtd_lambda * told.rtd_loss
         return make_output(PreTrainingOutput, {"loss": loss} | _ordered(made, told))
 
@@ -182,6 +182,7 @@ class PreTrainingModel(PairTraining):
         position_ids: Any = None,
         labels: Any = None,
         corrupted_ids: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """Runs the generator, and puts a token drawn from its predictions at each labelled place.
 
@@ -192,6 +193,7 @@ class PreTrainingModel(PairTraining):
             position_ids: likewise.
             labels: `[B, L]`, the true ids at the places that are predicted, -100 elsewhere.
             corrupted_ids: `[B, L]`, what was drawn before; None draws.
+            training: whether dropout is on; None: as in the call around it.
 
         Returns:
             `PreTrainingOutput`: `mlm_loss`, `corrupted_ids`, `replaced` (`[B, L]`: 1 where a drawn id is not the true
@@ -205,7 +207,8 @@ class PreTrainingModel(PairTraining):
             raise InputError("labels are missing. Give the true ids at the masked places, -100 elsewhere.")
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         inputs |= {"position_ids": position_ids, "labels": labels}
-        made = self.generator(inputs, return_dict=True, labelled_logits_only=not is_jax_traced(labels))
+        only = not is_jax_traced(labels)
+        made = self.generator(inputs, return_dict=True, labelled_logits_only=only, training=training)
         labels, input_ids = ops.cast(labels, "int32"), ops.cast(input_ids, "int32")
         if corrupted_ids is None:
             corrupted_ids = ops.where(labels >= 0, self._drawn(labels, made.logits), input_ids)
@@ -223,6 +226,7 @@ class PreTrainingModel(PairTraining):
         token_type_ids: Any = None,
         position_ids: Any = None,
         replaced: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """Runs the discriminator on what `corrupt` made.
 
@@ -233,7 +237,8 @@ class PreTrainingModel(PairTraining):
             InputError: as `corrupt`.
         """
         inputs = {"input_ids": corrupted_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        told = self.discriminator({**inputs, "position_ids": position_ids, "labels": replaced}, return_dict=True)
+        inputs |= {"position_ids": position_ids, "labels": replaced}
+        told = self.discriminator(inputs, return_dict=True, training=training)
         return make_output(PreTrainingOutput, {"rtd_loss": told.loss, "logits": told.logits})
 
     def _drawn(self, labels: Any, logits: Any) -> Any:

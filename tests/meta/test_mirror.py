@@ -110,6 +110,7 @@ ONLY_KERAS: dict[str, str] = {
     "quantization.py": "Keras' own; optimize(model, dtype='int8') in PyTorch",
     "training.py": "fit, evaluate and predict",
     "weights.py layers_by_parameter": "PEFT does it in PyTorch",
+    "weights.py alpha_of": "the same",
     "weights.py lora_factors": "the same",
     "weights.py merged_arrays": "the same",
     "weights.py parameter_variables": "named_parameters in PyTorch",
