@@ -22,6 +22,7 @@ from deberta_dual.commands.parser import (
     columns_of,
     flag_of,
 )
+from deberta_dual.evaluation.entities import SCHEMES
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.finetuning.run import is_main
@@ -116,7 +117,9 @@ def main(argv: Sequence[str]) -> int:
             eval_share=arguments.eval_share,
             columns=columns,
             input_format=arguments.input_format,
+            encoding=arguments.encoding,
             problem_type=arguments.problem_type,
+            label_scheme=arguments.label_scheme,
             max_length=arguments.max_length,
             long_texts=arguments.long_texts,
             framework=arguments.framework,
@@ -160,6 +163,8 @@ def make_parser() -> Parser:
     add("--test-data", default=[], help="test data, to score the best model on at the end; default: none", **files)
     add_data_options(add)
     add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")
+    text = "of token-classification: turn labels into this scheme first; default: learn them as they are"
+    add("--label-scheme", choices=tuple(SCHEMES), help=text)
     add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
     add("--long-texts", choices=LONG_TEXTS, help=f"{LONG_TEXTS_HELP}; default: truncate")
     add = parser.add_argument_group("output").add_argument

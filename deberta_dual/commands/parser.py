@@ -11,6 +11,7 @@ from deberta_dual.backends import FRAMEWORKS
 from deberta_dual.commands.messages import USAGE
 from deberta_dual.data.columns import parse_columns
 from deberta_dual.data.formats import AUTO, INPUT_FORMATS
+from deberta_dual.data.streams import UTF8
 
 # Help that several commands give.
 SOURCE = "checkpoint folder (config.json and weights), a weight file, or a hub id"
@@ -59,6 +60,7 @@ def add_data_options(add: Callable[..., object]) -> None:
     add("--columns", nargs="+", default=[], metavar="FIELD=COLUMN", help=text)
     text = "of the files; default: auto, by the ending of each name"
     add("--input-format", choices=INPUT_FORMATS, default=AUTO, help=text)
+    add("--encoding", default=UTF8, metavar="NAME", help="of files of text, such as latin-1 or utf-16; default: utf-8")
 
 
 def columns_of(parser: Parser, arguments: argparse.Namespace) -> dict[str, list[str]]:

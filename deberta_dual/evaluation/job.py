@@ -21,6 +21,7 @@ from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
+from deberta_dual.data.streams import UTF8
 from deberta_dual.evaluation.classes import classification_scores
 from deberta_dual.evaluation.judges import JUDGES, Judgement
 from deberta_dual.evaluation.zero_shot import TASK as ZERO_SHOT
@@ -96,6 +97,7 @@ def evaluate(
     candidate_labels: Sequence[str] | None = None,
     hypothesis_template: str | None = None,
     input_format: str = AUTO,
+    encoding: str = UTF8,
     calibrate: bool = False,
     note: Note | None = None,
 ) -> Evaluation:
@@ -115,6 +117,7 @@ def evaluate(
         candidate_labels: of zero-shot classification, the classes to choose from; None: those of the data.
         hypothesis_template: of zero-shot classification, with {} for the class; None: the pipeline's own.
         input_format: of files.
+        encoding: of files of text.
         calibrate: whether the temperature is written into the model's folder, where pipelines find it.
         note: is told what was guessed of the data; None: a log of the level INFO.
 
@@ -130,7 +133,7 @@ def evaluate(
     cls = FINETUNE_TASKS["text-classification" if task == ZERO_SHOT else task]
     if task != ZERO_SHOT and (candidate_labels or hypothesis_template):
         raise InputError(f"candidate_labels and hypothesis_template are for {ZERO_SHOT} alone. Leave them out.")
-    records = load_examples(cls, data, columns, input_format, note)
+    records = load_examples(cls, data, columns, input_format=input_format, encoding=encoding, note=note)
     folder = checkpoint_folder(model)
     check_head(folder, cls.name, cls.task)
     truncated = 0
@@ -155,15 +158,13 @@ def evaluate(
     return Evaluation(task, {**scores, **judgement.metrics}, judgement, records, truncated)
 
 
-def load_examples(
-    cls: type[FinetuneTask], data: Sources, columns: Named, input_format: str, note: Note | None
-) -> list[Record]:
-    """Reads the examples of a task, and checks every one.
+def load_examples(cls: type[FinetuneTask], data: Sources, columns: Named, **options: Any) -> list[Record]:
+    """Reads the examples of a task, and checks every one; `options` are those of `load_data`.
 
     Raises:
         InputError: one cannot be used, with its place; or there is none.
     """
-    records = load_data(cls.name, data, columns, input_format=input_format, note=note)
+    records = load_data(cls.name, data, columns, **options)
     for record in records:
         with at(record):
             cls.check(record)

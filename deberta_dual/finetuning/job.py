@@ -24,6 +24,7 @@ from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
+from deberta_dual.data.streams import UTF8
 from deberta_dual.finetuning.card import CARD, model_card
 from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
@@ -50,7 +51,9 @@ def finetune(
     eval_share: float = 0.0,
     columns: Named = None,
     input_format: str = AUTO,
+    encoding: str = UTF8,
     problem_type: str | None = None,
+    label_scheme: str | None = None,
     max_length: int | None = None,
     long_texts: str | None = None,
     framework: str | None = None,
@@ -78,7 +81,10 @@ def finetune(
         eval_share: the share of the training data that is held out as evaluation data, chosen by the seed.
         columns: which column is what, see `parse_columns`; others are guessed by their names.
         input_format: of files; "auto": by their names.
+        encoding: of files of text.
         problem_type: of text-classification; None: what the labels show.
+        label_scheme: of token-classification, what labels are turned into before they are learnt, a name of `SCHEMES`;
+            None: the checkpoint's, or else they are learnt as they are.
         max_length: maximum sequence length in tokens; None: what is usual for the task, or the model's limit.
         long_texts: "truncate", "windows" or "error", of texts that are longer, where the task can choose; None: as is
             usual.
@@ -120,13 +126,16 @@ def finetune(
     if resume and folder.is_finished():
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
         return folder.read_metrics()
-    records, judged, tested = (_records(cls, part, columns, input_format, note) for part in (data, evaluation, test))
+    reading: dict[str, Any] = {"input_format": input_format, "encoding": encoding, "note": note}
+    records, judged, tested = (_records(cls, part, columns, reading) for part in (data, evaluation, test))
     if eval_share:
         records, judged = _held_out(cls, records, eval_share, training.seed)
     is_scored = not judged and not tested
     source = None if start.model is None else checkpoint_folder(start.model)
     config = start.config(source)
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
+    if label_scheme is not None:
+        config = config.replace(extra={**config.extra, **cls.labels_in(label_scheme)})
     head = cls.head(records, config, problem_type)
     config = _fitted(config.replace(**head.changes), tokenizer, start)
     length = max_length or usual_length(cls, tokenizer, config)
@@ -144,8 +153,11 @@ def finetune(
     schedule = Schedule(parts[0], work.collate, work.count, **settings, seed=training.seed, draw=work.drawn)
 
     backend = get_backend(chosen)
-    model, missing = backend.trainable_model(config, cls.task, source, training.dtype, device)
-    fresh = _fresh_names(config, cls.task, missing, head)
+    model, missing, mismatched = backend.trainable_model(config, cls.task, source, training.dtype, device)
+    fresh = _fresh_names(config, cls.task, (*missing, *mismatched), head)
+    if source is not None and (untold := sorted(fresh - {*mismatched})):
+        text = f"{start.model} has no {name_list(untold)} for this task and these classes. They start fresh."
+        warnings.warn(text, DebertaWarning, stacklevel=2)
     backend.set_parameters(model, draw_parameters(config, cls.task, fresh, training.seed))
     judge = partial(work.score, backend.array_model(model, device), judged, parts[1]) if judged else None
     identity = {
@@ -200,12 +212,10 @@ def _paths(data: Sources) -> list[Path]:
     return [Path(part) for part in parts if isinstance(part, str | Path)]
 
 
-def _records(
-    cls: type[FinetuneTask], data: Sources, columns: Named, input_format: str, note: Note | None
-) -> list[Record]:
+def _records(cls: type[FinetuneTask], data: Sources, columns: Named, reading: dict[str, Any]) -> list[Record]:
     if isinstance(data, list | tuple) and not data:
         return []
-    records = load_data(cls.name, data, columns, input_format=input_format, note=note)
+    records = load_data(cls.name, data, columns, **reading)
     for record in records:
         with at(record):
             cls.check(record)
