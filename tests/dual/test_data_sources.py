@@ -88,7 +88,7 @@ def test_what_no_encoding_has(tmp_path):
     (tmp_path / "data.csv").write_bytes(b"text,label\na\x81,0\n")
     (record,) = read_files(tmp_path / "data.csv", encoding="cp1252")
     assert "byte 0x81 at byte 2 of the line" in str(record.error)
-    with pytest.raises(InputError, match="encoding='latein' is not known. Give one such as latin-1"):
+    with pytest.raises(InputError, match=r"encoding='latein' is not known. Give one such as latin-1"):
         list(read_files(tmp_path / "data.csv", encoding="latein"))
 
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from tools.benchmark.process import ROOT
 
 WORDS = ("river", "hill", "bridge", "stone", "water", "town", "spring", "winter", "path", "sea", "old", "new", "high")
 TASK = "sequence_classification"
-SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 TENTHS = 10
 
 
