@@ -178,7 +178,10 @@ class TokenClassificationPipeline(Pipeline):
         if options.aggregation_strategy == "none":
             return [self._token(unit, tokenized) for unit in units]
         found = [part for unit in units if (part := _part_of_text(unit, tokenized)) is not None]
-        return found if options.label_scheme is None else _tagged(tokenized, found, options)
+        if options.label_scheme is None:
+            return found
+        words = tokenized.given if tokenized.given is not None else self._split(tokenized.text, options)
+        return _tagged(tokenized.text, words, found, options.label_scheme)
 
     def aggregate(self, pre_entities: Sequence[Mapping[str, Any]], aggregation_strategy: str) -> list[dict[str, Any]]:
         """Puts tokens of which the scores are known together, as transformers' method of this name.
@@ -227,7 +230,7 @@ class TokenClassificationPipeline(Pipeline):
                 ids, places = encoding["input_ids"], encoding["offset_mapping"]
                 numbers = words_of_tokens(text, places)
             else:
-                spans = split_words(text, options.word_rule)
+                spans = self._split(text, options)
                 parts = [text[start:end] for start, end in spans]
                 ids, places, numbers = self._word_by_word(parts, [start for start, _ in spans])
         if mapping is not None:
@@ -236,6 +239,10 @@ class TokenClassificationPipeline(Pipeline):
                 raise InputError(f"{there}. Give one for each.")
             places = [(int(start), int(end)) for start, end in mapping[1 : len(places) + 1]]
         return text, ids, places, numbers, given
+
+    def _split(self, text: str, options: TokenClassificationOptions) -> list[Span]:
+        """The words of running text; where line feeds are tokens of their own, also these."""
+        return split_words(text, options.word_rule or "unicode", with_ends="\n" in self.tokenizer.get_added_vocab())
 
     def _word_by_word(self, words: list[str], starts: Sequence[int]) -> tuple[list[int], list[Span], list[int | None]]:
         """The tokens of words: ids, places in the text in which the words begin at `starts`, and numbers of words."""
@@ -290,19 +297,15 @@ def _with_spans(inputs: Any, mapping: Any) -> Any:
     return found if isinstance(inputs, list | tuple) else found[0]
 
 
-def _tagged(tokenized: TokenizedText, found: list[dict[str, Any]], options: TokenClassificationOptions) -> Any:
+def _tagged(text: str, words: Sequence[Span], found: list[dict[str, Any]], scheme: str) -> Any:
     """The words of a text with a tag each, by its entities."""
-    assert options.label_scheme is not None
-    words = tokenized.given
-    if words is None:
-        words = split_words(tokenized.text, options.word_rule or "unicode")
     spans = []
     for one in found:
         own = [number for number, (start, end) in enumerate(words) if start < one["end"] and end > one["start"]]
         if own:
             spans.append((one["entity_group"], own[0], own[-1] + 1))
-    tags = labels_of(spans, len(words), options.label_scheme)
-    return {"words": [tokenized.text[start:end] for start, end in words], "tags": tags, "entities": found}
+    tags = labels_of(spans, len(words), scheme)
+    return {"words": [text[start:end] for start, end in words], "tags": tags, "entities": found}
 
 
 def _part_of_text(unit: Unit, tokenized: TokenizedText) -> dict[str, Any] | None:
