@@ -183,3 +183,29 @@ def test_real_files(shared, tmp_path, name):
         assert {label[:2] for record in records for label in record.values["labels"]} >= {"O", "B-", "I-"}
     else:
         assert len(records) == 300 - (task != "multiple-choice")  # titles
+
+
+class KerasData:
+    """What of a `keras.utils.PyDataset` is looked at: batches by number, without an end."""
+
+    num_batches = 2
+
+    def __iter__(self):
+        while True:
+            yield self[0]
+
+    def __getitem__(self, number):
+        return np.array([f"a{number}", f"b{number}"]), np.array([0, 1])
+
+
+def test_batches_of_other_libraries():
+    texts = [{"text": text, "label": label} for text, label in zip(("a0", "b0", "a1", "b1"), (0, 1, 0, 1), strict=True)]
+    assert [one.values for one in load_data("text-classification", KerasData())] == texts
+    batches = [({"text": np.array([b"a0", b"b0"]), "text_pair": ["x", "y"]}, np.array([[0, 1], [1, 1]]))]
+    assert [one.values for one in load_data("text-classification", iter(batches))] == [
+        {"text": "a0", "text_pair": "x", "label": [0, 1]},
+        {"text": "b0", "text_pair": "y", "label": [1, 1]},
+    ]
+    pair = ({"words": ["a", "b"]}, ["O", "B-X"])
+    (record,) = load_data("token-classification", iter([pair]), {"labels": "label"})
+    assert record.values == {"words": ["a", "b"], "labels": ["O", "B-X"]}
