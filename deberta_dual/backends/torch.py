@@ -79,15 +79,15 @@ def array_model(model: Any, device: Any = None) -> ArrayModel:
 
 def trainable_model(
     config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
-) -> tuple[Any, tuple[str, ...]]:
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """See `Backend.trainable_model`; products take their dtype from autocast, not from the model."""
     place = training_device(device)
     model_class = _auto_class(task).classes[config.model_type]
     if folder is None:
-        return model_class(config).to(place), tuple(expand(config, task))
+        return model_class(config).to(place), tuple(expand(config, task)), ()
     options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
     model, report = model_class.from_pretrained(folder, config, device=place, **options)
-    return model, (*report.missing, *(name for name, *_ in report.mismatched))
+    return model, report.missing, tuple(name for name, *_ in report.mismatched)
 
 
 def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
