@@ -121,7 +121,7 @@ class PreTrainingModel(PairTraining):
             return
         for table in (own.word_embeddings, own.position_embeddings):
             if table is not None:
-                table.embeddings.assign(ops.zeros_like(table.embeddings))
+                table.embeddings.assign(ops.zeros(table.embeddings.shape))
                 table.trainable = sharing == "gdes"
 
         def look_up(table: str, ids: Any) -> Any:

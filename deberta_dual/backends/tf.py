@@ -118,7 +118,8 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
         gradient_accumulation_steps=pieces if pieces > 1 else None,
     )
     optimizer.build(model.trainable_variables)
-    model.compile(optimizer)  # no loss: the model has its own
+    options = {"labelled_logits_only": True} if model.spec.scores_words else {}
+    model.compile(optimizer, **options)  # no loss: the model has its own
     if run.comparison is not None:
         model.compute_loss = partial(_compare, run.comparison)
     for number, variable in enumerate(model.non_trainable_variables):
