@@ -35,11 +35,12 @@ _ATTRIBUTES = {
     "cls/predictions": "cls/inner",
     "lm_predictions/lm_head": "head/inner",
     "qa_outputs": "layers/dense",
+    "mask_predictions": "layers/replaced_token_head",
     "pooler": "layers/context_pooler",
 }
 # Fields that config.json may lack, which the names in the file then tell.
 _UNTOLD: tuple[dict[str, Any], ...] = ({"legacy": True}, {"legacy": False}, {"mlm_decoder": "enhanced"})
-_RENAMED = re.compile(r"^(?:cls/predictions|lm_predictions/lm_head|qa_outputs|pooler)(?=/)|\boutput(?=/)")
+_RENAMED = re.compile(r"^(?:cls/predictions|lm_predictions/lm_head|qa_outputs|pooler|mask_predictions)(?=/)|\boutput(?=/)")
 
 
 def read_keras(file: Path, config: BaseConfig) -> LazyWeights:

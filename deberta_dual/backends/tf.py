@@ -256,13 +256,15 @@ class _Runner:
         if self._batches <= EAGER_BATCHES:
             return self._outputs(inputs, places)
         if self._graph is None:
-            batch = {name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}
-            signature = [batch, None if places is None else tf.TensorSpec([None, 2], tf.int64)]
+            signature: list[Any] = [
+                {name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}
+            ]
+            signature += [] if places is None else [tf.TensorSpec([None, 2], tf.int64)]
             jits = bool(self._model.jit_compile)
             self._graph = tf.function(self._outputs, input_signature=signature, jit_compile=jits)
-        return self._graph(inputs, places)
+        return self._graph(inputs) if places is None else self._graph(inputs, places)
 
-    def _outputs(self, inputs: dict[str, Any], places: Any) -> dict[str, Any]:
+    def _outputs(self, inputs: dict[str, Any], places: Any = None) -> dict[str, Any]:
         if places is not None:
             return {"logits": self._model.scores_at(places, inputs)}
         return _named_tensors(self._model(inputs, return_dict=True, training=False))
