@@ -20,11 +20,17 @@ from deberta_core.errors import DebertaError, DebertaWarning, InputError, Weight
 from deberta_dual import finetune, pipeline, pretrain
 from deberta_dual.pretraining.run import PretrainingRun
 
-FRAMEWORKS = [
-    pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"needs {package}"))
-    for name, package in (("torch", "torch"), ("tf", "tensorflow"))
-]
-each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
+
+def framework(name, package, *marks):
+    missing = pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"needs {package}")
+    return pytest.param(name, marks=[missing, *marks])
+
+
+# Keras needs many seconds to trace the graphs of a run; one test of it is always run.
+both_frameworks = pytest.mark.parametrize("framework", [framework("torch", "torch"), framework("tf", "tensorflow")])
+each_framework = pytest.mark.parametrize(
+    "framework", [framework("torch", "torch"), framework("tf", "tensorflow", pytest.mark.slow)]
+)
 SIZES = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -83,8 +89,8 @@ def scores(rows):
     return [{name: value for name, value in row.items() if name not in timed} for row in rows]
 
 
-@each_framework
-@pytest.mark.parametrize("objective", ["mlm", "rtd"])
+@both_frameworks
+@pytest.mark.parametrize("objective", ["rtd", pytest.param("mlm", marks=pytest.mark.slow)])
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(corpus, tmp_path, framework, objective):
     whole = pretrain(corpus, tmp_path / "whole", objective=objective, framework=framework, **RUN)
     assert [row["step"] for row in whole] == [2, 4, 6]
