@@ -15,14 +15,13 @@ from deberta_core.errors import ConfigError, InputError
 from deberta_core.names.loading import LOADING, SAVING
 from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
-from deberta_core.parameters import UNUSED_NAMES
-from deberta_core.tasks import BACKBONE_PREFIX, TaskSpec, task_spec
+from deberta_core.tasks import TaskSpec, task_spec
 from deberta_torch import weights
 from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
 from deberta_torch.kernels.attention_functions import check_attn_implementation
-from deberta_torch.masks import make_masks
+from deberta_torch.masks import Masks, make_masks
 from deberta_torch.model_names import ModelNames
 from deberta_torch.surgery import Resizable
 
@@ -30,8 +29,8 @@ from deberta_torch.surgery import Resizable
 class Encoded(NamedTuple):
     """What a backbone hands to a head."""
 
-    last_hidden_state: Tensor  # [B, L, C]
-    token_mask: Tensor  # [B, L] bool
+    last_hidden_state: Tensor  # [B, L, C]; of masked LM [n, C], where its head is to read some tokens alone
+    masks: Masks
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Tensor, ...] | None
 
@@ -303,14 +302,14 @@ class DebertaV2PreTrainedModel(PreTrainedModel):
 
 
 class Backbone(PreTrainedModel):
-    """Embeddings and encoder, of every version."""
+    """Embeddings and encoder, of every version; `with_positions` a table of them, for the enhanced decoder."""
 
-    def __init__(self, config: BaseConfig) -> None:
+    def __init__(self, config: BaseConfig, with_positions: bool = False) -> None:
         super().__init__(config)
-        self.embeddings = Embeddings(config)
+        self.embeddings = Embeddings(config, with_positions)
         self.encoder = Encoder(config)
         self.reset_parameters()
-        self.register_load_state_dict_pre_hook(_drop_left_overs)
+        self.register_load_state_dict_pre_hook(weights.drop_left_overs)
 
     def encode(
         self,
@@ -321,16 +320,27 @@ class Backbone(PreTrainedModel):
         inputs_embeds: Tensor | None = None,
         output_attentions: bool | None = False,
         output_hidden_states: bool | None = False,
+        decodes: bool = False,
+        rows: Tensor | None = None,
     ) -> Encoded:
-        """The forward pass without the packing of its result; arguments as for `forward`, unchecked."""
+        """The forward pass without the packing of its result; arguments as for `forward`, unchecked.
+
+        With `decodes` the last hidden state is the enhanced mask decoder's; with `rows`, `[n]` integers, it is wanted
+        at these tokens of the flattened batch alone.
+        """
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         assert tokens is not None
         masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
         embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
-        hidden, hidden_states, attentions = self.encoder(
-            embedded, masks, bool(output_hidden_states), bool(output_attentions)
+        hidden, hidden_states, attentions, last_input = self.encoder(
+            embedded, masks, bool(output_hidden_states), bool(output_attentions), skips_last=decodes
         )
-        return Encoded(hidden, masks.tokens, hidden_states, attentions)
+        if decodes:
+            positions = self.embeddings.position_rows(position_ids, tokens.shape[1])
+            hidden = self.encoder.decode(last_input, positions, masks, rows)
+        elif rows is not None:
+            hidden = hidden.flatten(0, 1)[rows]
+        return Encoded(hidden, masks, hidden_states, attentions)
 
     def forward(
         self,
@@ -378,13 +388,6 @@ class Backbone(PreTrainedModel):
             "attentions": encoded.attentions,
         }
         return make_output(self.spec.output, values, named)
-
-
-def _drop_left_overs(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Takes out of a state dict what published files hold although a model of their configuration does not use it."""
-    own = model.state_dict().keys()
-    for name in {name.removeprefix(BACKBONE_PREFIX) for name in UNUSED_NAMES} - own:
-        state.pop(prefix + name, None)
 
 
 class DebertaModel(Backbone, DebertaPreTrainedModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.distributed as distributed
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -21,13 +19,15 @@ from deberta_core.config import BaseConfig
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.backends.torch_processes import agree, processes_of, summed, training_device
+from deberta_torch.comparison_losses import comparison_losses
 from deberta_torch.device_map import choose_device
 from deberta_torch.inference.optimize import locks_of
-from deberta_torch.models import Encoded, PreTrainedModel
+from deberta_torch.losses import mean_loss
+from deberta_torch.models import PreTrainedModel
 from deberta_torch.weights import assign
 
 if TYPE_CHECKING:
-    from deberta_dual.evaluation.classes import Metrics
     from deberta_dual.finetuning.run import Run
 
 STATE_FILE = "state.pt"
@@ -78,10 +78,10 @@ def array_model(model: Any, device: Any = None) -> ArrayModel:
 
 
 def trainable_model(
-    config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
+    config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
 ) -> tuple[Any, tuple[str, ...]]:
     """See `Backend.trainable_model`; products take their dtype from autocast, not from the model."""
-    place = _training_device(device)
+    place = training_device(device)
     model_class = _auto_class(task).classes[config.model_type]
     if folder is None:
         return model_class(config).to(place), tuple(expand(config, task))
@@ -95,6 +95,11 @@ def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     assign(model, arrays)
 
 
+def peak_memory(model: Any) -> int | None:
+    """See `Backend.peak_memory`."""
+    return torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else None
+
+
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """Trains a model as a run says; it is in evaluation mode in the end.
 
@@ -106,7 +111,7 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
         run: gives the examples and takes the results.
         device: not read: the model is where it was made.
     """
-    with _processes(model.device) as (process, processes):
+    with processes_of(model.device) as (process, processes):
         optimizer = torch.optim.AdamW(_groups(model, run), betas=BETAS, eps=EPSILON)
         if run.first_step:
             _read_state(run.folder.state_folder, model, optimizer)
@@ -117,11 +122,11 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
                 break
             torch.manual_seed(int(np.random.SeedSequence((run.options.seed, step, process)).generate_state(1)[0]))
             totals = _step(trained.train(), optimizer, run, step, process, processes)
-            loss, tokens = _summed(totals, model.device).tolist()
+            loss, tokens = summed(totals, model.device).tolist()
             run.step_done(step, loss, run.schedule.examples(step), int(tokens))
             if run.ends_interval(step):
                 model.eval()
-                run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer), _agree)
+                run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer), agree)
         model.eval()
 
 
@@ -140,14 +145,26 @@ def _step(
         is_last = number + 1 == len(pieces)
         # Processes exchange the gradients of a step once, after its last piece.
         with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
-            with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-                loss = trained(**batch, return_dict=True).loss * piece.share
+            loss = _loss(trained, batch, run) * piece.share
             (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
         totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
     if run.options.clip is not None:
         nn.utils.clip_grad_norm_(trained.parameters(), run.options.clip)
     optimizer.step()
     return totals
+
+
+def _loss(trained: nn.Module, batch: dict[str, Tensor], run: Run) -> Tensor:
+    """The mean loss of a piece: the model's own, or that of a comparison, which is computed in float32."""
+    compared = run.comparison
+    labels = None if compared is None else batch.pop("labels")
+    kind = next(iter(batch.values())).device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
+        output = trained(**batch, return_dict=True)
+    if compared is None or labels is None:
+        return output.loss
+    token_mask = batch["attention_mask"] != 0
+    return mean_loss(comparison_losses(compared.loss, compared.pooling, output[0], token_mask, labels))
 
 
 def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
@@ -158,40 +175,6 @@ def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
         if parameters[name].requires_grad:
             by_rates.setdefault(rates, []).append(parameters[name])
     return [{"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in by_rates.items()]
-
-
-@contextmanager
-def _processes(device: torch.device) -> Iterator[tuple[int, int]]:
-    """The number of this process and of all; more than one where `torchrun` says so."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield 0, 1
-        return
-    if device.type != "cpu":
-        torch.accelerator.set_device_index(device)  # what is sent goes through the current one
-    distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
-    try:
-        yield distributed.get_rank(), distributed.get_world_size()
-        distributed.barrier()
-    finally:
-        distributed.destroy_process_group()
-
-
-def _summed(totals: Tensor, device: torch.device) -> Tensor:
-    """The sum over all processes."""
-    if not distributed.is_initialized():
-        return totals
-    everywhere = totals.to(device)
-    distributed.all_reduce(everywhere)
-    return everywhere.cpu()
-
-
-def _agree(scores: Metrics) -> Metrics:
-    """The first process's scores: should rounding differ, all must still stop together."""
-    if not distributed.is_initialized():
-        return scores
-    shared = [scores]
-    distributed.broadcast_object_list(shared)
-    return shared[0]
 
 
 def _write_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
@@ -218,14 +201,6 @@ def _auto_class(task: str | None) -> Any:
     return getattr(deberta_torch, task_spec(task).auto_class)
 
 
-def _training_device(device: Any) -> Any:
-    """Where a model is trained: the device that is named, that of this process under `torchrun`, or the best."""
-    place = choose_device(device, "auto" if device is None else None)
-    kind = getattr(place, "type", place)
-    own = os.environ.get("LOCAL_RANK")
-    return place if kind == "cpu" or own is None else torch.device(str(kind), int(own))
-
-
 def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
     where = next(model.parameters()).device
     with torch.inference_mode(), _evaluating(model), ExitStack() as held:
@@ -237,11 +212,7 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
                 name: value for name, value in model(**tensors, return_dict=True).items() if isinstance(value, Tensor)
             }
         else:
-            hidden = model.deberta(**tensors, return_dict=True).last_hidden_state
-            rows, tokens = torch.from_numpy(places).to(where).unbind(1)
-            outputs = model.predict_outputs(
-                Encoded(hidden[rows, tokens], torch.ones_like(rows, dtype=torch.bool), None, None)
-            )
+            outputs = {"logits": model.scores_at(torch.from_numpy(places).to(where), tensors)}
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
 

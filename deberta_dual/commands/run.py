@@ -16,6 +16,7 @@ from deberta_dual.commands.messages import FAILED, show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
     MAX_LENGTH,
+    SEVERAL_MODELS,
     Parser,
     add_data_options,
     add_framework_options,
@@ -177,7 +178,7 @@ def make_parser() -> Parser:
     )
     add = parser.add_argument_group("model").add_argument
     add("--task", choices=tuple(PIPELINES), required=True, metavar="TASK", help=", ".join(PIPELINES))
-    add("--model", required=True, metavar="DIR", help="checkpoint folder or hub id, fine-tuned for TASK")
+    add("--model", **SEVERAL_MODELS)
     add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
     add_framework_options(add)
     add("--dtype", metavar="NAME", help="float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32")

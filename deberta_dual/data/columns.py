@@ -25,9 +25,22 @@ ROLES: dict[str, tuple[str, ...]] = {
     "query": ("query", "question", "search_query"),
     "document": ("document", "passage", "doc", "text", "answer"),
     "relevance": ("relevance", "label", "score", "grade"),
+    "positive": ("positive", "sentence2", "text_pair", "answer", "document", "passage", "context", "hypothesis"),
+    "negative": ("negative", "hard_negative"),
+    "score": ("score", "similarity", "similarity_score", "relatedness_score", "label"),
+    "prompt": ("prompt", "instruction", "question", "query"),
+    "rejected": ("rejected",),
 }
 # Roles whose other columns mean the same in some tasks: a multiple choice has a question, and its answer is a letter.
 TASK_ROLES: dict[str, dict[str, tuple[str, ...]]] = {
+    # The anchor of a pair, and the text that was chosen, are what the trained model reads.
+    "sentence-embeddings": {
+        "text": (
+            *("text", "sentence", "sentence1", "anchor", "query", "question", "premise"),
+            *("review", "comment", "comment_text", "full_text", "content"),
+        ),
+    },
+    "reward": {"text": ("text", "chosen", "response", "completion", "answer")},
     "multiple-choice": {
         "text": ("text", "question", "goal", "prompt", "context", "premise"),
         "label": ("label", "answer", "correct", "gold", "target"),
@@ -44,10 +57,11 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "masked-lm": (("text",), ()),
     "fill-mask": (("text",), ()),
     "feature-extraction": (("text",), ()),
-    "sentence-embeddings": (("text",), ()),
+    "sentence-embeddings": (("text",), ("positive", "negative", "score")),
+    "reward": (("prompt", "text"), ("rejected",)),
 }
 # Roles whose value is a list, which a table has as JSON.
-LISTS = ("words", "labels", "choices", "answers")
+LISTS = ("words", "labels", "choices", "answers", "negative")
 
 
 def parse_columns(parts: Iterable[str] | Mapping[str, str | Sequence[str]]) -> dict[str, list[str]]:

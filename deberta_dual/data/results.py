@@ -20,6 +20,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "question-answering": ("answer", "score", "start", "end", "candidates"),
     "multiple-choice": ("choice", "scores"),
     "ranking": ("score",),
+    "reward": ("score",),
     "zero-shot-classification": ("labels", "scores"),
     "masked-lm": ("perplexity", "predictions"),
     "fill-mask": ("predictions",),

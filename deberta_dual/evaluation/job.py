@@ -29,6 +29,7 @@ from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask
 from deberta_dual.finetuning.tasks.base import at, usual_length
 from deberta_dual.finetuning.tasks.text_classification import wanted_labels
 from deberta_dual.pipelines.checkpoint_heads import check_head
+from deberta_dual.pipelines.ensemble import average_models, check_vocabularies
 from deberta_dual.pipelines.examples import check_count
 
 
@@ -83,7 +84,7 @@ class Evaluation:
 
 def evaluate(
     task: str,
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     data: Sources,
     columns: Named = None,
     *,
@@ -103,7 +104,8 @@ def evaluate(
 
     Args:
         task: a name of `JUDGES`.
-        model: a checkpoint folder or hub id, with the task's head.
+        model: a checkpoint folder or hub id, with the task's head; or a list of them, whose probabilities are
+            averaged.
         data: files or a data set, see `read_examples`.
         columns: which column is what, see `parse_columns`; others are guessed by their names.
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
@@ -119,7 +121,8 @@ def evaluate(
         note: is told what was guessed of the data; None: a log of the level INFO.
 
     Raises:
-        InputError: an argument or an example cannot be used; or the task has no temperature.
+        InputError: an argument or an example cannot be used; the task has no temperature; or several models do not go
+            together, see `average_models`.
         WeightError: the checkpoint has no head for this task, or does not fit.
         ConfigError: config.json is missing or wrong.
         TokenizationError: the tokenizer's files are missing or wrong.
@@ -130,29 +133,42 @@ def evaluate(
     cls = FINETUNE_TASKS["text-classification" if task == ZERO_SHOT else task]
     if task != ZERO_SHOT and (candidate_labels or hypothesis_template):
         raise InputError(f"candidate_labels and hypothesis_template are for {ZERO_SHOT} alone. Leave them out.")
+    models = [model] if isinstance(model, str | Path) else list(model)
+    if not models or (calibrate and len(models) > 1):
+        raise InputError(f"{len(models)} models were given. Give at least one, and for calibrate exactly one.")
     records = load_examples(cls, data, columns, input_format, note)
-    folder = checkpoint_folder(model)
-    check_head(folder, cls.name, cls.task)
+    folders = [checkpoint_folder(one) for one in models]
+    for folder in folders:
+        check_head(folder, cls.name, cls.task)
     truncated = 0
     if task == ZERO_SHOT:
         about = {"framework": framework, "device": device, "dtype": dtype, "batch_size": batch_size}
         own = {name: value for name, value in {**about, "max_length": max_length}.items() if value is not None}
-        config, answers = zero_shot_answers(folder, records, candidate_labels, hypothesis_template, **own)
+        config, answers = zero_shot_answers(folders, records, candidate_labels, hypothesis_template, **own)
         scores = classification_scores(answers.argmax(axis=1), wanted_labels(config, records))
     else:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        backend = get_backend(choose_framework(framework))
-        arrays = backend.array_model(backend.load_model(folder, cls.task, device, dtype), device)
+        tokenizers = [_tokenizer(one, folder) for one, folder in zip(models, folders, strict=True)]
+        check_vocabularies(tokenizers, models)
+        tokenizer, backend = tokenizers[0], get_backend(choose_framework(framework))
+        loaded = [backend.load_model(folder, cls.task, device, dtype) for folder in folders]
+        arrays = average_models([backend.array_model(one, device) for one in loaded])
         config = arrays.config
-        length = max_length or usual_length(cls, tokenizer, config)
-        work = cls(tokenizer, max_length=length, batch_size=batch_size, long_texts=long_texts)
+        own = cls.folder_choices(models[0])
+        length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
+        chosen = {"long_texts": long_texts, "pooling": own.get("pooling")}
+        work = cls(tokenizer, max_length=length, batch_size=batch_size, **chosen)
         features = work.features(records, config, judged=True)
         answers = work.answer(arrays, records, features)
         scores, truncated = work.compare(config, answers, records), work.truncated
     judgement = judge(config, answers, records)
     if calibrate:
-        _write_temperature(folder, judgement)
+        _write_temperature(folders[0], judgement)
     return Evaluation(task, {**scores, **judgement.metrics}, judgement, records, truncated)
+
+
+def _tokenizer(model: str | Path, folder: Path) -> Any:
+    """The tokenizer of a model: of a folder, of a repository of the hub, or beside a weight file."""
+    return AutoTokenizer.from_pretrained(str(model if folder.is_dir() else folder))
 
 
 def load_examples(

@@ -36,6 +36,11 @@ def as_it_is(feature: Feature, seeds: Sequence[int]) -> Feature:
     return feature
 
 
+def one_row(feature: Feature) -> int:
+    """An example is a row by itself."""
+    return 1
+
+
 class Schedule:
     """The steps of a run.
 
@@ -48,6 +53,7 @@ class Schedule:
         epochs: how often all examples are seen.
         seed: of their order, and of what is drawn.
         draw: what a step learns from an example, of the example and three seeds: of the run, the epoch, the example.
+        rows: how many rows of a batch an example is.
 
     Attributes:
         steps_per_epoch: the last may have fewer examples.
@@ -65,8 +71,10 @@ class Schedule:
         epochs: int,
         seed: int,
         draw: Callable[[Feature, Sequence[int]], Feature] = as_it_is,
+        rows: Callable[[Feature], int] = one_row,
     ) -> None:
         self._features, self._collate, self._count, self._draw = features, collate, count, draw
+        self._rows = rows
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
         self._lengths = np.array([token_count(feature) for feature in features])
         self.steps_per_epoch = -(-len(features) // batch_size)
@@ -98,6 +106,11 @@ class Schedule:
     def tokens(self, numbers: NDArray[Any]) -> int:
         """The real tokens of examples."""
         return int(self._lengths[numbers].sum()) if len(numbers) else 0
+
+    def rows(self, step: int) -> list[int]:
+        """The rows of the batch of each piece, where one process takes them all."""
+        numbers = (part if len(part) else self._chosen(step)[:1] for part in self.parts(step))
+        return [sum(self._rows(self._features[number]) for number in part.tolist()) for part in numbers]
 
     def _chosen(self, step: int) -> NDArray[Any]:
         return self._order(step // self.steps_per_epoch)[step % self.steps_per_epoch]

@@ -9,10 +9,11 @@ from deberta_core import DebertaV2Config
 from deberta_core.checkpoint import save_weights
 from deberta_dual.cli import main
 from deberta_dual.data.results import RESULTS
+from deberta_dual.finetuning import FINETUNE_TASKS
 from tests.finetuning_data import SIZES, write_examples
 
-TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "ranking", "masked-lm")
-SCORES = ("f1", "ndcg@10", "accuracy")  # of a task the first that it has
+TASKS = tuple(FINETUNE_TASKS)
+SCORES = ("f1", "ndcg@10", "mrr@10", "accuracy")  # of a task the first that it has
 SIZES_ALONE = {**SIZES, "position_biased_input": False}
 FRAMEWORKS = (
     pytest.param("torch", id="torch"),

@@ -123,6 +123,7 @@ OPTIONS = {
     "fill-mask": (["--top-k", "2", "--targets", "stone,mill"], "The [MASK] is old."),
     "masked-lm": (["--top-k", "2"], "The [MASK] is old."),
     "ranking": (["--function-to-apply", "none"], '{"query": "The river", "document": "It rises."}'),
+    "reward": ([], '{"prompt": "What rises?", "text": "The river."}'),
     "multiple-choice": ([], '{"text": "The river", "choices": ["rises", "falls"]}'),
     "feature-extraction": ([], "The river."),
     "sentence-embeddings": (["--pooling", "max", "--normalize"], "The river."),
@@ -132,7 +133,7 @@ OPTIONS = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_task(run, make_folder, name):
     flags, line = OPTIONS[name]
-    folder = make_folder(PIPELINES[name].model_task, id2label={0: "fits"} if name == "ranking" else NLI)
+    folder = make_folder(PIPELINES[name].model_task, id2label={0: "fits"} if name in ("ranking", "reward") else NLI)
     status, (result,), errors = run(line, "--task", name, "--model", folder, *flags)
     assert (status, errors) == (0, [])
     assert result.keys() - {"line"} <= {*RESULTS[name]}

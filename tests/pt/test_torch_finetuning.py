@@ -38,7 +38,7 @@ def run(file, output, start, *, task=TASK, report=None, resume=False, max_length
         output,
         start,
         TrainingOptions(**{**TRAINING, **training}),
-        evaluation=file,
+        eval_data=file,
         framework="torch",
         device="cpu",
         report=report,

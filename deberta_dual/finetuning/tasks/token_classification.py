@@ -49,7 +49,9 @@ class TokenClassification(FinetuneTask):
             check_label(label)
 
     @classmethod
-    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
+    def head(
+        cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None, loss: str | None = None
+    ) -> Head:
         """Finds the classes, and the rule by which running text has such words."""
         if problem_type is not None:
             raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
@@ -83,7 +85,7 @@ class TokenClassification(FinetuneTask):
         return sum(label >= 0 for label in feature["labels"])
 
     @classmethod
-    def metric(cls, config: BaseConfig) -> str:
+    def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
         """F1 of entities."""
         return "f1"
 
