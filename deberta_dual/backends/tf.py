@@ -256,12 +256,12 @@ class _Runner:
             return self._outputs(inputs, places)
         if self._graph is None:
             batch = {name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}
-            signature = [batch, None if places is None else tf.TensorSpec([None, 2], tf.int64)]
+            signature = [batch] if places is None else [batch, tf.TensorSpec([None, 2], tf.int64)]
             jits = bool(self._model.jit_compile)
             self._graph = tf.function(self._outputs, input_signature=signature, jit_compile=jits)
-        return self._graph(inputs, places)
+        return self._graph(inputs) if places is None else self._graph(inputs, places)
 
-    def _outputs(self, inputs: dict[str, Any], places: Any) -> dict[str, Any]:
+    def _outputs(self, inputs: dict[str, Any], places: Any = None) -> dict[str, Any]:
         if places is not None:
             return {"logits": self._model.scores_at(places, inputs)}
         return _named_tensors(self._model(inputs, return_dict=True, training=False))
