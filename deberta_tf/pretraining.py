@@ -42,8 +42,8 @@ _BELOW_ONE = 1 - 2**-22  # in float32, times a number that is more than 0, is le
 class PreTrainingModel(PairTraining):
     """A generator, which predicts masked tokens, and a discriminator, which tells what was replaced by them.
 
-    One joint step is a call, whose `loss` trains both, as `compile(optimizer)` and `fit(inputs, labels)` do. A
-    decoupled step is `corrupt`, a step of an optimizer of `generator.trainable_variables` on its `mlm_loss`, then
+    One joint step is a call, whose `loss` trains both; `compile(optimizer)` and `fit(inputs, labels)` take such steps.
+    A decoupled step is `corrupt`, a step of an optimizer of `generator.trainable_variables` on its `mlm_loss`, then
     `discriminate` of what was corrupted, and a step of an optimizer of `discriminator.trainable_variables` on its
     `rtd_loss`.
 
@@ -72,7 +72,7 @@ class PreTrainingModel(PairTraining):
     config_class: ClassVar[type[BaseConfig]]
     generator_class: ClassVar[Any]
     discriminator_class: ClassVar[Any]
-    options = ("return_dict",)
+    options = ()
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class PreTrainingModel(PairTraining):
             return
         for table in (own.word_embeddings, own.position_embeddings):
             if table is not None:
-                table.embeddings.assign(ops.zeros_like(table.embeddings))
+                table.embeddings.assign(ops.zeros(table.embeddings.shape))
                 table.trainable = sharing == "gdes"
 
         def look_up(table: str, ids: Any) -> Any:
@@ -157,7 +157,6 @@ class PreTrainingModel(PairTraining):
         position_ids: Any = None,
         labels: Any = None,
         corrupted_ids: Any = None,
-        return_dict: bool | None = None,
         training: bool | None = None,
     ) -> Any:
         """A joint step: arguments `[B, L]` as for `corrupt`.
@@ -167,14 +166,13 @@ class PreTrainingModel(PairTraining):
             discriminator reads `input_ids`, and there are its `logits [B, L]` alone.
         """
         inputs = (attention_mask, token_type_ids, position_ids)
-        named = self.config.return_dict if return_dict is None else return_dict
         if labels is None:
             told = self.discriminate(input_ids, *inputs, training=training)
-            return make_output(PreTrainingOutput, {"logits": told.logits}, named)
+            return make_output(PreTrainingOutput, {"logits": told.logits})
         made = self.corrupt(input_ids, *inputs, labels, corrupted_ids, training)
         told = self.discriminate(made.corrupted_ids, *inputs, made.replaced, training)
         loss = made.mlm_loss + self.rtd_lambda * told.rtd_loss
-        return make_output(PreTrainingOutput, {"loss": loss} | _ordered(made, told), named)
+        return make_output(PreTrainingOutput, {"loss": loss} | _ordered(made, told))
 
     def corrupt(
         self,
@@ -322,8 +320,17 @@ class PreTrainingModel(PairTraining):
         arrays = {stored: own[name] for name, stored in names.items() if name in own}
         if self.unread_positions is not None:
             arrays[names[_POSITIONS]] = ops.convert_to_numpy(self.unread_positions)
-        theirs, ours = (weights.published_config(part) for part in parts)
-        write_pair(folder, theirs, ours, given, arrays, self.embedding_sharing, keep_delta=keep_delta, format=format)
+        generator_config, config = (weights.published_config(part) for part in parts)
+        write_pair(
+            folder,
+            generator_config,
+            config,
+            given,
+            arrays,
+            embedding_sharing=self.embedding_sharing,
+            keep_delta=keep_delta,
+            format=format,
+        )
 
     def _stored_names(self) -> dict[str, str]:
         """The discriminator's parameters, and the unread table, to their names in a pair; but for shared tables."""

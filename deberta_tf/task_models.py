@@ -68,18 +68,18 @@ class TaskModel(Fed, Trained, PreTrainedModel):
         output_attentions: bool | None,
         output_hidden_states: bool | None,
         return_dict: bool | None,
-        labelled_only: bool = False,
+        labelled_logits_only: bool = False,
     ) -> Any:
         """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name.
 
-        With `labelled_only` the head reads the labelled tokens alone, row by row.
+        With `labelled_logits_only` the head reads the labelled tokens alone, row by row.
         """
         choices: Any = 1
         if self.spec.folds_choices:
             inputs, choices = fold_choices(inputs)
         attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
         given = {name: value for name, value in labels.items() if value is not None}
-        rows = labelled_tokens(given) if labelled_only else None
+        rows = labelled_tokens(given) if labelled_logits_only else None
         encoded = self.deberta.encode(*inputs, attentions, states, self.decodes, rows)
         predictions = self.predict_outputs(encoded)
         if self.spec.folds_choices:
@@ -161,7 +161,7 @@ class LmModel(LabelledTraining, TaskModel):
         """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         wanted = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, {"labels": labels}, *wanted, labelled_only=labelled_logits_only)
+        return self.run(inputs, {"labels": labels}, *wanted, labelled_logits_only=labelled_logits_only)
 
     def scores_at(self, places: Any, inputs: Mapping[str, Any]) -> Any:
         """Scores of the whole vocabulary at some tokens alone.

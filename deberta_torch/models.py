@@ -15,7 +15,8 @@ from deberta_core.errors import ConfigError, InputError
 from deberta_core.names.loading import LOADING, SAVING
 from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
-from deberta_core.tasks import TaskSpec, task_spec
+from deberta_core.parameters import UNUSED_NAMES
+from deberta_core.tasks import BACKBONE_PREFIX, TaskSpec, task_spec
 from deberta_torch import weights
 from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
@@ -106,28 +107,6 @@ class PreTrainedModel(Resizable, ModelNames):
     def gradient_checkpointing_disable(self) -> None:
         """Undoes `gradient_checkpointing_enable`."""
         self._encoder.checkpointing = None
-
-    def activation_checkpointing_enable(
-        self,
-        activation_checkpointing_kwargs: dict[str, Any] | None = None,
-        every_n_layers: int = 1,
-        offload: bool = False,
-    ) -> None:
-        """What transformers 5 calls `gradient_checkpointing_enable`.
-
-        Raises:
-            InputError: some layers only, or another place for what is kept, is asked for.
-        """
-        if every_n_layers != 1 or offload:
-            raise InputError(
-                f"every_n_layers={every_n_layers} and offload={offload} are not taken: every layer is computed again, "
-                f"and what is kept stays on its device. Leave both out."
-            )
-        self.gradient_checkpointing_enable(activation_checkpointing_kwargs)
-
-    def activation_checkpointing_disable(self) -> None:
-        """Undoes `activation_checkpointing_enable`."""
-        self.gradient_checkpointing_disable()
 
     @property
     def is_gradient_checkpointing(self) -> bool:
@@ -302,14 +281,14 @@ class DebertaV2PreTrainedModel(PreTrainedModel):
 
 
 class Backbone(PreTrainedModel):
-    """Embeddings and encoder, of every version; `with_positions` a table of them, for the enhanced decoder."""
+    """Embeddings and encoder, of every version; `with_positions` adds the table that the enhanced decoder reads."""
 
     def __init__(self, config: BaseConfig, with_positions: bool = False) -> None:
         super().__init__(config)
         self.embeddings = Embeddings(config, with_positions)
         self.encoder = Encoder(config)
         self.reset_parameters()
-        self.register_load_state_dict_pre_hook(weights.drop_left_overs)
+        self.register_load_state_dict_pre_hook(_drop_left_overs)
 
     def encode(
         self,
@@ -323,10 +302,10 @@ class Backbone(PreTrainedModel):
         decodes: bool = False,
         rows: Tensor | None = None,
     ) -> Encoded:
-        """The forward pass without the packing of its result; arguments as for `forward`, unchecked.
+        """The forward pass without the packing of its result.
 
-        With `decodes` the last hidden state is the enhanced mask decoder's; with `rows`, `[n]` integers, it is wanted
-        at these tokens of the flattened batch alone.
+        Arguments are as for `forward`, unchecked. With `decodes` the last hidden state is the enhanced mask decoder's;
+        with `rows`, `[n]` integers, it is wanted at these tokens of the flattened batch alone.
         """
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         assert tokens is not None
@@ -388,6 +367,13 @@ class Backbone(PreTrainedModel):
             "attentions": encoded.attentions,
         }
         return make_output(self.spec.output, values, named)
+
+
+def _drop_left_overs(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Takes out of a state dict what published files hold although a model of their configuration does not use it."""
+    own = model.state_dict().keys()
+    for name in {name.removeprefix(BACKBONE_PREFIX) for name in UNUSED_NAMES} - own:
+        state.pop(prefix + name, None)
 
 
 class DebertaModel(Backbone, DebertaPreTrainedModel):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,10 +84,10 @@ class PreTrainingModel(nn.Module):
         InputError: every id is excluded, or `temperature` is not above 0.
     """
 
+    drawn_ids: Tensor
     config_class: ClassVar[type[BaseConfig]]
     generator_class: ClassVar[Any]
     discriminator_class: ClassVar[Any]
-    drawn_ids: Tensor
 
     def __init__(
         self,
@@ -150,10 +151,9 @@ class PreTrainingModel(nn.Module):
         position_ids: Tensor | None = None,
         labels: Tensor | None = None,
         corrupted_ids: Tensor | None = None,
-        return_dict: bool | None = None,
         random: torch.Generator | None = None,
     ) -> Any:
-        """A joint step: arguments `[B, L]` as for `corrupt`.
+        """A joint step: arguments as for `corrupt`, `[B, L]`.
 
         Returns:
             `PreTrainingOutput` with everything in it: `loss = mlm_loss + rtd_lambda * rtd_loss`.
@@ -165,8 +165,7 @@ class PreTrainingModel(nn.Module):
         made = self.corrupt(input_ids, *inputs, labels, corrupted_ids, random)
         told = self.discriminate(made.corrupted_ids, *inputs, made.replaced)
         loss = made.mlm_loss + self.rtd_lambda * told.rtd_loss
-        named = self.config.return_dict if return_dict is None else return_dict
-        return make_output(PreTrainingOutput, {"loss": loss} | _ordered(made, told), named)
+        return make_output(PreTrainingOutput, {"loss": loss} | _ordered(made, told))
 
     def corrupt(
         self,
@@ -289,15 +288,23 @@ class PreTrainingModel(nn.Module):
         Raises:
             WeightError: another format, or the folder cannot be written, and is as it was.
         """
-        given, own = (
-            part.config.replace(extra=part.config.extra | {"architectures": [type(part).__name__]})
-            for part in (self.generator, self.discriminator)
+        (generator_config, generator), (config, discriminator) = map(_named, (self.generator, self.discriminator))
+        write_pair(
+            folder,
+            generator_config,
+            config,
+            generator,
+            discriminator,
+            embedding_sharing=self.embedding_sharing,
+            keep_delta=keep_delta,
+            format=format,
         )
-        theirs, ours = (
-            {name: to_numpy(value) for name, value in part.named_parameters()}
-            for part in (self.generator, self.discriminator)
-        )
-        write_pair(folder, given, own, theirs, ours, self.embedding_sharing, keep_delta=keep_delta, format=format)
+
+
+def _named(part: Any) -> tuple[BaseConfig, dict[str, np.ndarray]]:
+    """A model's configuration, with its class in it, and its parameters."""
+    config: BaseConfig = part.config.replace(extra=part.config.extra | {"architectures": [type(part).__name__]})
+    return config, {name: to_numpy(value) for name, value in part.named_parameters()}
 
 
 def _ordered(made: Any, told: Any) -> dict[str, Any]:

@@ -100,11 +100,11 @@ class TaskModel(PreTrainedModel):
         output_hidden_states: bool | None,
         return_dict: bool | None,
         labels_at_padding: str = "error",
-        labelled_only: bool = False,
+        labelled_logits_only: bool = False,
     ) -> Any:
         """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name.
 
-        With `labelled_only` the head reads the labelled tokens alone, row by row.
+        With `labelled_logits_only` the head reads the labelled tokens alone, row by row.
         """
         choices = 1
         if self.spec.folds_choices:
@@ -115,7 +115,7 @@ class TaskModel(PreTrainedModel):
         attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
         given = {name: value for name, value in labels.items() if value is not None}
         rows = None
-        if labelled_only:
+        if labelled_logits_only:
             rows = (given["labels"].flatten() >= 0).nonzero()[:, 0]
             given["labels"] = given["labels"].flatten()[rows]
         encoded = self.deberta.encode(*inputs, attentions, states, self.decodes, rows)
@@ -125,7 +125,8 @@ class TaskModel(PreTrainedModel):
         values: dict[str, Any] = {"loss": None}
         if len(given) == len(labels):
             values["loss"] = self.loss(encoded, predictions, given)
-        values.update(predictions, hidden_states=encoded.hidden_states, attentions=encoded.attentions)
+        values |= predictions
+        values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
         return make_output(self.spec.output, values, named)
 
 
@@ -206,13 +207,11 @@ class LmModel(TaskModel):
             InputError: an input or a label has the wrong shape or a value out of range, or labels are needed and not
                 there.
         """
-        labelled_only = options.get("labelled_logits_only", False)
-        at_padding = options.get("labels_at_padding", "error")
-        if labelled_only and labels is None:
+        if options.get("labelled_logits_only") and labels is None:
             raise InputError("labelled_logits_only=True without labels leaves nothing to return. Give labels.")
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         wanted = (output_attentions, output_hidden_states, return_dict)
-        return self.run(inputs, {"labels": labels}, *wanted, at_padding, labelled_only)
+        return self.run(inputs, {"labels": labels}, *wanted, **options)
 
     def scores_at(self, places: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         """Scores of the whole vocabulary at some tokens alone.
@@ -227,12 +226,11 @@ class LmModel(TaskModel):
         Raises:
             InputError: an input has the wrong shape or a value out of range.
         """
-        ordered = tuple(inputs.get(name) for name in INPUT_NAMES)
-        check_call(self.config, self.spec, ordered)
-        tokens = next(value for value in (ordered[0], ordered[-1]) if value is not None)
+        check_call(self.config, self.spec, [inputs.get(name) for name in INPUT_NAMES])
+        tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
         rows = places[:, 0] * tokens.shape[1] + places[:, 1]
-        options: dict[str, Any] = {"decodes": self.decodes, "rows": rows}
-        return self._scores(self.deberta.encode(*ordered, **options).last_hidden_state)
+        named: Mapping[str, Any] = inputs
+        return self._scores(self.deberta.encode(**named, decodes=self.decodes, rows=rows).last_hidden_state)
 
     def _scores(self, hidden: Tensor) -> Tensor:
         """`[..., C]` to `[..., V]`."""

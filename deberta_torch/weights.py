@@ -15,8 +15,7 @@ from deberta_core.checkpoint import LazyWeights, LoadReport, OwnLayers, load_wei
 from deberta_core.checkpoint.lazy import ALIGNMENT, Entry, blocks
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, name_list
-from deberta_core.parameters import UNUSED_NAMES, expand
-from deberta_core.tasks import BACKBONE_PREFIX
+from deberta_core.parameters import expand
 from deberta_torch.device_map import choose_device, dispatch, find_places
 from deberta_torch.encoder import Encoder
 from deberta_torch.layers import initialize
@@ -250,10 +249,3 @@ class _Arrays(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._parameters)
-
-
-def drop_left_overs(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Takes out of a state dict what published files hold although a model of their configuration does not use it."""
-    own = model.state_dict().keys()
-    for name in {name.removeprefix(BACKBONE_PREFIX) for name in UNUSED_NAMES} - own:
-        state.pop(prefix + name, None)

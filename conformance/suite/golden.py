@@ -38,6 +38,7 @@ class Golden:
     folder: Path
     config: BaseConfig
     task: str | None
+    is_float64: bool = False
 
     def tensors(self, kind: str) -> dict[str, Array]:
         """The tensors of one kind: "input", "output", "tf_output" or "grad"; losses as scalars."""
@@ -87,5 +88,5 @@ def goldens(*, with_gradients: bool = False) -> Iterator[Any]:
                         continue
                 decoder = {"mlm_decoder": case["decoder"]} if "decoder" in case else {}
                 config = _CONFIGS[case["version"]].from_pretrained(file.parent, **decoder)
-                golden = Golden(file.parent, config, task)
+                golden = Golden(file.parent, config, task, is_float64="float64" in case.get("source", ""))
                 yield pytest.param(golden, id=f"{root.parent.name}-{file.parent.name}")

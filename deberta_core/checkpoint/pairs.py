@@ -30,6 +30,7 @@ from deberta_core.transaction import replace_files
 SHARINGS = ("gdes", "es", "none")
 BESIDE = "beside"  # where the generator is, unless it is told: beside the discriminator
 _TASKS = {"generator": "masked_lm", "discriminator": "replaced_token"}
+_SHARING = "embedding_sharing"  # in the discriminator's config.json
 _WORDS, _POSITIONS = DELTA_NAMES
 # Files written with half precision and one update between the two tables differ by less.
 _AGREEMENT = 1e-2
@@ -84,7 +85,9 @@ def generator_config_of(config: BaseConfig) -> BaseConfig:
     """The configuration of the generator for a discriminator: half its layers, rounded up; all else alike."""
     kept = range(0, config.num_hidden_layers, 2)
     pruned = {layer // 2: heads for layer, heads in config.pruned_heads.items() if layer in kept}
-    half = config.replace(num_hidden_layers=len(kept), pruned_heads=pruned, legacy=False, mlm_decoder="plain")
+    extra = {name: value for name, value in config.extra.items() if name not in ("architectures", _SHARING)}
+    changes = {"num_hidden_layers": len(kept), "pruned_heads": pruned, "extra": extra}
+    half = config.replace(**changes, legacy=False, mlm_decoder="plain")
     return half.replace(mlm_decoder="enhanced") if half.can_enhance_decoder else half
 
 
@@ -141,7 +144,7 @@ def read_pair(
     """
     with ExitStack() as opened:
         config = load_config(config_class, folder, None)
-        sharing = embedding_sharing or config.extra.get("embedding_sharing", SHARINGS[0])
+        sharing = embedding_sharing or config.extra.get(_SHARING, SHARINGS[0])
         source = opened.enter_context(open_weights(folder, config))
         if generator is None:
             generator_config = generator_config_of(config)
@@ -194,7 +197,7 @@ def write_pair(
     with replace_files(folder, WeightError, stale=lambda _: stale) as staging:
         row.write(staging / row.file_name, config, _TASKS["discriminator"], tables)
         row.write(staging / formats[format], generator_config, _TASKS["generator"], generator)
-        told = config.replace(extra=config.extra | {"embedding_sharing": embedding_sharing})
+        told = config.replace(extra=config.extra | {_SHARING: embedding_sharing})
         told.save_pretrained(staging)
         write_text(staging / GENERATOR_CONFIG, generator_config.to_json_string(use_diff=False))
 

@@ -97,8 +97,8 @@ class GraphBackend:
         return ArrayModel(model.config, model.task, partial(_run, model))
 
     def trainable_model(
-        self, config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
-    ) -> tuple[Any, tuple[str, ...]]:
+        self, config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
+    ) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
         """Raises InputError."""
         self._refuse_training()
 

@@ -99,7 +99,7 @@ class Backend(Protocol):
 
     def trainable_model(
         self, config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
-    ) -> tuple[Any, tuple[str, ...]]:
+    ) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
         """Makes a model to be trained, with parameters in float32.
 
         Args:
@@ -110,7 +110,8 @@ class Backend(Protocol):
             device: where to; None is the best device there is.
 
         Returns:
-            the model, and the names of the parameters that the folder lacks, or has in another shape.
+            the model, the names of the parameters that the folder lacks, and of those that it has in another shape,
+            which a warning has told.
 
         Raises:
             InputError: an unknown device.

@@ -65,16 +65,16 @@ def array_model(model: Any, device: Any = None) -> ArrayModel:
 
 def trainable_model(
     config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
-) -> tuple[Any, tuple[str, ...]]:
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """See `Backend.trainable_model`."""
     model_class = _auto_class(task).classes[config.model_type]
     policy = policy_of("mixed_bfloat16" if dtype == "bfloat16" else dtype)
     with on_device(device):
         if folder is None:
-            return model_class(config, dtype=policy), tuple(expand(config, task))
+            return model_class(config, dtype=policy), tuple(expand(config, task)), ()
         options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
         model, report = model_class.from_pretrained(folder, config, dtype=policy, **options)
-    return model, (*report.missing, *(name for name, *_ in report.mismatched))
+    return model, report.missing, tuple(name for name, *_ in report.mismatched)
 
 
 def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -118,7 +118,8 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
         gradient_accumulation_steps=pieces if pieces > 1 else None,
     )
     optimizer.build(model.trainable_variables)
-    model.compile(optimizer)  # no loss: the model has its own
+    options = {"labelled_logits_only": True} if model.spec.scores_words else {}
+    model.compile(optimizer, **options)  # no loss: the model has its own
     if run.comparison is not None:
         model.compute_loss = partial(_compare, run.comparison)
     for number, variable in enumerate(model.non_trainable_variables):

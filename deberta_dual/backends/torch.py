@@ -81,15 +81,15 @@ def array_model(model: Any, device: Any = None) -> ArrayModel:
 
 def trainable_model(
     config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
-) -> tuple[Any, tuple[str, ...]]:
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """See `Backend.trainable_model`; products take their dtype from autocast, not from the model."""
     place = training_device(device)
     model_class = _auto_class(task).classes[config.model_type]
     if folder is None:
-        return model_class(config).to(place), tuple(expand(config, task))
+        return model_class(config).to(place), tuple(expand(config, task)), ()
     options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
     model, report = model_class.from_pretrained(folder, config, device=place, **options)
-    return model, (*report.missing, *(name for name, *_ in report.mismatched))
+    return model, report.missing, tuple(name for name, *_ in report.mismatched)
 
 
 def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -163,14 +163,15 @@ def _step(
 
 def _gradients(trained: nn.Module, terms: Terms, run: Run, pieces: list[Piece], processes: int) -> Tensor:
     """Adds the gradients of a step's pieces to those that are there; returns as `_step` does."""
-    device = next(trained.parameters()).device
+    model: Any = getattr(trained, "module", trained)
+    options = {"labelled_logits_only": True} if model.spec.scores_words and not terms else {}
     totals = torch.zeros(2, dtype=torch.float64)
     for number, piece in enumerate(pieces):
-        batch = {name: torch.from_numpy(array).to(device) for name, array in piece.batch.items()}
+        batch = {name: torch.from_numpy(array).to(model.device) for name, array in piece.batch.items()}
         is_last = number + 1 == len(pieces)
         # Processes exchange the gradients of a step once, after its last piece.
         with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
-            loss, added = _losses(trained, terms, batch, run)
+            loss, added = _losses(trained, terms, batch, run, options)
             loss = loss * piece.share
             total = loss if added is None else loss + added * piece.row_share
             (total * processes).backward()  # gradients become the mean over the processes, and should be the sum
@@ -178,13 +179,15 @@ def _gradients(trained: nn.Module, terms: Terms, run: Run, pieces: list[Piece], 
     return totals
 
 
-def _losses(trained: nn.Module, terms: Terms, batch: dict[str, Tensor], run: Run) -> tuple[Tensor, Tensor | None]:
+def _losses(
+    trained: nn.Module, terms: Terms, batch: dict[str, Tensor], run: Run, options: Mapping[str, Any]
+) -> tuple[Tensor, Tensor | None]:
     """The mean loss of a piece, the model's own or that of a comparison, in float32, and what is added to it."""
     compared = run.comparison
     labels = None if compared is None else batch.pop("labels")
     kind = next(iter(batch.values())).device.type
     with torch.autocast(kind, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-        output = trained(**batch, return_dict=True)
+        output = trained(**batch, **options, return_dict=True)
         if terms:
             return terms.of(output, batch)
     if compared is None or labels is None:

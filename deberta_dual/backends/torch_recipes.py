@@ -98,8 +98,8 @@ def perturbed(model: nn.Module, epsilon: float) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for parameter, before in kept:
-                parameter.copy_(before)
+            for moved, before in kept:
+                moved.copy_(before)
 
 
 class WeightAverage:

@@ -67,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
             candidate_labels=arguments.candidate_labels and arguments.candidate_labels.split(","),
             hypothesis_template=arguments.hypothesis_template,
             input_format=arguments.input_format,
+            encoding=arguments.encoding,
             calibrate=arguments.calibrate,
             note=show_note,
         )

@@ -26,6 +26,7 @@ from deberta_dual.commands.parser import (
     flag_of,
     number_or_none,
 )
+from deberta_dual.evaluation.entities import SCHEMES
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.finetuning.recipes import BALANCED, RECIPES
@@ -152,6 +153,8 @@ def make_parser() -> Parser:
     add("--test-data", default=[], help="test data, to score the best model on at the end; default: none", **files)
     add_data_options(add)
     add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")
+    text = "of token-classification: turn labels into this scheme first; default: learn them as they are"
+    add("--label-scheme", choices=tuple(SCHEMES), help=text)
     add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
     add("--long-texts", choices=LONG_TEXTS, help=f"{LONG_TEXTS_HELP}; default: truncate")
     losses = dict.fromkeys(loss for cls in FINETUNE_TASKS.values() for loss in cls.losses)

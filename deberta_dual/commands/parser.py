@@ -12,6 +12,7 @@ from deberta_dual.backends import FRAMEWORKS
 from deberta_dual.commands.messages import USAGE
 from deberta_dual.data.columns import parse_columns
 from deberta_dual.data.formats import AUTO, INPUT_FORMATS
+from deberta_dual.data.streams import UTF8
 
 # Help that several commands give.
 SOURCE = "checkpoint folder (config.json and weights), a weight file, or a hub id"
@@ -66,6 +67,12 @@ def add_framework_options(add: Callable[..., object], frameworks: Sequence[str] 
 
 def add_data_options(add: Callable[..., object]) -> None:
     """Adds what every command that reads examples takes."""
+    add_file_options(add)
+    add("--encoding", default=UTF8, metavar="NAME", help="of files of text, such as latin-1 or utf-16; default: utf-8")
+
+
+def add_file_options(add: Callable[..., object]) -> None:
+    """Adds what every command that reads files of records takes."""
     text = "column names, such as text=review,label=stars; several make a list; default: guessed from the names"
     add("--columns", nargs="+", default=[], metavar="FIELD=COLUMN", help=text)
     text = "of the files; default: auto, by the ending of each name"

@@ -16,7 +16,7 @@ from deberta_dual.backends import TRAINERS
 from deberta_dual.commands.messages import flush_output, show_note, show_warning
 from deberta_dual.commands.parser import (
     Parser,
-    add_data_options,
+    add_file_options,
     add_framework_options,
     add_start_options,
     columns_of,
@@ -135,7 +135,7 @@ def make_parser() -> Parser:
     add(
         "--corpus", nargs="+", required=True, metavar="FILE", help="files, folders or patterns such as 'texts/*.txt.gz'"
     )
-    add_data_options(add)
+    add_file_options(add)
     text = "of plain text: paragraph, between blank lines; or line; default: paragraph"
     add("--documents", choices=tuple(SPLITTINGS), default="paragraph", help=text)
     text = "share of the documents to judge the model by; 0: it is not judged; default: 0.01"

@@ -21,6 +21,7 @@ from deberta_dual.backends import choose_framework, get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
+from deberta_dual.data.streams import UTF8
 from deberta_dual.evaluation.classes import classification_scores
 from deberta_dual.evaluation.judges import JUDGES, Judgement
 from deberta_dual.evaluation.zero_shot import TASK as ZERO_SHOT
@@ -97,6 +98,7 @@ def evaluate(
     candidate_labels: Sequence[str] | None = None,
     hypothesis_template: str | None = None,
     input_format: str = AUTO,
+    encoding: str = UTF8,
     calibrate: bool = False,
     note: Note | None = None,
 ) -> Evaluation:
@@ -117,6 +119,7 @@ def evaluate(
         candidate_labels: of zero-shot classification, the classes to choose from; None: those of the data.
         hypothesis_template: of zero-shot classification, with {} for the class; None: the pipeline's own.
         input_format: of files.
+        encoding: of files of text.
         calibrate: whether the temperature is written into the model's folder, where pipelines find it.
         note: is told what was guessed of the data; None: a log of the level INFO.
 
@@ -136,7 +139,7 @@ def evaluate(
     models = [model] if isinstance(model, str | Path) else list(model)
     if not models or (calibrate and len(models) > 1):
         raise InputError(f"{len(models)} models were given. Give at least one, and for calibrate exactly one.")
-    records = load_examples(cls, data, columns, input_format, note)
+    records = load_examples(cls, data, columns, input_format=input_format, encoding=encoding, note=note)
     folders = [checkpoint_folder(one) for one in models]
     for folder in folders:
         check_head(folder, cls.name, cls.task)
@@ -171,15 +174,13 @@ def _tokenizer(model: str | Path, folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(str(model if folder.is_dir() else folder))
 
 
-def load_examples(
-    cls: type[FinetuneTask], data: Sources, columns: Named, input_format: str, note: Note | None
-) -> list[Record]:
-    """Reads the examples of a task, and checks every one.
+def load_examples(cls: type[FinetuneTask], data: Sources, columns: Named, **options: Any) -> list[Record]:
+    """Reads the examples of a task, and checks every one; `options` are those of `load_data`.
 
     Raises:
         InputError: one cannot be used, with its place; or there is none.
     """
-    records = load_data(cls.name, data, columns, input_format=input_format, note=note)
+    records = load_data(cls.name, data, columns, **options)
     for record in records:
         with at(record):
             cls.check(record)

@@ -194,6 +194,9 @@ def _several(config: BaseConfig, logits: NDArray[Any], wanted: NDArray[Any]) -> 
             binary_scores(probabilities[:, number], wanted[:, number])
         )
     judgement.metrics["macro_f1"] = float(np.mean([row["f1"] for row in judgement.classes.values()]))
+    for name in ("roc_auc", "pr_auc"):  # of the classes that are true of some texts and not of others
+        areas = [row[name] for row in judgement.classes.values() if np.isfinite(row["roc_auc"])]
+        judgement.metrics[name] = float(np.mean(areas)) if areas else float("nan")
     threshold, f1 = best_threshold(probabilities.ravel(), wanted.ravel())
     judgement.metrics |= {"threshold": threshold, "threshold_f1": f1}
     judgement.mistakes = np.abs(probabilities - wanted).max(axis=1) * (found != wanted).any(axis=1)

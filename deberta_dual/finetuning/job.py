@@ -15,6 +15,7 @@ from deberta_dual.backends import choose_framework
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
+from deberta_dual.data.streams import UTF8
 from deberta_dual.finetuning.folder import Files, RunFolder
 from deberta_dual.finetuning.folds import held_out
 from deberta_dual.finetuning.options import LARGEST_SEED, TrainingOptions
@@ -43,7 +44,9 @@ def finetune(
     learning_rate_search: bool = False,
     columns: Named = None,
     input_format: str = AUTO,
+    encoding: str = UTF8,
     problem_type: str | None = None,
+    label_scheme: str | None = None,
     max_length: int | None = None,
     long_texts: str | None = None,
     loss: str | None = None,
@@ -80,7 +83,10 @@ def finetune(
         learning_rate_search: whether the learning rate is chosen by a range test, see `search_rate`.
         columns: which column is what, see `parse_columns`; others are guessed by their names.
         input_format: of files; "auto": by their names.
+        encoding: of files of text.
         problem_type: of text-classification; None: what the labels show.
+        label_scheme: of token-classification, what labels are turned into before they are learnt, a name of `SCHEMES`;
+            None: the checkpoint's, or else they are learnt as they are.
         max_length: maximum sequence length in tokens; None: what is usual for the task, or the model's limit.
         long_texts: "truncate", "windows" or "error", of texts that are longer, where the task can choose; None: as is
             usual.
@@ -126,13 +132,16 @@ def finetune(
     if resume and folder.is_finished():
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
         return folder.read_metrics()
-    examples = Examples(*(_records(cls, part, columns, input_format, note) for part in (data, eval_data, test_data)))
+    reading: dict[str, Any] = {"input_format": input_format, "encoding": encoding, "note": note}
+    examples = Examples(*(_records(cls, part, columns, reading) for part in (data, eval_data, test_data)))
     if eval_share:
         examples = _held_out(cls, examples, eval_share, training.seed)
     records = examples.training
     source = None if start.model is None else checkpoint_folder(start.model)
     config = start.config(source)
     tokenizer = start.make_tokenizer(source, config, [text for record in records for text in cls.texts(record)])
+    if label_scheme is not None:
+        config = config.replace(extra={**config.extra, **cls.labels_in(label_scheme)})
     head = cls.head(records, config, problem_type, loss)
     config = _fitted(config.replace(**head.changes), tokenizer, start)
     own = {} if start.model is None else cls.folder_choices(start.model)
@@ -229,12 +238,10 @@ def _paths(data: Sources) -> list[Path]:
     return [Path(part) for part in parts if isinstance(part, str | Path)]
 
 
-def _records(
-    cls: type[FinetuneTask], data: Sources, columns: Named, input_format: str, note: Note | None
-) -> list[Record]:
+def _records(cls: type[FinetuneTask], data: Sources, columns: Named, reading: dict[str, Any]) -> list[Record]:
     if not _is_given(data):
         return []
-    records = load_data(cls.name, data, columns, input_format=input_format, note=note)
+    records = load_data(cls.name, data, columns, **reading)
     for record in records:
         with at(record):
             cls.check(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import WeightError, name_list
+from deberta_core.errors import DebertaWarning, WeightError, name_list
 from deberta_core.initialization import draw_parameters
 from deberta_core.layout import PLOT, TENSORBOARD
 from deberta_core.parameters import expand
@@ -113,8 +114,12 @@ class Setting:
     def model(self, training: TrainingOptions, features: Sequence[Feature]) -> Any:
         """The model before its first step, and how classes count in its loss, by rows of the training data."""
         config, task = self.config, self.cls.task
-        model, missing = self.backend.trainable_model(config, task, self.source, training.dtype, self.device)
-        fresh = _fresh_names(config, task, missing, self.head)
+        model, *lacks = self.backend.trainable_model(config, task, self.source, training.dtype, self.device)
+        missing, mismatched = lacks
+        fresh = _fresh_names(config, task, (*missing, *mismatched), self.head)
+        if self.source is not None and (untold := sorted(fresh - {*mismatched})):
+            text = f"{self.start.model} has no {name_list(untold)} for this task and these classes. They start fresh."
+            warnings.warn(text, DebertaWarning, stacklevel=2)
         self.backend.set_parameters(model, draw_parameters(config, task, fresh, training.seed))
         model.loss_options = loss_options(training, features, config)
         return model

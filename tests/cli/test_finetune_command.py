@@ -104,7 +104,7 @@ WRONG = {
         1,
         "train.csv, line 2: there is no column 'body'. There are: sentence, topic",
     ),
-    "no columns": ({"columns": None}, 1, "train.csv, line 2: there is no 'label', but: text. Say which"),
+    "no columns": ({"columns": None}, 1, "train.csv, line 2: there is no 'label', but: text, topic. Say which"),
     "patience": ({"patience": 2}, 1, "patience=2 needs examples to judge the model by. Give evaluation data"),
     "short": ({"max_length": 0}, 1, "max_length=0 is not allowed. Give an int of 8 or more"),
     "long": (

@@ -14,6 +14,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.tokenization.lengths import NO_LIMIT
 from deberta_dual.backends.protocol import ArrayModel, Arrays, Comparison
+from deberta_dual.data.columns import no_column
 from deberta_dual.data.records import Record
 from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.schedule import Feature
@@ -123,6 +124,15 @@ class FinetuneTask(ABC):
         if problem_type is not None:
             raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
         return Head()
+
+    @classmethod
+    def labels_in(cls, scheme: str) -> dict[str, Any]:
+        """What a configuration holds that says in which scheme labels of words are learnt.
+
+        Raises:
+            InputError: the task has none, or no such one.
+        """
+        raise InputError(f"label_scheme={scheme!r} is for token-classification alone. Leave it out.")
 
     @abstractmethod
     def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
@@ -238,8 +248,7 @@ def entry(record: Record, name: str) -> Any:
         InputError: there is none; the message names those that are there.
     """
     if record.values.get(name) is None:
-        there = ", ".join(sorted(map(str, record.values))) or "nothing"
-        raise InputError(f"there is no {name!r}, but: {there}. Say which it is: --columns {name}=COLUMN.")
+        raise InputError(no_column(name, record))
     return record.values[name]
 
 
