@@ -20,10 +20,12 @@ class Embeddings(keras.layers.Layer):
         with_positions: whether there is a position table although no positions are added: the enhanced decoder's.
 
     Attributes:
+        before_norm: in training, what LayerNorm reads instead of the sum `[B, L, C]`, made of it; None: the sum.
         look_up: None; or what gives rows of another table than the layer's own: the table's name and ids to rows. In
             pretraining a discriminator's tables are also the generator's.
     """
 
+    before_norm: Callable[[Any], Any] | None = None
     look_up: Callable[[str, Any], Any] | None = None
 
     def __init__(self, config: BaseConfig, with_positions: bool = False, **kwargs: Any) -> None:
@@ -71,6 +73,7 @@ class Embeddings(keras.layers.Layer):
         token_type_ids: Any = None,
         position_ids: Any = None,
         inputs_embeds: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """Embeds a batch.
 
@@ -96,6 +99,8 @@ class Embeddings(keras.layers.Layer):
             hidden = hidden + self.token_type_embeddings(token_type_ids) * scale
         if self.embed_proj is not None:
             hidden = self.embed_proj(hidden)  # [B, L, C]
+        if self.before_norm is not None and training:
+            hidden = self.before_norm(hidden)
         return self.dropout(keep_where(token_mask, self.LayerNorm(hidden)))
 
     def position_rows(self, position_ids: Any, length: Any) -> Any:

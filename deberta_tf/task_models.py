@@ -88,7 +88,8 @@ class TaskModel(Fed, Trained, PreTrainedModel):
             given = {name: take_tokens(value, rows) for name, value in given.items()}
         values: dict[str, Any] = {"loss": None}
         if len(given) == len(labels):
-            parts = LOSSES[self.spec.loss](self.config, predictions, given, encoded.masks.tokens)
+            tokens = encoded.masks.tokens
+            parts = LOSSES[self.spec.loss](self.config, predictions, given, tokens, self.loss_options)
             values["loss"] = mean_loss(parts)
         values |= predictions
         values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}

@@ -10,6 +10,7 @@ from keras import ops, tree
 
 from deberta_core.errors import InputError
 from deberta_core.inputs import IGNORED_LABEL
+from deberta_core.loss_options import PLAIN, LossOptions
 from deberta_tf.calls import Called
 from deberta_tf.checks import check_fit_labels, is_jax_traced
 from deberta_tf.class_weights import applies_per_token, check_class_weight, weigh_tokens
@@ -25,7 +26,14 @@ class Trained(keras.Model):
 
     Labels may be y, or be inside a dict x. `compile(optimizer)` trains with the head's own loss; a loss or metric
     given to `compile` is applied to the logits (to a list of both for question answering).
+
+    Attributes:
+        loss_options: of a loss over classes; may be set at any time before the model trains, and is not saved.
+        regularizer: its `loss` of outputs and a batch is added to every loss in training, while there is one.
     """
+
+    loss_options: LossOptions = PLAIN
+    regularizer: Any = None
 
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Keras' `fit`; `class_weight` also weighs labels per token.
@@ -71,14 +79,19 @@ class Trained(keras.Model):
             names = ", ".join(self.spec.labels)
             raise InputError(f"there are no labels to compute a loss from. Give y, or {names} inside a dict x.")
         if self._compile_loss is not None:
-            return self._compiled_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
-        tokens = self._token_mask(x)
-        labels = {name: self._without_padding(name, value, tokens) for name, value in labels.items()}
-        return self._own_loss(labels, y_pred, tokens, sample_weight)
+            loss = self._compiled_loss(x, _plain(labels), self._scores(y_pred), sample_weight, training)
+        else:
+            tokens = self._token_mask(x)
+            counted = {name: self._without_padding(name, value, tokens) for name, value in labels.items()}
+            loss = self._own_loss(counted, y_pred, tokens, sample_weight)
+        if self.regularizer is None or not training:
+            return loss
+        batch = {**self.named_inputs(x), **labels}
+        return loss + self.regularizer.loss(self._predictions(y_pred), **batch) / replica_count()
 
     def _own_loss(self, labels: Mapping[str, Any], y_pred: Any, tokens: Any, sample_weight: Any) -> Any:
-        """The mean of the head's own loss."""
-        parts = LOSSES[self.spec.loss](self.config, self._predictions(y_pred), labels, tokens)
+        """The mean of the head's own loss, divided by the number of replicas."""
+        parts = LOSSES[self.spec.loss](self.config, self._predictions(y_pred), labels, tokens, self.loss_options)
         if sample_weight is not None:
             parts = [(losses * _broadcast(sample_weight, losses, losses.dtype), counts) for losses, counts in parts]
         loss = mean_loss(parts)

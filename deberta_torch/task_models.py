@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, WeightError
 from deberta_core.inputs import IGNORED_LABEL, INPUT_NAMES, fold_choices, ignores_padding
+from deberta_core.loss_options import PLAIN, LossOptions
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec
 from deberta_torch.checks import check_call
@@ -35,7 +36,13 @@ class LmCallOptions(CallOptions, total=False):
 
 
 class TaskModel(PreTrainedModel):
-    """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
+    """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`.
+
+    Attributes:
+        loss_options: of a loss over classes; may be set at any time before the model trains, and is not saved.
+    """
+
+    loss_options: LossOptions = PLAIN
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__(config)
@@ -52,7 +59,8 @@ class TaskModel(PreTrainedModel):
 
     def loss(self, encoded: Encoded, predictions: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
         """The mean loss of the head's outputs against the labels; a scalar."""
-        return mean_loss(LOSSES[self.spec.loss](self.config, predictions, labels, encoded.masks.tokens))
+        parts = LOSSES[self.spec.loss](self.config, predictions, labels, encoded.masks.tokens, self.loss_options)
+        return mean_loss(parts)
 
     def forward(
         self,

@@ -40,7 +40,9 @@ _ATTRIBUTES = {
 }
 # Fields that config.json may lack, which the names in the file then tell.
 _UNTOLD: tuple[dict[str, Any], ...] = ({"legacy": True}, {"legacy": False}, {"mlm_decoder": "enhanced"})
-_RENAMED = re.compile(r"^(?:cls/predictions|lm_predictions/lm_head|qa_outputs|pooler|mask_predictions)(?=/)|\boutput(?=/)")
+_RENAMED = re.compile(
+    r"^(?:cls/predictions|lm_predictions/lm_head|qa_outputs|pooler|mask_predictions)(?=/)|\boutput(?=/)"
+)
 
 
 def read_keras(file: Path, config: BaseConfig) -> LazyWeights:

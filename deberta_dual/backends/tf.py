@@ -256,10 +256,8 @@ class _Runner:
         if self._batches <= EAGER_BATCHES:
             return self._outputs(inputs, places)
         if self._graph is None:
-            signature: list[Any] = [
-                {name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}
-            ]
-            signature += [] if places is None else [tf.TensorSpec([None, 2], tf.int64)]
+            batch = {name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}
+            signature: list[Any] = [batch] if places is None else [batch, tf.TensorSpec([None, 2], tf.int64)]
             jits = bool(self._model.jit_compile)
             self._graph = tf.function(self._outputs, input_signature=signature, jit_compile=jits)
         return self._graph(inputs) if places is None else self._graph(inputs, places)

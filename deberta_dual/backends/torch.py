@@ -20,6 +20,7 @@ from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_dual.backends.torch_processes import agree, processes_of, summed, training_device
+from deberta_dual.backends.torch_recipes import Terms, WeightAverage, perturbed
 from deberta_torch.comparison_losses import comparison_losses
 from deberta_torch.device_map import choose_device
 from deberta_torch.inference.optimize import locks_of
@@ -29,6 +30,7 @@ from deberta_torch.weights import assign
 
 if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
+    from deberta_dual.finetuning.schedule import Piece
 
 STATE_FILE = "state.pt"
 # What a model on the CPU is optimised to; in others it is loaded as it is.
@@ -113,60 +115,85 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """
     with processes_of(model.device) as (process, processes):
         optimizer = torch.optim.AdamW(_groups(model, run), betas=BETAS, eps=EPSILON)
+        average = WeightAverage(model, run.options.ema) if run.options.ema else None
         if run.first_step:
-            _read_state(run.folder.state_folder, model, optimizer)
+            _read_state(run.folder.state_folder, model, optimizer, average)
         trained = DistributedDataParallel(model) if processes > 1 else model
         run.start_clock()
         for step in range(run.first_step, run.steps):
             if run.has_stopped:
                 break
             torch.manual_seed(int(np.random.SeedSequence((run.options.seed, step, process)).generate_state(1)[0]))
-            totals = _step(trained.train(), optimizer, run, step, process, processes)
+            with Terms(model, run.options) as terms:
+                totals = _step(trained.train(), optimizer, terms, run, step, process, processes)
             loss, tokens = summed(totals, model.device).tolist()
             run.step_done(step, loss, run.schedule.examples(step), int(tokens))
+            if average is not None:
+                average.update()
             if run.ends_interval(step):
-                model.eval()
-                run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer), agree)
+                with nullcontext() if average is None else average.in_place():
+                    model.eval()
+                    run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer, average), agree)
         model.eval()
 
 
 def _step(
-    trained: nn.Module, optimizer: torch.optim.Optimizer, run: Run, step: int, process: int, processes: int
+    trained: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    terms: Terms,
+    run: Run,
+    step: int,
+    process: int,
+    processes: int,
 ) -> Tensor:
-    """One step of the optimizer; this process's part of the loss, and its number of tokens, `[2]`."""
-    model: Any = getattr(trained, "module", trained)
-    device = model.device
-    options = {"labelled_logits_only": True} if model.spec.scores_words else {}
+    """One step of the optimizer; this process's part of the task's loss, and its number of tokens, `[2]`."""
     for group in optimizer.param_groups:
         group["lr"] = run.rate(step) * group["share"]
     optimizer.zero_grad(set_to_none=True)
-    totals = torch.zeros(2, dtype=torch.float64)
     pieces = list(run.pieces(step, process, processes))
-    for number, piece in enumerate(pieces):
-        batch = {name: torch.from_numpy(array).to(device) for name, array in piece.batch.items()}
-        is_last = number + 1 == len(pieces)
-        # Processes exchange the gradients of a step once, after its last piece.
-        with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
-            loss = _loss(trained, batch, run, options) * piece.share
-            (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
-        totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
+    totals = _gradients(trained, terms, run, pieces, processes)
+    if run.options.awp and step >= run.options.awp_start:
+        with perturbed(trained, run.options.awp):
+            _gradients(trained, terms, run, pieces, processes)
     if run.options.clip is not None:
         nn.utils.clip_grad_norm_(trained.parameters(), run.options.clip)
     optimizer.step()
     return totals
 
 
-def _loss(trained: nn.Module, batch: dict[str, Tensor], run: Run, options: Mapping[str, Any]) -> Tensor:
-    """The mean loss of a piece: the model's own, or that of a comparison, which is computed in float32."""
+def _gradients(trained: nn.Module, terms: Terms, run: Run, pieces: list[Piece], processes: int) -> Tensor:
+    """Adds the gradients of a step's pieces to those that are there; returns as `_step` does."""
+    model: Any = getattr(trained, "module", trained)
+    options = {"labelled_logits_only": True} if model.spec.scores_words and not terms else {}
+    totals = torch.zeros(2, dtype=torch.float64)
+    for number, piece in enumerate(pieces):
+        batch = {name: torch.from_numpy(array).to(model.device) for name, array in piece.batch.items()}
+        is_last = number + 1 == len(pieces)
+        # Processes exchange the gradients of a step once, after its last piece.
+        with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
+            loss, added = _losses(trained, terms, batch, run, options)
+            loss = loss * piece.share
+            total = loss if added is None else loss + added * piece.row_share
+            (total * processes).backward()  # gradients become the mean over the processes, and should be the sum
+        totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
+    return totals
+
+
+def _losses(
+    trained: nn.Module, terms: Terms, batch: dict[str, Tensor], run: Run, options: Mapping[str, Any]
+) -> tuple[Tensor, Tensor | None]:
+    """The mean loss of a piece, the model's own or that of a comparison, in float32, and what is added to it."""
     compared = run.comparison
     labels = None if compared is None else batch.pop("labels")
     kind = next(iter(batch.values())).device.type
     with torch.autocast(kind, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
         output = trained(**batch, **options, return_dict=True)
+        if terms:
+            return terms.of(output, batch)
     if compared is None or labels is None:
-        return output.loss
+        return output.loss, None
     token_mask = batch["attention_mask"] != 0
-    return mean_loss(comparison_losses(compared.loss, compared.pooling, output[0], token_mask, labels))
+    return mean_loss(comparison_losses(compared.loss, compared.pooling, output[0], token_mask, labels)), None
 
 
 def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
@@ -179,14 +206,24 @@ def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
     return [{"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in by_rates.items()]
 
 
-def _write_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, folder / STATE_FILE)
+def _write_state(
+    folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+) -> None:
+    """Writes all that training changes; where there are averages the model holds them, and they its weights."""
+    others = [] if average is None else average.averages
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "averages": others}
+    torch.save(state, folder / STATE_FILE)
 
 
-def _read_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+def _read_state(
+    folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+) -> None:
     state = torch.load(folder / STATE_FILE, map_location=model.device, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
+    if average is not None:
+        average.averages = state["averages"]
+        average.exchange()
 
 
 def _named(device: Any) -> Any:

@@ -29,6 +29,7 @@ from deberta_dual.commands.parser import (
 from deberta_dual.evaluation.entities import SCHEMES
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
+from deberta_dual.finetuning.recipes import BALANCED, RECIPES
 from deberta_dual.finetuning.run import is_main
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS
 from deberta_dual.finetuning.tasks.text_classification import METRICS
@@ -74,8 +75,13 @@ TRAINING_OPTIONS: dict[str, dict[str, Any]] = {
     "evaluate_every": {"type": int, "metavar": "STEPS", "help": "steps between evaluations"},
     "patience": {"type": int, "metavar": "N", "help": "early stopping: evaluations without improvement"},
 }
+RECIPE_OPTIONS: dict[str, dict[str, Any]] = {
+    name: {"type": int if recipe.whole else float, "metavar": recipe.metavar, "help": recipe.help}
+    for name, recipe in RECIPES.items()
+}
+RECIPE_OPTIONS["class_weights"] |= {"type": str, "nargs": "+"}
 # What the default None of an option means.
-_NO_VALUE = {"evaluate_every": "one epoch", "patience": "no early stopping"}
+_NO_VALUE = {"evaluate_every": "one epoch", "patience": "no early stopping", "class_weights": "1 each"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -94,6 +100,8 @@ def main(argv: Sequence[str]) -> int:
     columns = columns_of(parser, arguments)
     options = {name: value for name, value in vars(arguments).items() if name not in ("columns", "config")}
     options["config"] = config_values(arguments.config)
+    if "class_weights" in options:
+        options["class_weights"] = _class_weights(parser, options["class_weights"])
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         finetune(
@@ -103,6 +111,21 @@ def main(argv: Sequence[str]) -> int:
             note=show_note if is_main() else None,
         )
     return 0
+
+
+def _class_weights(parser: Parser, given: list[str]) -> str | dict[str, float]:
+    if given == [BALANCED]:
+        return BALANCED
+    weights = {}
+    for part in given:
+        name, equals, weight = part.rpartition("=")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals:
+            parser.error(f"--class-weights {part}: give 'balanced', or CLASS=NUMBER of every class")
+    return weights
 
 
 def _print(row: Mapping[str, Any]) -> None:
@@ -155,7 +178,9 @@ def make_parser() -> Parser:
     text = "learning-rate range test: choose the learning rate by a short run in which it rises"
     add("--learning-rate-search", action="store_true", help=text)
     defaults = {field.name: field.default for field in fields(TrainingOptions)}
-    for name, settings in TRAINING_OPTIONS.items():
+    recipes = parser.add_argument_group("recipes, all off by default").add_argument
+    for name, settings in {**TRAINING_OPTIONS, **RECIPE_OPTIONS}.items():
+        add = recipes if name in RECIPES else add
         text = f"{settings['help']}; default: {_NO_VALUE.get(name, defaults[name])}".replace("e-0", "e-")
         add(flag_of(name), default=argparse.SUPPRESS, **{**settings, "help": text})
     return parser

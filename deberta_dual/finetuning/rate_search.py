@@ -68,7 +68,7 @@ def search_rate(
             _nothing,
             comparison=work.comparison(),
         ) as run:
-            setting.backend.train(setting.model(options), run, setting.device)
+            setting.backend.train(setting.model(options, features), run, setting.device)
             rows = run.rows
     if not rows:
         raise WeightError(f"the loss is not finite, even with a learning rate of {LOWEST}. Check the first weights.")

@@ -22,13 +22,15 @@ class Piece(NamedTuple):
 
     Attributes:
         batch: the arrays.
-        share: of the step's labels that count; the shares of all pieces of a step add up to 1.
+        share: of the step's labels that count, by their weights; the shares of all pieces of a step add up to 1.
         tokens: real ones, not padding.
+        row_share: of the step's labels that count, however much they weigh.
     """
 
     batch: Arrays
     share: float
     tokens: int
+    row_share: float
 
 
 def as_it_is(feature: Feature, seeds: Sequence[int]) -> Feature:
@@ -54,6 +56,7 @@ class Schedule:
         seed: of their order, and of what is drawn.
         draw: what a step learns from an example, of the example and three seeds: of the run, the epoch, the example.
         rows: how many rows of a batch an example is.
+        weigh: what the labels of an example that count weigh together; None: one each.
 
     Attributes:
         steps_per_epoch: the last may have fewer examples.
@@ -72,9 +75,10 @@ class Schedule:
         seed: int,
         draw: Callable[[Feature, Sequence[int]], Feature] = as_it_is,
         rows: Callable[[Feature], int] = one_row,
+        weigh: Callable[[Feature], float] | None = None,
     ) -> None:
         self._features, self._collate, self._count, self._draw = features, collate, count, draw
-        self._rows = rows
+        self._rows, self._weigh = rows, weigh or count
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
         self._lengths = np.array([token_count(feature) for feature in features])
         self.steps_per_epoch = -(-len(features) // batch_size)
@@ -93,11 +97,13 @@ class Schedule:
         chosen = self._chosen(step)
         seeds = self._seed, step // self.steps_per_epoch
         drawn = {number: self._draw(self._features[number], (*seeds, number)) for number in chosen.tolist()}
-        total = max(sum(map(self._count, drawn.values())), 1)
+        ways = self._weigh, self._count
+        totals = [sum(map(way, drawn.values())) or 1 for way in ways]
         for part in self.parts(step, process, processes):
             features = [drawn[number] for number in (part if len(part) else chosen[:1]).tolist()]
-            share = sum(map(self._count, features)) / total if len(part) else 0.0
-            yield Piece(self._collate(features), share, self.tokens(part))
+            own = [sum(map(way, features)) if len(part) else 0.0 for way in ways]
+            share, row_share = (value / total for value, total in zip(own, totals, strict=True))
+            yield Piece(self._collate(features), share, self.tokens(part), row_share)
 
     def examples(self, step: int) -> int:
         """How many examples a step has."""

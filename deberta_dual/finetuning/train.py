@@ -21,6 +21,7 @@ from deberta_core.tasks import BACKBONE_PREFIX
 from deberta_dual.backends import Backend, get_backend
 from deberta_dual.data.records import Note, Record
 from deberta_dual.finetuning.card import CARD, model_card
+from deberta_dual.finetuning.class_weights import label_weight, loss_options
 from deberta_dual.finetuning.curve import Point
 from deberta_dual.finetuning.events import EventFile
 from deberta_dual.finetuning.folder import Files, Rows, RunFolder
@@ -107,10 +108,11 @@ class Setting:
         """The steps that learn from rows of a task."""
         names = ("batch_size", "accumulation", "epochs", "seed")
         settings = {name: getattr(training, name) for name in names}
+        settings["weigh"] = label_weight(loss_options(training, features, self.config))
         return Schedule(features, work.collate, work.count, draw=work.drawn, rows=work.rows, **settings)
 
-    def model(self, training: TrainingOptions) -> Any:
-        """The model before its first step."""
+    def model(self, training: TrainingOptions, features: Sequence[Feature]) -> Any:
+        """The model before its first step, and how classes count in its loss, by rows of the training data."""
         config, task = self.config, self.cls.task
         model, *lacks = self.backend.trainable_model(config, task, self.source, training.dtype, self.device)
         missing, mismatched = lacks
@@ -119,6 +121,7 @@ class Setting:
             text = f"{self.start.model} has no {name_list(untold)} for this task and these classes. They start fresh."
             warnings.warn(text, DebertaWarning, stacklevel=2)
         self.backend.set_parameters(model, draw_parameters(config, task, fresh, training.seed))
+        model.loss_options = loss_options(training, features, config)
         return model
 
     def rates(self, training: TrainingOptions) -> dict[str, tuple[float, float]]:
@@ -156,7 +159,7 @@ def train_model(
     if work.truncated:
         what = f"{work.truncated} of {sum(map(len, examples))} examples are longer than"
         setting.tell(f"{what} max_length={setting.length} tokens and were cut.", logging.WARNING)
-    model, metric = setting.model(training), cls.metric(config, examples.judged)
+    model, metric = setting.model(training, parts[0]), cls.metric(config, examples.judged)
     judge = partial(work.score, backend.array_model(model, setting.device), examples.evaluation, parts[1])
     identity = {
         "task": cls.name,

@@ -77,6 +77,8 @@ ONLY_KERAS: dict[str, str] = {
     "embeddings.py Embeddings.output_shape": "Keras' summary shows it",
     "encoder.py Encoder.output_shape": "the same",
     "export.py": "SavedModel; torch.export needs nothing of ours",
+    "losses.py label_shape": "shapes of graphs, where the last axis is known and the first is not",
+    "sift.py SiFT.fit": "Keras' loop; in PyTorch it is one's own",
     "heads.py ContextPooler.output_shape": "Keras' summary shows it",
     "heads.py ReplacedTokenHead.output_shape": "the same",
     "heads.py Scope.output_shape": "the same",

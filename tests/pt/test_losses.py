@@ -7,6 +7,7 @@ import torch
 from conformance.suite.cases import CASES, LABEL_SETTINGS, padding_mask, random_labels
 from conformance.suite.compare import assert_close, output_scale
 from deberta_core import reference
+from deberta_core.loss_options import PLAIN
 from deberta_core.tasks import TASKS
 from deberta_torch.losses import LOSSES, cross_entropy, mean_loss, span_cross_entropy
 
@@ -23,7 +24,7 @@ def case(setting: str, seed: int = 0):
 
 def parts_of(config, logits, labels):
     predictions, targets = {"logits": logits}, {"labels": labels}
-    return LOSSES[TASKS[TASK].loss](config, predictions, targets, torch.from_numpy(ONES).bool())
+    return LOSSES[TASKS[TASK].loss](config, predictions, targets, torch.from_numpy(ONES).bool(), PLAIN)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -104,7 +105,9 @@ def other_case(task, side="right", seed=0):
 def loss_of(task, predictions, labels, mask, dtype=torch.float32):
     tensors = {name: torch.from_numpy(np.asarray(value)).to(dtype) for name, value in predictions.items()}
     targets = {name: torch.from_numpy(np.asarray(value)) for name, value in labels.items()}
-    return mean_loss(LOSSES[TASKS[task].loss](CASES["v3_like"].config, tensors, targets, torch.from_numpy(mask).bool()))
+    return mean_loss(
+        LOSSES[TASKS[task].loss](CASES["v3_like"].config, tensors, targets, torch.from_numpy(mask).bool(), PLAIN)
+    )
 
 
 def test_every_task_has_its_losses():
