@@ -154,6 +154,9 @@ class Run:
 
         Returns:
             whether training stops.
+
+        Raises:
+            WeightError: the loss on the evaluation data is not finite; what was saved before stays.
         """
         row = self.row(step)
         self._loss, self._examples, self._tokens, self._seconds = 0.0, 0, 0, 0.0
@@ -161,6 +164,10 @@ class Run:
         if self._evaluate is not None:
             scores = self._evaluate()
             scores = agree(scores) if agree else scores
+            if not math.isfinite(scores.get(LOSS, 0.0)):  # its last step broke the model, which is not saved
+                raise WeightError(
+                    f"the loss on the evaluation data is {scores[LOSS]} after step {step + 1}. Lower the learning rate."
+                )
             row |= {f"eval_{name}": value for name, value in scores.items()}
             is_best = self._metric is None or self._compare(scores[self._metric])
         self.rows.append(row)

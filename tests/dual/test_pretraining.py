@@ -219,7 +219,7 @@ def test_what_is_refused_leaves_nothing(corpus, tmp_path, options, message):
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(corpus, tmp_path, framework, monkeypatch):
     rate = PretrainingRun.rate
     monkeypatch.setattr(PretrainingRun, "rate", lambda run, step: np.inf if step == 3 else rate(run, step))
-    with pytest.raises(WeightError, match="the loss of step 5 is nan"):
+    with pytest.raises(WeightError, match="the loss on the evaluation data is nan after step 4"):
         pretrain(corpus, tmp_path / "run", objective="mlm", framework=framework, **RUN)
     assert json.loads((tmp_path / "run" / "training.json").read_text())["step"] == 2
 

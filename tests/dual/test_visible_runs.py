@@ -204,5 +204,5 @@ def test_the_rule_of_the_suggestion():
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_memory_is_the_accelerator_s_or_unknown(framework, small_config, tmp_path):
     backend = get_backend(framework)
-    model, _ = backend.trainable_model(small_config, "sequence_classification", None, "float32", "cpu")
+    model, *_ = backend.trainable_model(small_config, "sequence_classification", None, "float32", "cpu")
     assert backend.peak_memory(model) is None
