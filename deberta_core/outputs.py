@@ -6,7 +6,7 @@ together again without help: `torch.utils._pytree`, DataParallel, `tf.nest`, Ker
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import combinations
 from operator import itemgetter
 from typing import Any, ClassVar, Self
@@ -50,15 +50,14 @@ class ModelOutput(tuple[Any, ...]):  # D10
             raise TypeError(f"{cls.__name__} of {cls._fields} takes {len(cls._fields)} values, got {len(values)}.")
         return super().__new__(cls, values)
 
-    @classmethod
-    def _make(cls, values: Iterable[Any]) -> Self:
-        return cls(*values)
+    # C's own function, which counts nothing: a graph of torch 2.6 calls it, and would compile one of Python once more.
+    _make: ClassVar[Any] = classmethod(tuple.__new__)
 
     def _asdict(self) -> dict[str, Any]:
         return dict(zip(self._fields, self, strict=True))
 
     def _replace(self, **changes: Any) -> Self:
-        return self._make((self._asdict() | changes).values())
+        return type(self)(*(self._asdict() | changes).values())
 
     def __getattr__(self, name: str) -> None:
         if name in type(self).all_fields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -18,12 +19,13 @@ from deberta_core.json_shape import NUMBER, TEXT, integer, list_of, record
 from deberta_core.parameters import ADAPTED, DENSE, EMBEDDING, expand
 from deberta_core.tasks import TaskSpec
 from deberta_core.transaction import replace_files
-from deberta_tf.weights import assign, layers_by_parameter, lora_factors, parameter_variables
+from deberta_tf.weights import alpha_of, assign, layers_by_parameter, lora_factors, parameter_variables
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."  # of every name in an adapter's file
 _PARTS = {DENSE: ("lora_A.weight", "lora_B.weight"), EMBEDDING: ("lora_embedding_A", "lora_embedding_B")}
 _SHAPE = record({"r": integer(1, 1 << 16), "lora_alpha": NUMBER, "target_modules": list_of(TEXT)})
+KERAS_HAS_ALPHA = "lora_alpha" in inspect.signature(keras.layers.Dense.enable_lora).parameters
 _HINT = "A folder of save_lora_weights, or of PEFT, has both files of an adapter."
 
 
@@ -49,11 +51,16 @@ class Adaptable(keras.Model):
             lora_alpha: adapters are multiplied by `lora_alpha / rank`; None is `rank`.
 
         Raises:
-            InputError: the rank is no positive integer, a target does not exist, or the model was compiled or has
-                adapters already.
+            InputError: the rank is no positive integer, a target does not exist, the model was compiled or has adapters
+                already, or this Keras knows no `lora_alpha` but the rank.
         """
         if not isinstance(rank, int) or rank < 1:
             raise InputError(f"rank={rank!r} is no positive integer. Give the rank of the adapters, such as 8.")
+        if lora_alpha not in (None, rank) and not KERAS_HAS_ALPHA:
+            raise InputError(
+                f"lora_alpha={lora_alpha!r} needs Keras 3.10 or newer, and this is {keras.__version__}, where it is "
+                f"always the rank. Leave it out, or install a newer Keras."
+            )
         if self.compiled or self._adapters():
             state = "compiled" if self.compiled else "with adapters"
             raise InputError(f"the model is {state} already. Call enable_lora once, before compile.")
@@ -67,7 +74,7 @@ class Adaptable(keras.Model):
             variable.trainable = False
         for name, layer in layers.items():
             if name.split(".")[-2] in targets:
-                layer.enable_lora(rank, lora_alpha=lora_alpha)
+                layer.enable_lora(rank, **({"lora_alpha": lora_alpha} if KERAS_HAS_ALPHA else {}))
         self.predict_function = None  # it may have been traced without them
 
     def save_lora_weights(self, folder: str | Path) -> None:
@@ -81,7 +88,7 @@ class Adaptable(keras.Model):
             WeightError: the folder cannot be written.
         """
         adapters = self._adapters()
-        if len({(layer.lora_rank, layer.lora_alpha) for layer in adapters.values()}) != 1:
+        if len({(layer.lora_rank, alpha_of(layer)) for layer in adapters.values()}) != 1:
             state = "adapters of several ranks" if adapters else "no adapters"
             raise InputError(f"the model has {state}. Call enable_lora(rank), which gives all targets the same.")
         table = expand(self.config, self.task)
@@ -97,7 +104,7 @@ class Adaptable(keras.Model):
         settings = {
             "peft_type": "LORA",
             "r": one.lora_rank,
-            "lora_alpha": one.lora_alpha,
+            "lora_alpha": alpha_of(one),
             "target_modules": sorted({name.split(".")[-2] for name in adapters}),
             "modules_to_save": sorted({name.split(".")[0] for name in self._head()}) or None,
             "bias": "none",

@@ -13,11 +13,28 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.loss_options import PLAIN, LossOptions
 from deberta_core.tasks import sequence_problem
+from deberta_tf.checks import is_jax_traced
 from deberta_tf.distribution import sum_over_replicas
 
 LossesAndCounts = tuple[Any, Any]
 Named = Mapping[str, Any]
 _CERTAIN = 1e-7  # the least that 1 - p may be, where its power is taken: the slope at 0 may be infinite
+
+
+def labelled_tokens(labels: Named) -> Any:
+    """The numbers in [0, B * L) of the tokens whose one label, `[B, L]`, counts; `[N]` integers.
+
+    Raises:
+        InputError: there are no labels, or values are not known where they are to give a shape.
+    """
+    if not labels:
+        raise InputError("labelled_logits_only=True without labels leaves nothing to return. Give labels.")
+    (values,) = labels.values()
+    if is_jax_traced(values):
+        raise InputError(
+            "labelled_logits_only=True gives a shape that depends on the labels, which JAX cannot trace. Leave it out."
+        )
+    return ops.cast(ops.nonzero(ops.reshape(values, (-1,)) >= 0)[0], "int32")
 
 
 def cross_entropy(logits: Any, labels: Any, options: LossOptions = PLAIN) -> LossesAndCounts:
@@ -74,7 +91,7 @@ def binary_cross_entropy(logits: Any, labels: Any, options: LossOptions = PLAIN)
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
     if options.label_smoothing:
         labels = labels * (1 - options.label_smoothing) + options.label_smoothing / 2
-    elements = ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
+    elements = _binary_losses(logits, labels)
     if options.focal_gamma:
         elements = elements * _focus(elements, options.focal_gamma)
     losses = ops.mean(elements, axis=-1)
@@ -121,11 +138,22 @@ def question_answering_losses(
     ]
 
 
+def replaced_token_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any, options: LossOptions = PLAIN
+) -> list[LossesAndCounts]:
+    """Binary cross-entropy of `logits [B, L]` at the tokens whose label is 0 or 1."""
+    logits, targets = ops.cast(predictions["logits"], "float32"), ops.cast(labels["labels"], "float32")
+    counted = targets >= 0
+    losses = _binary_losses(logits, targets)
+    return [(ops.where(counted, losses, ops.zeros_like(losses)), ops.cast(counted, "float32"))]
+
+
 # What `TaskSpec.loss` names.
 LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any, LossOptions], list[LossesAndCounts]]] = {
     "cross_entropy": label_losses,
     "by_problem": sequence_classification_losses,
     "spans": question_answering_losses,
+    "replaced": replaced_token_losses,
 }
 
 
@@ -156,6 +184,10 @@ def label_shape(targets: Any) -> tuple[int | None, ...]:
             "labels of one rank, or set problem_type in the configuration."
         )
     return (None, 1)
+
+
+def _binary_losses(logits: Any, labels: Any) -> Any:
+    return ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
 
 
 def _total(values: Any) -> Any:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+
+from deberta_core.errors import InputError
+
+KERAS_CHOOSES_LAYERS = "filters" in inspect.signature(keras.Model.quantize).parameters
 
 
 class Quantizable(keras.Model):
@@ -23,7 +28,12 @@ class Quantizable(keras.Model):
             config: options of Keras; such a model cannot be saved.
             filters: Keras' choice of layers: a pattern of names, several, or a function of a layer.
             **options: Keras' others.
+
+        Raises:
+            InputError: Keras is older than 3.13, whose `quantize` chooses no layers.
         """
+        if not KERAS_CHOOSES_LAYERS:
+            raise InputError(f"quantize needs Keras 3.13 or newer, and this is {keras.__version__}. Update it.")
         super().quantize(
             mode, config=config, filters=lambda layer: isinstance(layer, _KINDS) and _fits(layer, filters), **options
         )

@@ -70,7 +70,13 @@ class SiFT:
         self._normalised: Any = None
 
     def __enter__(self) -> Self:
-        """Switches it on."""
+        """Switches it on.
+
+        Raises:
+            InputError: the model is compiled to score labelled tokens alone.
+        """
+        if getattr(self.model, "labelled_logits_only", False):
+            raise InputError("SiFT compares the logits of all tokens. Compile without labelled_logits_only.")
         self._set(self._before_norm, self)
         return self
 

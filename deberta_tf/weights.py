@@ -47,11 +47,17 @@ def assign(model: PreTrainedModel, arrays: Mapping[str, np.ndarray]) -> None:
 
 def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None, format: str) -> None:
     """Writes config.json and the weights; arguments as in `save_pretrained`."""
-    published_name = type(model).__name__.removeprefix("TF")  # of the PyTorch class, as transformers writes it
-    config = model.config.replace(extra=model.config.extra | {"architectures": [published_name]})
-    save_weights(folder, config, model.task, merged_arrays(model), format, max_shard_size, with_config=True)
+    save_weights(
+        folder, published_config(model), model.task, merged_arrays(model), format, max_shard_size, with_config=True
+    )
     if model._preprocessor is not None:
         model._preprocessor.tokenizer.save_pretrained(folder)
+
+
+def published_config(model: PreTrainedModel) -> BaseConfig:
+    """The configuration with the name of the PyTorch class, as transformers writes it."""
+    published_name = type(model).__name__.removeprefix("TF")
+    return model.config.replace(extra=model.config.extra | {"architectures": [published_name]})
 
 
 def merged_arrays(model: PreTrainedModel) -> Mapping[str, np.ndarray]:
@@ -89,6 +95,11 @@ def lora_factors(layer: Any) -> tuple[Any, Any]:
     return layer.lora_kernel_a, layer.lora_kernel_b
 
 
+def alpha_of(layer: Any) -> float:
+    """What a layer's adapter is multiplied by, times its rank; Keras has it since 3.10."""
+    return getattr(layer, "lora_alpha", layer.lora_rank)
+
+
 class _Arrays(Mapping[str, Any]):
     """See `merged_arrays`."""
 
@@ -102,7 +113,7 @@ class _Arrays(Mapping[str, Any]):
         layer, kind = self._layers[name], self._table[name].kind
         if getattr(layer, "lora_enabled", False) and kind is not BIAS:
             one, other = map(keras.ops.convert_to_numpy, lora_factors(layer))
-            array = (array.astype(np.float32) + one @ other * (layer.lora_alpha / layer.lora_rank)).astype(array.dtype)
+            array = (array.astype(np.float32) + one @ other * (alpha_of(layer) / layer.lora_rank)).astype(array.dtype)
         return np.ascontiguousarray(kind.convert(array))
 
     def __iter__(self) -> Iterator[str]:

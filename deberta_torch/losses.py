@@ -1,4 +1,4 @@
-"""The losses (NUMERICS 6): one value per label in float32, and their mean, 0 where every label is ignored."""
+"""The losses (NUMERICS 6): one value per label in float32 or better, and their mean, 0 where every label is ignored."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from deberta_core.config import BaseConfig
 from deberta_core.loss_options import PLAIN, LossOptions
 from deberta_core.tasks import sequence_problem
+from deberta_torch.kernels.eager import wide
 
 LossesAndCounts = tuple[Tensor, Tensor]
 Named = Mapping[str, Tensor]
@@ -26,7 +27,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions = PLAIN) 
     """
     labels = labels.reshape(logits.shape[:-1]).long()
     counted = labels >= 0
-    flat, chosen = logits.float().flatten(0, -2), labels.clamp(min=0).flatten()
+    flat, chosen = wide(logits).flatten(0, -2), labels.clamp(min=0).flatten()
     weights = None if options.class_weights is None else flat.new_tensor(options.class_weights)
     losses = F.cross_entropy(flat, chosen, weights, reduction="none", label_smoothing=options.label_smoothing)
     if options.focal_gamma:
@@ -48,22 +49,24 @@ def span_cross_entropy(logits: Tensor, positions: Tensor, token_mask: Tensor) ->
     positions = positions.reshape(-1).long().clamp(0, length)
     positions = torch.where(positions == 0, token_mask.int().argmax(dim=1), positions)
     is_real = token_mask.gather(1, positions.clamp(max=length - 1)[:, None])[:, 0]
-    kept = logits.float().masked_fill(~token_mask, torch.finfo(torch.float32).min)
+    kept = wide(logits).masked_fill(~token_mask, torch.finfo(torch.float32).min)
     return cross_entropy(kept, torch.where(is_real & (positions < length), positions, -1))
 
 
 def soft_cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions = PLAIN) -> LossesAndCounts:
     """Cross-entropy against a distribution per row; `[B, N]` twice to losses and counts `[B]`."""
-    losses = -(logits.float().log_softmax(dim=-1) * labels.float()).sum(dim=-1)
+    logits = wide(logits)
+    losses = -(logits.log_softmax(dim=-1) * labels.to(logits.dtype)).sum(dim=-1)
     return losses, torch.ones_like(losses)
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions = PLAIN) -> LossesAndCounts:
     """Binary cross-entropy with logits, mean over the labels; `[B, N]` twice to losses and counts `[B]`."""
-    labels = labels.float()
+    logits = wide(logits)
+    labels = labels.to(logits.dtype)
     if options.label_smoothing:
         labels = labels * (1 - options.label_smoothing) + options.label_smoothing / 2
-    elements = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none")
+    elements = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     if options.focal_gamma:
         elements = elements * _focus(elements, options.focal_gamma)
     losses = elements.mean(dim=-1)
@@ -72,7 +75,8 @@ def binary_cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions = 
 
 def mean_squared_error(logits: Tensor, labels: Tensor, options: LossOptions = PLAIN) -> LossesAndCounts:
     """Squared difference, mean over the numbers; `[B, N]` and as many labels to losses and counts `[B]`."""
-    losses = (logits.float() - labels.float().reshape(logits.shape)).square().mean(dim=-1)
+    logits = wide(logits)
+    losses = (logits - labels.to(logits.dtype).reshape(logits.shape)).square().mean(dim=-1)
     return losses, torch.ones_like(losses)
 
 
@@ -109,11 +113,22 @@ def question_answering_losses(
     ]
 
 
+def replaced_token_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Tensor, options: LossOptions = PLAIN
+) -> list[LossesAndCounts]:
+    """Binary cross-entropy of `logits [B, L]` at the tokens whose label is 0 or 1."""
+    logits, targets = wide(predictions["logits"]), labels["labels"]
+    counted = targets >= 0
+    losses = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
+    return [(torch.where(counted, losses, 0.0), counted.float())]
+
+
 # What `TaskSpec.loss` names.
 LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Tensor, LossOptions], list[LossesAndCounts]]] = {
     "cross_entropy": label_losses,
     "by_problem": sequence_classification_losses,
     "spans": question_answering_losses,
+    "replaced": replaced_token_losses,
 }
 
 

@@ -150,6 +150,6 @@ class SiFT:
         predictions = {name: output[name] for name in self.model.spec.output.all_fields if name.endswith("logits")}
         token_mask = None
         if self.model.spec.loss == "spans":
-            size = next(iter(predictions.values())).shape
-            token_mask = make_masks(inputs.get("attention_mask"), *size, next(iter(predictions.values())).device).tokens
+            scores = next(iter(predictions.values()))  # [B, L]
+            token_mask = make_masks(inputs.get("attention_mask"), len(scores), scores.shape[1], scores.device).tokens
         return prediction_rows(self.model.config, self.model.spec, predictions, labels, token_mask)

@@ -1,17 +1,16 @@
-"""What a step computes besides the task's loss, in PyTorch: the recipes of `deberta_dual/finetuning/recipes.py`."""
+"""The recipes of `deberta_dual.finetuning.recipes` in PyTorch: what a step computes besides the task's loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from deberta_dual.backends.protocol import TEACHER_LOGITS
 from deberta_dual.finetuning.recipes import RecipeOptions
-from deberta_torch.divergences import cross_entropies, prediction_kind, prediction_rows, row_mean, symmetric_kl
+from deberta_torch.divergences import prediction_kind, prediction_rows, row_mean, symmetric_kl
 from deberta_torch.masks import make_masks
 from deberta_torch.models import PreTrainedModel
 from deberta_torch.sift import SiFT
@@ -20,8 +19,8 @@ Batch = dict[str, Tensor]
 _TINY = 1e-12  # is added to a norm that may be 0
 
 
-class Objective:
-    """The loss of a batch: the task's, and what was asked for besides; within `with`.
+class Terms:
+    """What is added to the loss of a batch; within `with`.
 
     Args:
         model: as it is, without what shares it among processes.
@@ -31,70 +30,53 @@ class Objective:
     def __init__(self, model: Any, options: RecipeOptions) -> None:
         self._model, self._options = model, options
         self._sift = SiFT(model, options.sift) if options.sift else None
-        terms: dict[str, Callable[[Sequence[Any], Batch], Tensor]] = {
-            "r_drop": self._consistency,
-            "sift": self._adversarial,
-            "teacher_weight": self._distillation,
-        }
-        asked = {"r_drop": options.r_drop, "sift": options.sift, "teacher_weight": options.teacher is not None}
-        self._terms = [(getattr(options, name), term) for name, term in terms.items() if asked[name]]
 
-    @contextmanager
-    def __call__(self) -> Iterator[Objective]:
-        """While the model is trained."""
-        with ExitStack() as held:
-            if self._sift is not None:
-                held.enter_context(self._sift)
-            yield self
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._options.r_drop or self._options.sift)
 
-    def losses(self, trained: nn.Module, batch: Batch, share: float, row_share: float) -> tuple[Tensor, Tensor]:
-        """What a batch adds to the loss of its step.
+    def __enter__(self) -> Self:
+        if self._sift is not None:
+            self._sift.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._sift is not None:
+            self._sift.__exit__(*error)
+
+    def of(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The task's loss, and what is added to it; both are means.
+
+        R-Drop passes the batch through the model once more; the task's loss is then the mean of both passes.
 
         Args:
-            trained: the model, as processes share it.
+            output: of the model for the batch, in training mode.
             batch: inputs and labels.
-            share: of the step's labels, by their weights.
-            row_share: of the step's labels.
 
-        Returns:
-            of the task alone, and of everything.
+        Source:
+            Wu et al. (2021), R-Drop: equations 2 and 3; He et al. (2020): SiFT.
         """
-        inputs = {name: value for name, value in batch.items() if name != TEACHER_LOGITS}
-        outputs = [trained(**inputs, return_dict=True)]
+        loss, added = output.loss, output.loss.new_zeros(())
+        if self._sift is not None:  # first: it remembers the embeddings of the last pass
+            added = added + self._sift.loss(output, **batch)
         if self._options.r_drop:
-            outputs.append(self._model(**inputs, return_dict=True))
-        task = sum(output.loss for output in outputs) / len(outputs) * share
-        total = task * (1 - self._options.teacher_weight) if TEACHER_LOGITS in batch else task
-        for weight, term in self._terms:
-            total = total + weight * row_share * term(outputs, batch)
-        return task, total
+            other = self._model(**batch, return_dict=True)
+            loss = (loss + other.loss) / 2
+            added = added + self._options.r_drop * self._consistency(output, other, batch)
+        return loss, added
 
-    def _consistency(self, outputs: Sequence[Any], batch: Batch) -> Tensor:
-        """R-Drop: the symmetric divergence of what two dropouts let through."""
+    def _consistency(self, one: Any, other: Any, batch: Batch) -> Tensor:
         kind = prediction_kind(self._model.config, self._model.spec, batch)
-        one, other = (self._rows(output, batch) for output in outputs)
-        pairs = zip(one, other, strict=True)
+        pairs = zip(self._rows(one, batch), self._rows(other, batch), strict=True)
         return row_mean([(symmetric_kl(kind, own, new), counts) for (own, counts), (new, _) in pairs])
 
-    def _adversarial(self, outputs: Sequence[Any], batch: Batch) -> Tensor:
-        assert self._sift is not None
-        return self._sift.adversarial_loss(outputs[0], batch)
-
-    def _distillation(self, outputs: Sequence[Any], batch: Batch) -> Tensor:
-        """The teacher's divergence from the student, both at the temperature, times its square as gradients shrink."""
-        temperature = self._options.temperature
-        student, teacher = outputs[0].logits.float() / temperature, batch[TEACHER_LOGITS] / temperature
-        loss = cross_entropies("classes", teacher, student) - cross_entropies("classes", teacher, teacher)
-        return loss.mean() * temperature**2
-
     def _rows(self, output: Any, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-        model, spec = self._model, self._model.spec
+        spec, ids = self._model.spec, batch["input_ids"]
         predictions = {name: output[name] for name in spec.output.all_fields if name.endswith("logits")}
-        ids = batch["input_ids"]
         token_mask = None
         if spec.loss == "spans":
-            token_mask = make_masks(batch["attention_mask"], *ids.shape, ids.device).tokens
-        return prediction_rows(model.config, spec, predictions, batch, token_mask)
+            token_mask = make_masks(batch["attention_mask"], len(ids), ids.shape[1], ids.device).tokens
+        return prediction_rows(self._model.config, spec, predictions, batch, token_mask)
 
 
 @contextmanager
@@ -112,10 +94,12 @@ def perturbed(model: nn.Module, epsilon: float) -> Iterator[None]:
                 length = epsilon * parameter.norm() / (parameter.grad.norm() + _TINY)
                 parameter.add_(parameter.grad * length)
             parameter.grad = None
-    yield
-    with torch.no_grad():
-        for parameter, before in kept:
-            parameter.copy_(before)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for moved, before in kept:
+                moved.copy_(before)
 
 
 class WeightAverage:
@@ -149,5 +133,7 @@ class WeightAverage:
     def in_place(self) -> Iterator[None]:
         """While the averages are the model's weights."""
         self.exchange()
-        yield
-        self.exchange()
+        try:
+            yield
+        finally:
+            self.exchange()

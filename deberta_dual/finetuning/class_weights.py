@@ -27,12 +27,11 @@ def loss_options(options: RecipeOptions, features: Sequence[Feature], config: Ba
     Raises:
         InputError: a class has no weight, or a weight no class.
     """
-    weights = options.class_weights
-    if weights is not None:
-        assert config.id2label is not None
-        weights = (
-            _balanced(features, len(config.id2label)) if weights == BALANCED else _by_name(weights, config.id2label)
-        )
+    weights: tuple[float, ...] | None = None
+    if options.class_weights is not None:
+        names = config.id2label or {}
+        is_balanced = options.class_weights == BALANCED
+        weights = _balanced(features, len(names)) if is_balanced else _by_name(options.class_weights, names)
     return LossOptions(class_weights=weights, label_smoothing=options.label_smoothing, focal_gamma=options.focal_loss)
 
 

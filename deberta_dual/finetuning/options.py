@@ -40,18 +40,11 @@ class TrainingOptions(RecipeOptions):
         class_weights: "balanced", or a weight for every class by its name; None: 1 each.
         label_smoothing: the share of a label that is spread over all classes.
         focal_loss: the power of 1 - p that a loss is multiplied with; 0: none.
-        teacher: knowledge distillation: the folder of a model, of the same classes, whose probabilities are learned.
-        temperature: what both models' logits are divided by.
-        teacher_weight: share of the loss; the labels have the rest.
-        frozen_layers: the first layers, and the embeddings and tables, that are not trained.
-        r_drop: weight of the divergence of two passes with dropout.
-        sift: weight of the adversarial loss of perturbed embeddings.
+        r_drop: weight of the divergence of two passes with dropout; 0: one pass.
+        sift: weight of the adversarial loss of perturbed embeddings; 0: none.
         awp: share of a weight matrix's norm by which it is moved along its gradient, before the gradients are taken.
         awp_start: the step at which that begins, from 0.
         ema: decay of the moving average of the weights that is evaluated and saved; 0: the weights themselves are.
-        lora_rank: of the adapters that are trained in the layers' place; 0: none.
-        lora_alpha: adapters are multiplied by this over the rank; None: as large as the rank.
-        keep_adapter: whether the folder also holds the adapter by itself; the model has it merged.
 
     Raises:
         InputError: a value is not allowed.

@@ -59,14 +59,11 @@ def parameter_rates(
     weight_decay: float,
     frozen_layers: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """For every parameter that is trained its share of the learning rate and its weight decay.
-
-    With frozen layers neither the first of them nor what lies below is trained.
-    """
-    trained = config.num_hidden_layers - frozen_layers if frozen_layers else math.inf
+    """For every parameter its share of the learning rate and its weight decay; a backbone alone has no head."""
+    prefix = "" if any(name.startswith(BACKBONE_PREFIX) for name in parameters) else BACKBONE_PREFIX
     return {
         name: (
-            layer_share(name, config.num_hidden_layers, layer_decay),
+            layer_share(f"{prefix}{name}", config.num_hidden_layers, layer_decay),
             weight_decay if is_decayed(parameter) else 0.0,
         )
         for name, parameter in parameters.items()

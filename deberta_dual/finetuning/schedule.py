@@ -38,6 +38,11 @@ def as_it_is(feature: Feature, seeds: Sequence[int]) -> Feature:
     return feature
 
 
+def one_row(feature: Feature) -> int:
+    """An example is a row by itself."""
+    return 1
+
+
 class Schedule:
     """The steps of a run.
 
@@ -51,6 +56,8 @@ class Schedule:
         seed: of their order, and of what is drawn.
         weigh: how much they weigh in it; None: one each.
         draw: what a step learns from an example, of the example and three seeds: of the run, the epoch, the example.
+        rows: how many rows of a batch an example is.
+        weigh: what the labels of an example that count weigh together; None: one each.
 
     Attributes:
         steps_per_epoch: the last may have fewer examples.
@@ -69,9 +76,11 @@ class Schedule:
         seed: int,
         weigh: Callable[[Feature], float] | None = None,
         draw: Callable[[Feature, Sequence[int]], Feature] = as_it_is,
+        rows: Callable[[Feature], int] = one_row,
+        weigh: Callable[[Feature], float] | None = None,
     ) -> None:
         self._features, self._collate, self._count, self._draw = features, collate, count, draw
-        self._weigh = weigh or count
+        self._rows, self._weigh = rows, weigh or count
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
         self._lengths = np.array([token_count(feature) for feature in features])
         self.steps_per_epoch = -(-len(features) // batch_size)
@@ -90,11 +99,12 @@ class Schedule:
         chosen = self._chosen(step)
         seeds = self._seed, step // self.steps_per_epoch
         drawn = {number: self._draw(self._features[number], (*seeds, number)) for number in chosen.tolist()}
-        totals = [sum(map(of, drawn.values())) or 1 for of in (self._weigh, self._count)]
+        ways = self._weigh, self._count
+        totals = [sum(map(way, drawn.values())) or 1 for way in ways]
         for part in self.parts(step, process, processes):
             features = [drawn[number] for number in (part if len(part) else chosen[:1]).tolist()]
-            sums = (sum(map(of, features if len(part) else ())) for of in (self._weigh, self._count))
-            share, row_share = (own / total for own, total in zip(sums, totals, strict=True))
+            own = [sum(map(way, features)) if len(part) else 0.0 for way in ways]
+            share, row_share = (value / total for value, total in zip(own, totals, strict=True))
             yield Piece(self._collate(features), share, self.tokens(part), row_share)
 
     def examples(self, step: int) -> int:
@@ -104,6 +114,11 @@ class Schedule:
     def tokens(self, numbers: NDArray[Any]) -> int:
         """The real tokens of examples."""
         return int(self._lengths[numbers].sum()) if len(numbers) else 0
+
+    def rows(self, step: int) -> list[int]:
+        """The rows of the batch of each piece, where one process takes them all."""
+        numbers = (part if len(part) else self._chosen(step)[:1] for part in self.parts(step))
+        return [sum(self._rows(self._features[number]) for number in part.tolist()) for part in numbers]
 
     def _chosen(self, step: int) -> NDArray[Any]:
         return self._order(step // self.steps_per_epoch)[step % self.steps_per_epoch]

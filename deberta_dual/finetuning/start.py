@@ -74,7 +74,8 @@ class Start:
             TokenizationError: its files are missing or wrong, or the texts do not allow such a vocabulary.
         """
         if self.tokenizer is not None or folder is not None:
-            return AutoTokenizer.from_pretrained(self.tokenizer or str(folder))
+            is_weight_file = folder is not None and folder.is_file()
+            return AutoTokenizer.from_pretrained(self.tokenizer or str(folder if is_weight_file else self.model))
         assert self.vocab_size is not None
         cls: Any = TOKENIZER_CLASSES[config.model_type][0]
         return cls.train(texts, self.vocab_size, model_max_length=config.max_position_embeddings)

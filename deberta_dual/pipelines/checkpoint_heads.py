@@ -8,6 +8,7 @@ from deberta_core.checkpoint import load_config, match_weights, open_weights
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError, name_list
 from deberta_core.tasks import TASKS, task_spec
+from deberta_dual.exporting.targets import exported_config
 
 
 def check_head(folder: Path, name: str, task: str | None) -> None:
@@ -19,11 +20,12 @@ def check_head(folder: Path, name: str, task: str | None) -> None:
         task: a name of `TASKS`; None needs no head.
 
     Raises:
+        InputError: it is a graph of another task.
         WeightError: parameters of the head are missing; or `architectures` of config.json says that the head is that
             of another task, which can have the same names.
         ConfigError: config.json is missing or wrong.
     """
-    if task is None:
+    if task is None or exported_config(folder, task) is not None:
         return
     spec = task_spec(task)
     config = load_config(None, folder, task)

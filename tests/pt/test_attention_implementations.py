@@ -252,6 +252,7 @@ def test_an_exported_program_without_gradients(name):
             (),
             {"input_ids": IDS, "attention_mask": MASK},
             dynamic_shapes={"input_ids": axes, "attention_mask": axes},
+            strict=False,  # torch 2.6's other default guards against short texts
         )
         operators = {str(node.target) for node in program.graph.nodes}
         assert ("aten.scaled_dot_product_attention.default" in operators) == (name == "sdpa")

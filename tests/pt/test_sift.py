@@ -68,7 +68,7 @@ def formula(model, batch, first, distance):
     def predict(vectors):
         hidden = embeddings.LayerNorm(vectors).masked_fill(~masks.tokens[:, :, None], 0.0)
         hidden, *_ = model.deberta.encoder(hidden, masks, False, False)
-        named = model.predict_outputs(Encoded(hidden, masks.tokens, None, None))
+        named = model.predict_outputs(Encoded(hidden, masks, None, None))
         if spec.folds_choices:
             named = {"logits": named["logits"].reshape(-1, 2)}
         if spec.loss == "spans":

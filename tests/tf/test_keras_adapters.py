@@ -12,6 +12,13 @@ import deberta_tf
 from conformance.suite.compare import assert_close
 from deberta_core.errors import InputError, WeightError
 from deberta_tf import TFDebertaForSequenceClassification, TFDebertaV2ForMaskedLM, TFDebertaV2ForSequenceClassification
+from deberta_tf.lora import KERAS_HAS_ALPHA
+from deberta_tf.quantization import KERAS_CHOOSES_LAYERS
+
+# Keras 3.10 brought `lora_alpha`, Keras 3.13 `quantize` with a choice of layers.
+ALPHA = {"lora_alpha": 6} if KERAS_HAS_ALPHA else {}
+SCALE = 3 if KERAS_HAS_ALPHA else 1  # of adapters of rank 2
+quantizes = pytest.mark.skipif(not KERAS_CHOOSES_LAYERS, reason="quantize needs Keras 3.13 or newer")
 
 
 @pytest.fixture(params=["v1", "v2"])
@@ -43,7 +50,7 @@ def test_adapters_and_head_are_what_is_trained(model, batch, labels):
     frozen = {variable.path: variable.numpy() for variable in model.deberta.weights}
     before = logits(model, batch)
     close(model.predict(batch, verbose=0).logits, before)  # traced without adapters
-    trained(model, batch, labels, lora_alpha=4)
+    trained(model, batch, labels, **ALPHA)
     layers = model.config.num_hidden_layers * (1 if "V2" not in type(model).__name__ else 2)
     assert len(model.trainable_weights) == 2 * layers + 4
     for variable in model.deberta.weights:
@@ -79,7 +86,7 @@ def test_an_adapter_that_a_user_gave_a_layer_is_saved(tiny_config, batch, tmp_pa
     """It was lost without a word."""
     model = TFDebertaV2ForSequenceClassification(tiny_config)
     layer = model.deberta.encoder.layer[0].attention.self.query_proj
-    layer.enable_lora(2, lora_alpha=6)
+    layer.enable_lora(2, **ALPHA)
     layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
     model.save_pretrained(tmp_path)
     close(logits(TFDebertaV2ForSequenceClassification.from_pretrained(tmp_path), batch), logits(model, batch))
@@ -91,19 +98,19 @@ def test_an_adapter_is_that_of_peft(tiny_config, batch, labels, tmp_path):
 
     model = TFDebertaV2ForSequenceClassification(tiny_config)
     base = dict(deberta_tf.weights.merged_arrays(model))
-    trained(model, batch, labels, ["query_proj", "word_embeddings"], lora_alpha=6)
+    trained(model, batch, labels, ["query_proj", "word_embeddings"], **ALPHA)
     model.save_lora_weights(tmp_path)
     settings = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert (settings["peft_type"], settings["r"], settings["lora_alpha"]) == ("LORA", 2, 6)
+    assert (settings["peft_type"], settings["r"], settings["lora_alpha"]) == ("LORA", 2, 2 * SCALE)
     assert settings["modules_to_save"] == ["classifier", "pooler"]
     stored = load_file(tmp_path / "adapter_model.safetensors")
     merged = deberta_tf.weights.merged_arrays(model)
     name = "deberta.encoder.layer.0.attention.self.query_proj"
     one, other = (stored[f"base_model.model.{name}.lora_{part}.weight"] for part in "AB")
-    close(merged[f"{name}.weight"], base[f"{name}.weight"] + 3 * other @ one)
+    close(merged[f"{name}.weight"], base[f"{name}.weight"] + SCALE * other @ one)
     name = "deberta.embeddings.word_embeddings"
     one, other = (stored[f"base_model.model.{name}.lora_embedding_{part}"] for part in "AB")
-    close(merged[f"{name}.weight"], base[f"{name}.weight"] + 3 * (other @ one).T)
+    close(merged[f"{name}.weight"], base[f"{name}.weight"] + SCALE * (other @ one).T)
     np.testing.assert_array_equal(stored["base_model.model.classifier.weight"], merged["classifier.weight"])
 
 
@@ -125,6 +132,7 @@ def test_wrong_adapters(tiny_config, batch, labels, tmp_path):
         deeper.load_lora_weights(tmp_path)
 
 
+@quantizes
 @pytest.mark.parametrize("mode", ["int8", "int4"])
 def test_a_quantized_model_is_saved(model, batch, tmp_path, mode):
     before = logits(model, batch)
@@ -137,6 +145,7 @@ def test_a_quantized_model_is_saved(model, batch, tmp_path, mode):
         model.save_pretrained(tmp_path / "folder")
 
 
+@quantizes
 def test_parts_may_be_quantized_and_adapted(tiny_config, batch, labels, tmp_path):
     model = TFDebertaV2ForSequenceClassification(tiny_config)
     model.quantize("int8", filters="query")
@@ -148,9 +157,21 @@ def test_parts_may_be_quantized_and_adapted(tiny_config, batch, labels, tmp_path
     assert np.abs(logits(loaded, batch) - after).max() < 0.05 * np.abs(after).max()
 
 
+@quantizes
 def test_a_quantized_decoder_reads_numbers(tiny_config, batch):
     """The table of word embeddings holds integers and their scales."""
     model = TFDebertaV2ForMaskedLM(tiny_config)
     before = logits(model, batch)
     model.quantize("int8")
     assert np.abs(logits(model, batch) - before).max() < 0.05 * np.abs(before).max()
+
+
+def test_what_an_older_keras_lacks(tiny_config, monkeypatch):
+    model = TFDebertaV2ForSequenceClassification(tiny_config)
+    monkeypatch.setattr("deberta_tf.lora.KERAS_HAS_ALPHA", False)
+    monkeypatch.setattr("deberta_tf.quantization.KERAS_CHOOSES_LAYERS", False)
+    with pytest.raises(InputError, match=r"lora_alpha=6 needs Keras 3\.10 or newer, and this is"):
+        model.enable_lora(2, lora_alpha=6)
+    with pytest.raises(InputError, match=r"quantize needs Keras 3\.13 or newer, and this is"):
+        model.quantize("int8")
+    model.enable_lora(2, lora_alpha=2)
