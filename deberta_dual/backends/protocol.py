@@ -125,6 +125,15 @@ class Backend(Protocol):
     def peak_memory(self, model: Any) -> int | None:
         """The most bytes of memory that the accelerator of a model used so far; None where it has none that tells."""
 
+    def save_model(self, model: Any, folder: Path, adapter: Path | None = None) -> None:
+        """Writes a model that is trained, with adapters merged, into a folder, as one file of safetensors.
+
+        Args:
+            model: of `trainable_model`.
+            folder: where to.
+            adapter: another folder, for the adapters by themselves, and the head, as PEFT has them; None: nowhere.
+        """
+
     def train(self, model: Any, run: Run, device: Any = None) -> None:
         """Trains a model of `trainable_model` as a run says; it is in evaluation mode in the end.
 

@@ -18,7 +18,8 @@ import deberta_torch
 from deberta_core.config import BaseConfig
 from deberta_core.parameters import ADAPTED, expand
 from deberta_core.tasks import task_spec
-from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.backends.protocol import TEACHER_LOGITS, ArrayModel, Arrays
+from deberta_dual.backends.torch_lora import add_adapters, merged_state, plain_name, save_adapter
 from deberta_dual.backends.torch_processes import agree, processes_of, summed, training_device
 from deberta_dual.backends.torch_recipes import Terms, WeightAverage, perturbed
 from deberta_torch.comparison_losses import comparison_losses
@@ -102,6 +103,13 @@ def peak_memory(model: Any) -> int | None:
     return torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else None
 
 
+def save_model(model: Any, folder: Path, adapter: Path | None = None) -> None:
+    """See `Backend.save_model`."""
+    model.save_pretrained(folder, format="safetensors", max_shard_size=None, state_dict=merged_state(model))
+    if adapter is not None:
+        save_adapter(model, adapter)
+
+
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """Trains a model as a run says; it is in evaluation mode in the end.
 
@@ -114,6 +122,7 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
         device: not read: the model is where it was made.
     """
     with processes_of(model.device) as (process, processes):
+        _choose_parameters(model, run)
         optimizer = torch.optim.AdamW(_groups(model, run), betas=BETAS, eps=EPSILON)
         average = WeightAverage(model, run.options.ema) if run.options.ema else None
         if run.first_step:
@@ -184,16 +193,27 @@ def _losses(
 ) -> tuple[Tensor, Tensor | None]:
     """The mean loss of a piece, the model's own or that of a comparison, in float32, and what is added to it."""
     compared = run.comparison
-    labels = None if compared is None else batch.pop("labels")
+    labels, teacher = None if compared is None else batch.pop("labels"), batch.pop(TEACHER_LOGITS, None)
     kind = next(iter(batch.values())).device.type
     with torch.autocast(kind, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
         output = trained(**batch, **options, return_dict=True)
         if terms:
-            return terms.of(output, batch)
+            return terms.of(output, batch, teacher)
     if compared is None or labels is None:
         return output.loss, None
     token_mask = batch["attention_mask"] != 0
     return mean_loss(comparison_losses(compared.loss, compared.pooling, output[0], token_mask, labels)), None
+
+
+def _choose_parameters(model: PreTrainedModel, run: Run) -> None:
+    """Puts adapters in, if there are to be any, and freezes what is not trained."""
+    options = run.options
+    if options.lora_rank:
+        alpha = options.lora_rank if options.lora_alpha is None else options.lora_alpha
+        add_adapters(model, options.lora_rank, alpha, ADAPTED[model.config.model_type], options.seed)
+    for name, parameter in model.named_parameters():
+        if plain_name(name) not in run.rates:
+            parameter.requires_grad_(False)
 
 
 def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:

@@ -59,8 +59,9 @@ def merged_state(model: PreTrainedModel) -> dict[str, Tensor] | None:
     if not factors:
         return None
     state = {plain_name(name): value.detach() for name, value in model.named_parameters() if not is_adapter(name)}
+    layers = _layers(model)
     for name, (first, second) in factors.items():
-        state[name] = state[name] + second.detach() @ first.detach() * _layers(model)[name].scaling[_NAME]
+        state[name] = state[name] + second.detach() @ first.detach() * layers[name].scaling[_NAME]
     return state
 
 
@@ -75,11 +76,15 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
         tensors[f"{stem}lora_A.weight"], tensors[f"{stem}lora_B.weight"] = first, second
     head = {name: value for name, value in model.named_parameters() if not name.startswith(BACKBONE_PREFIX)}
     tensors |= {_PREFIX + name: value for name, value in head.items()}
-    settings: Any = model.peft_config[_NAME]
+    settings = _settings(model)
     settings.modules_to_save = sorted({name.split(".")[0] for name in head}) or None
     settings.inference_mode = True
     settings.save_pretrained(folder)
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, folder / ADAPTER_FILES[1])
+
+
+def _settings(model: Any) -> Any:
+    return model.peft_config[_NAME]
 
 
 def _layers(model: PreTrainedModel) -> dict[str, Any]:

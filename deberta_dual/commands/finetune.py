@@ -80,8 +80,16 @@ RECIPE_OPTIONS: dict[str, dict[str, Any]] = {
     for name, recipe in RECIPES.items()
 }
 RECIPE_OPTIONS["class_weights"] |= {"type": str, "nargs": "+"}
+RECIPE_OPTIONS["teacher"] |= {"type": str}
+RECIPE_OPTIONS["keep_adapter"] = {"action": "store_true", "help": RECIPES["keep_adapter"].help}
 # What the default None of an option means.
-_NO_VALUE = {"evaluate_every": "one epoch", "patience": "no early stopping", "class_weights": "1 each"}
+_NO_VALUE = {
+    "evaluate_every": "one epoch",
+    "patience": "no early stopping",
+    "class_weights": "1 each",
+    "teacher": "none",
+    "lora_alpha": "the rank",
+}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -166,7 +166,7 @@ def finetune(
         report=report or _ignore,
         note=note,
     )
-    training.check_use(cls.task, config, setting.task().comparison() is not None, chosen)
+    training.check_use(cls.task, config, setting.task().comparison() is not None, chosen, training.accumulation)
     first: Files = {}
     if learning_rate_search and folder.identity():
         training = replace(training, learning_rate=folder.identity()["learning_rate"])

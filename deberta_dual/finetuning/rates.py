@@ -28,9 +28,9 @@ def rate_at(step: int, steps: int, peak: float, warmup: float) -> float:
 
 
 def layers_above(name: str, layers: int) -> int:
-    """The number of steps down from the head: 0 of the head, 1 of the last layer.
+    """The steps down from the head: 0 for the head, 1 for the last layer.
 
-    What lies before or is shared by all layers, embeddings, relative table and convolution, is one step below the first.
+    What lies before or is shared by all layers, embeddings, relative table, convolution, is a step below the first.
     """
     found = _LAYER.search(name)
     if found:
@@ -59,7 +59,11 @@ def parameter_rates(
     weight_decay: float,
     frozen_layers: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """For every parameter its share of the learning rate and its weight decay; a backbone alone has no head."""
+    """For every parameter that is trained its share of the learning rate and its weight decay.
+
+    With frozen layers neither the first of them nor what lies below is trained. A backbone alone has no head.
+    """
+    trained = config.num_hidden_layers - frozen_layers if frozen_layers else math.inf
     prefix = "" if any(name.startswith(BACKBONE_PREFIX) for name in parameters) else BACKBONE_PREFIX
     return {
         name: (
@@ -67,5 +71,5 @@ def parameter_rates(
             weight_decay if is_decayed(parameter) else 0.0,
         )
         for name, parameter in parameters.items()
-        if layers_above(name, config.num_hidden_layers) <= trained
+        if layers_above(f"{prefix}{name}", config.num_hidden_layers) <= trained
     }

@@ -54,7 +54,6 @@ class Schedule:
         accumulation: pieces in which a process takes its part of a step.
         epochs: how often all examples are seen.
         seed: of their order, and of what is drawn.
-        weigh: how much they weigh in it; None: one each.
         draw: what a step learns from an example, of the example and three seeds: of the run, the epoch, the example.
         rows: how many rows of a batch an example is.
         weigh: what the labels of an example that count weigh together; None: one each.
@@ -74,7 +73,6 @@ class Schedule:
         accumulation: int,
         epochs: int,
         seed: int,
-        weigh: Callable[[Feature], float] | None = None,
         draw: Callable[[Feature, Sequence[int]], Feature] = as_it_is,
         rows: Callable[[Feature], int] = one_row,
         weigh: Callable[[Feature], float] | None = None,
