@@ -167,7 +167,7 @@ class WeightAverage:
 
     def __init__(self, model: Any, decay: float) -> None:
         self._variables = [*model.trainable_variables] if decay else []
-        self.averages = [keras.Variable(variable.value, trainable=False) for variable in self._variables]
+        self.averages = [keras.Variable(_copied(variable), trainable=False) for variable in self._variables]
         self._decay = decay
 
     def update(self) -> None:
@@ -178,9 +178,14 @@ class WeightAverage:
     def exchange(self) -> None:
         """Puts the averages into the model, and its weights in their place; a second time puts both back."""
         for average, variable in zip(self.averages, self._variables, strict=True):
-            weights = ops.copy(variable.value)
-            variable.assign(average)
+            weights, averages = _copied(variable), _copied(average)
+            variable.assign(averages)
             average.assign(weights)
+
+
+def _copied(variable: keras.Variable) -> np.ndarray:
+    """The values, which do not change with the variable: Keras makes a variable of another's memory."""
+    return np.array(variable.numpy())
 
 
 def add_adapters(model: Any, options: RecipeOptions, seed: int) -> dict[str, list[Any]]:
