@@ -12,6 +12,7 @@ import torch
 
 from conformance.suite.compare import assert_close
 from deberta_core import DebertaV2Config, InputError
+from deberta_core.errors import DebertaWarning
 from deberta_dual import pipeline
 from deberta_dual.finetuning import Start, TrainingOptions, finetune
 from deberta_torch import DebertaV2ForSequenceClassification
