@@ -44,8 +44,8 @@ def pretraining_model(start: PretrainingStart, device: Any = None) -> Pretrainin
             start.generator_config, start.config, start.sharing, start.rtd_weight, **own
         )
     else:
-        place = {} if start.generator is None and start.finds_generator else {"generator": start.generator}
-        own |= {"rtd_lambda": start.rtd_weight, "new_head": True, "seed": start.seed, **place}
+        given = {} if start.generator is None and start.finds_generator else {"generator": start.generator}
+        own |= {"rtd_lambda": start.rtd_weight, "new_head": True, "seed": start.seed, **given}
         model = classes[start.config.model_type].from_pretrained(start.folder, embedding_sharing=start.sharing, **own)
     model.to(place)
     return PretrainingModel(model, model.generator, model.discriminator)

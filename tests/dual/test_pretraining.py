@@ -120,7 +120,9 @@ def test_its_models_are_ordinary_ones(corpus, tmp_path, framework):
     assert len(filled) == 5
     examples = tmp_path / "train.csv"
     examples.write_text("text,label\n" + "\n".join(f"return value {n},{'ab'[n % 2]}" for n in range(8)))
-    finetune("text-classification", examples, tmp_path / "fine", model=tmp_path / "pair", framework=framework, epochs=1)
+    start = {"model": tmp_path / "pair", "framework": framework, "epochs": 1}
+    with pytest.warns(DebertaWarning, match="They start fresh"):
+        finetune("text-classification", examples, tmp_path / "fine", **start)
     assert pipeline("text-classification", tmp_path / "fine", framework=framework)("value")[0]["label"] in "ab"
     # And pretraining goes on with both.
     options = {name: value for name, value in RUN.items() if name not in ("preset", "vocab_size", "config")}
