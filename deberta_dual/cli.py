@@ -85,7 +85,8 @@ def _sentence(problem: Exception) -> str:
 
 
 def _version() -> str:
-    from deberta_dual.backends.table import installed_versions, own_version
+    from deberta_dual.backends.table import installed_versions
+    from deberta_dual.version import own_version
 
     found = [f"{package} {version}" for package, version in installed_versions().items()]
     return f"deberta-dual {own_version()} ({', '.join(found) or 'no framework found'})"

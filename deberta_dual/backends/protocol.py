@@ -186,6 +186,11 @@ class PretrainingModel:
     generator: Any
     discriminator: Any
 
+    def save(self, folder: Path) -> None:
+        """Writes the model, or both as published pairs lie in a folder."""
+        options = {"max_shard_size": None} if self.discriminator is None else {}
+        self.model.save_pretrained(folder, format="safetensors", **options)
+
 
 class PretrainingBackend(Protocol):
     """What pretraining asks of a framework, as a module of this package."""
@@ -204,12 +209,3 @@ class PretrainingBackend(Protocol):
 
     def pretrain(self, models: PretrainingModel, run: PretrainingRun, device: Any = None) -> None:
         """Trains as a run says; a run that goes on from a state ends as if it had not been interrupted."""
-
-    def save_models(self, models: PretrainingModel, folder: Path, keep_delta: bool) -> None:
-        """Writes the model, or both, into a folder.
-
-        Args:
-            models: those that are trained.
-            folder: where to.
-            keep_delta: whether the differences of shared tables are written, too.
-        """

@@ -104,14 +104,6 @@ def set_environment() -> None:
             os.environ.setdefault(name, value)
 
 
-def own_version() -> str:
-    """The version of this library; "of no version" where it runs from its sources and was not installed."""
-    try:
-        return importlib.metadata.version("deberta-dual")
-    except importlib.metadata.PackageNotFoundError:
-        return "of no version"
-
-
 def installed_versions() -> dict[str, str]:
     """The versions of the frameworks' packages that are installed, by package."""
     distributions = importlib.metadata.packages_distributions()

@@ -28,6 +28,7 @@ Variables = list[Any]
 
 def pretraining_model(start: PretrainingStart, device: Any = None) -> PretrainingModel:
     """See `PretrainingBackend.pretraining_model`."""
+    keras.utils.set_random_seed(start.seed)  # of what is not drawn by name, such as a table that nobody reads
     with on_device(device):
         if start.generator_config is None:
             cls = getattr(deberta_tf, f"TF{task_spec('masked_lm').auto_class}").classes[start.config.model_type]
@@ -69,7 +70,7 @@ def peak_flops(models: PretrainingModel, dtype: str) -> float | None:
 
 
 def pretrain(models: PretrainingModel, run: PretrainingRun, device: Any = None) -> None:
-    """See `PretrainingBackend.pretrain`; gradient checkpointing is Keras' rematerialization, which is not used here."""
+    """See `PretrainingBackend.pretrain`."""
     with on_device(device):
         trainer = _Trainer(models, run)
         if run.first_step:
@@ -80,14 +81,6 @@ def pretrain(models: PretrainingModel, run: PretrainingRun, device: Any = None) 
             run.losses_done(step, losses, tokens)
             if run.ends_interval(step):
                 run.finish_interval(step, lambda folder: trainer.write_state(folder / STATE_FILE))
-
-
-def save_models(models: PretrainingModel, folder: Path, keep_delta: bool) -> None:
-    """See `PretrainingBackend.save_models`."""
-    if models.discriminator is None:
-        models.model.save_pretrained(folder, format="safetensors", max_shard_size=None)
-    else:
-        models.model.save_pretrained(folder, keep_delta=keep_delta)
 
 
 class _Trainer:

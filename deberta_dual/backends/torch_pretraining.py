@@ -29,6 +29,7 @@ _SIZE, _REPEATS = 1024, 3  # of the product that tells the machine's limit
 def pretraining_model(start: PretrainingStart, device: Any = None) -> PretrainingModel:
     """See `PretrainingBackend.pretraining_model`."""
     place = training_device(device)
+    torch.manual_seed(start.seed)  # of what is not drawn by name, such as a table that nobody reads
     if start.generator_config is None:
         cls = getattr(deberta_torch, task_spec("masked_lm").auto_class).classes[start.config.model_type]
         if start.folder is None:
@@ -234,14 +235,6 @@ class _Trainer:
 
     def _autocast(self) -> Any:
         return torch.autocast(self._where.type, torch.bfloat16, enabled=self._run.chosen.dtype == "bfloat16")
-
-
-def save_models(models: PretrainingModel, folder: Path, keep_delta: bool) -> None:
-    """See `PretrainingBackend.save_models`."""
-    if models.discriminator is None:
-        models.model.save_pretrained(folder, format="safetensors", max_shard_size=None)
-    else:
-        models.model.save_pretrained(folder, keep_delta=keep_delta)
 
 
 def _seed(run: PretrainingRun, step: int, process: int) -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from deberta_core.comparisons import POOLINGS
 from deberta_dual.backends import TRAINERS
-from deberta_dual.commands.messages import flush_output, show_note, show_warning
+from deberta_dual.commands.messages import print_row, show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
     LONG_TEXTS_HELP,
@@ -115,7 +114,7 @@ def main(argv: Sequence[str]) -> int:
         finetune(
             **options,
             columns=columns,
-            report=_print if is_main() else None,
+            report=print_row if is_main() else None,
             note=show_note if is_main() else None,
         )
     return 0
@@ -134,11 +133,6 @@ def _class_weights(parser: Parser, given: list[str]) -> str | dict[str, float]:
         if not equals:
             parser.error(f"--class-weights {part}: give 'balanced', or CLASS=NUMBER of every class")
     return weights
-
-
-def _print(row: Mapping[str, Any]) -> None:
-    print(json.dumps(row))
-    flush_output()  # nobody may read it any more, but the training goes on
 
 
 def make_parser() -> Parser:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from deberta_core.collation.packing import PACKINGS
 from deberta_dual.backends import TRAINERS
-from deberta_dual.commands.messages import flush_output, show_note, show_warning
+from deberta_dual.commands.messages import print_row, show_note, show_warning
 from deberta_dual.commands.parser import (
     Parser,
     add_file_options,
@@ -112,15 +111,10 @@ def main(argv: Sequence[str]) -> int:
         pretrain(
             **options,
             columns=columns_of(parser, arguments),
-            report=_print if is_main() else None,
+            report=print_row if is_main() else None,
             note=show_note if is_main() else None,
         )
     return 0
-
-
-def _print(row: Mapping[str, Any]) -> None:
-    print(json.dumps(row))
-    flush_output()  # nobody may read it any more, but the training goes on
 
 
 def make_parser() -> Parser:

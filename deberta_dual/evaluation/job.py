@@ -17,7 +17,7 @@ from deberta_core.errors import InputError
 from deberta_core.files import write_text
 from deberta_core.layout import CALIBRATION
 from deberta_core.transaction import replace_files
-from deberta_dual.backends import choose_framework, get_backend
+from deberta_dual.backends import get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
@@ -29,7 +29,7 @@ from deberta_dual.evaluation.zero_shot import zero_shot_answers
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask
 from deberta_dual.finetuning.tasks.base import at, usual_length
 from deberta_dual.finetuning.tasks.text_classification import wanted_labels
-from deberta_dual.pipelines.checkpoint_heads import check_head
+from deberta_dual.pipelines.checkpoint_heads import check_head, framework_of
 from deberta_dual.pipelines.ensemble import average_models, check_vocabularies
 from deberta_dual.pipelines.examples import check_count
 
@@ -152,9 +152,11 @@ def evaluate(
     else:
         tokenizers = [_tokenizer(one, folder) for one, folder in zip(models, folders, strict=True)]
         check_vocabularies(tokenizers, models)
-        tokenizer, backend = tokenizers[0], get_backend(choose_framework(framework))
-        loaded = [backend.load_model(folder, cls.task, device, dtype) for folder in folders]
-        arrays = average_models([backend.array_model(one, device) for one in loaded])
+        tokenizer, found = tokenizers[0], []
+        for folder in folders:
+            backend = get_backend(framework_of(framework, folder, cls.task))
+            found.append(backend.array_model(backend.load_model(folder, cls.task, device, dtype), device))
+        arrays = average_models(found)
         config = arrays.config
         own = cls.folder_choices(models[0])
         length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)

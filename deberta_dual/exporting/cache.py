@@ -12,6 +12,7 @@ from deberta_core.checkpoint import find_weight_file, load_config, load_weights,
 from deberta_core.errors import InputError
 from deberta_core.transaction import replace_folder
 from deberta_dual.exporting.onnx_file import NAME, write_onnx
+from deberta_dual.version import own_version
 
 _READ = 1 << 22  # bytes at once
 
@@ -44,7 +45,7 @@ def cached_graph(folder: Path, task: str | None, dtype: str) -> Path:
         "weights": _digest(folder),
         "task": task,
         "dtype": dtype,
-        "versions": [importlib.metadata.version(name) for name in ("deberta-dual", "onnx", "onnxruntime")],
+        "versions": [own_version(), *(importlib.metadata.version(name) for name in ("onnx", "onnxruntime"))],
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     place = cache_folder() / "graphs" / name

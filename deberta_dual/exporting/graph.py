@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from deberta_core.tasks import BACKBONE_PREFIX, task_spec
 from deberta_dual.exporting.encoder_graph import Inputs, encode, enhanced_decoder
 from deberta_dual.exporting.head_graphs import HEADS, POOLINGS, embedding
 from deberta_dual.exporting.nodes import STORAGES, Nodes
+from deberta_dual.version import own_version
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10  # that of the releases which brought this opset
@@ -29,6 +29,8 @@ _AXES = {
     "end_logits": ("batch", "length"),
     "sentence_embedding": ("batch", "hidden"),
 }
+LOGITS = "logits"
+OUTPUTS = (LOGITS, *_AXES)
 _LOGITS = {
     "masked_lm": ("batch", "length", "vocabulary"),
     "token_classification": ("batch", "length", "labels"),
@@ -106,7 +108,7 @@ def build_graph(
     return helper.make_model(
         nodes.graph("deberta", infos, shown),
         producer_name="deberta-dual",
-        producer_version=importlib.metadata.version("deberta-dual"),
+        producer_version=own_version(),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )

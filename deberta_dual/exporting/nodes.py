@@ -13,7 +13,6 @@ Array = NDArray[Any]
 ONNX_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}
 INT8 = "int8"
 STORAGES = (*ONNX_TYPES, INT8)
-_INLINE = 1024  # elements: a constant up to this size is shared where its values are equal
 
 
 class Nodes:
@@ -22,15 +21,13 @@ class Nodes:
     Args:
         storage: how weights are stored, of `STORAGES`; everything is computed in float32. "int8" has a scale for each
             output of a linear layer, and leaves other weights as they are.
-        parent: the graph around this one, of which it is a branch.
     """
 
-    def __init__(self, storage: str = "float32", parent: Nodes | None = None) -> None:
+    def __init__(self, storage: str = "float32") -> None:
         self.nodes: list[NodeProto] = []
-        self.initializers: list[TensorProto] = parent.initializers if parent else []
-        self._shared: dict[tuple[Any, ...], str] = parent._shared if parent else {}
-        self._count: list[int] = parent._count if parent else [0]
-        self._storage = storage
+        self.initializers: list[TensorProto] = []
+        self._shared: dict[tuple[Any, ...], str] = {}
+        self._storage, self._count = storage, 0
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, name: str | None = None, **attributes: Any) -> Any:
         """Adds an operator.
@@ -48,18 +45,6 @@ class Nodes:
         names = [name] if name else [self._fresh(kind) for _ in range(outputs)]
         self.nodes.append(helper.make_node(kind, list(inputs), names, name=self._fresh(f"{kind}_node"), **attributes))
         return names[0] if outputs == 1 else tuple(names)
-
-    def branch(self) -> Nodes:
-        """A graph that sees the values of this one: a branch of an `If`."""
-        return Nodes(self._storage, self)
-
-    def either(self, condition: str, then: tuple[Nodes, str], other: tuple[Nodes, str]) -> str:
-        """The value of one of two branches, each a graph and the name of its output."""
-        graphs = {}
-        for label, (nodes, output) in (("then_branch", then), ("else_branch", other)):
-            info = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
-            graphs[label] = helper.make_graph(nodes.nodes, self._fresh(label), [], [info])
-        return str(self.op("If", condition, **graphs))
 
     def numbers(self, *values: int) -> str:
         """A constant of int64, `[len(values)]`."""
@@ -130,5 +115,5 @@ class Nodes:
         return name
 
     def _fresh(self, kind: str) -> str:
-        self._count[0] += 1
-        return f"{kind.lower()}_{self._count[0]}"
+        self._count += 1
+        return f"{kind.lower()}_{self._count}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
-from deberta_dual.exporting.graph import build_graph
+from deberta_dual.exporting.graph import OUTPUTS, build_graph
 from deberta_dual.exporting.source import Arrays, Run, Source
 
 FOLDER, NAME = "onnx", "model.onnx"
@@ -110,7 +110,8 @@ def openvino_session(file: Path, dtype: str = "float32", threads: int | None = N
     settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
     model = openvino.Core().compile_model(str(file), "CPU", {"PERFORMANCE_HINT": "LATENCY", **settings})
     kinds = {one.get_any_name(): one.get_element_type().to_dtype() for one in model.inputs}
-    names = [one.get_any_name() for one in model.outputs]
+    # An output also has the names of operators that OpenVINO took away before it.
+    names = [next(name for name in OUTPUTS if name in one.get_names()) for one in model.outputs]
 
     def run(inputs: Arrays) -> dict[str, NDArray[Any]]:
         given = {name: np.ascontiguousarray(inputs[name], dtype=kind) for name, kind in kinds.items()}

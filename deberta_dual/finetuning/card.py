@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deberta_core.config import BaseConfig
-from deberta_dual.backends.table import installed_versions, own_version
+from deberta_dual.backends.table import installed_versions
+from deberta_dual.version import own_version
 
 CARD = "README.md"
 _LONGEST = 30  # classes that are listed

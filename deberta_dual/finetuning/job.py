@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deberta_core.checkpoint import checkpoint_folder
-from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, InputError, one_of
 from deberta_dual.backends import choose_framework
 from deberta_dual.data.formats import AUTO
@@ -22,7 +21,7 @@ from deberta_dual.finetuning.options import LARGEST_SEED, TrainingOptions
 from deberta_dual.finetuning.rate_search import search_rate
 from deberta_dual.finetuning.run import Report, is_main
 from deberta_dual.finetuning.several import train_folds, train_seeds
-from deberta_dual.finetuning.start import Start
+from deberta_dual.finetuning.start import Start, read_choices
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask
 from deberta_dual.finetuning.tasks.base import at, usual_length
 from deberta_dual.finetuning.train import Examples, Setting, train_model
@@ -120,7 +119,8 @@ def finetune(
     if task not in FINETUNE_TASKS:
         raise InputError(one_of("task", task, tuple(FINETUNE_TASKS)))
     cls = FINETUNE_TASKS[task]
-    start, training = read_choices(start, training, options)
+    choices = read_choices((Start, start), (TrainingOptions, training), options)
+    start, training = choices
     for place in (*_paths(data), *_paths(eval_data), *_paths(test_data), *start.folders()):
         if place.resolve().is_relative_to(Path(output).resolve()):
             raise InputError(f"{place} is in output={str(output)!r}, whose model is replaced. Give another output.")
@@ -143,7 +143,7 @@ def finetune(
     if label_scheme is not None:
         config = config.replace(extra={**config.extra, **cls.labels_in(label_scheme)})
     head = cls.head(records, config, problem_type, loss)
-    config = _fitted(config.replace(**head.changes), tokenizer, start)
+    config = start.fitted(config.replace(**head.changes), tokenizer)
     own = {} if start.model is None else cls.folder_choices(start.model)
     length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
     if config.position_biased_input and length > config.max_position_embeddings:
@@ -177,27 +177,6 @@ def finetune(
     if seeds is not None:
         return train_seeds(setting, examples, folder, training, seeds, first)
     return train_model(setting, examples, folder, training, first=first)
-
-
-def read_choices(
-    start: Start | None, training: TrainingOptions | None, options: Mapping[str, Any]
-) -> tuple[Start, TrainingOptions]:
-    """Start and options of a training, given as such or by the names of their fields.
-
-    Raises:
-        InputError: a name is unknown, or one is given in both ways.
-    """
-    named = {"changes" if name == "config" else name: value for name, value in options.items()}
-    found: list[Any] = []
-    for cls, given in ((Start, start), (TrainingOptions, training)):
-        own = {field.name: named.pop(field.name) for field in fields(cls) if field.name in named}
-        if own and given is not None:
-            raise InputError(f"{next(iter(own))} is given beside a {cls.__name__}, which has it. Give one of them.")
-        found.append(given or cls(**own))
-    for name in named:
-        known = [field.name for cls in (Start, TrainingOptions) for field in fields(cls) if field.name != "changes"]
-        raise InputError(one_of("option", name, ["config", *known]))
-    return found[0], found[1]
 
 
 def _check_parts(
@@ -246,18 +225,6 @@ def _records(cls: type[FinetuneTask], data: Sources, columns: Named, reading: di
         with at(record):
             cls.check(record)
     return records
-
-
-def _fitted(config: BaseConfig, tokenizer: Any, start: Start) -> BaseConfig:
-    """The configuration with the tokenizer's vocabulary; one of a checkpoint must be large enough as it is."""
-    if start.preset is not None:
-        return config.replace(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
-    if len(tokenizer) > config.vocab_size:
-        raise InputError(
-            f"the tokenizer has {len(tokenizer)} tokens, but the model vocab_size={config.vocab_size}. Use that "
-            f"of the model."
-        )
-    return config
 
 
 def _ignore(row: Mapping[str, Any]) -> None:

@@ -11,10 +11,9 @@ from deberta_core.errors import InputError, MissingName, one_of
 from deberta_core.hub import HUB_OPTIONS, split_hub_options
 from deberta_core.names.pipelines import PIPELINE_OPTIONS, PIPELINE_TASKS
 from deberta_core.names.rows import Renamed, own_keywords
-from deberta_dual.backends import choose_framework, get_backend
-from deberta_dual.exporting.targets import exported_config
+from deberta_dual.backends import get_backend
 from deberta_dual.pipelines.base import Pipeline
-from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task
+from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task, framework_of
 from deberta_dual.pipelines.ensemble import check_vocabularies
 from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceEmbeddingsPipeline
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
@@ -146,10 +145,7 @@ def _load(folder: Path, model_task: str | None, given: dict[str, Any]) -> Any:
     arguments = unfolded({name: one for name, one in given.items() if name != "framework"}, "model_kwargs")
     renamed = {"torch_dtype": PIPELINE_OPTIONS["torch_dtype"]}
     arguments = own_keywords(renamed, arguments, arguments.keys() - renamed.keys())
-    framework = given.get("framework")
-    if framework is None and exported_config(folder, model_task) is not None:
-        framework = "onnx"  # there are no weights for another
-    backend = get_backend(choose_framework(framework))
+    backend = get_backend(framework_of(given.get("framework"), folder, model_task))
     return backend.load_model(
         folder, model_task, arguments.pop("device", None), arguments.pop("dtype", None), **arguments
     )

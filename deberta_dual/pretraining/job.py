@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deberta_core.auto import AutoTokenizer
 from deberta_core.checkpoint import checkpoint_folder, load_config
-from deberta_core.checkpoint.formats import GENERATOR_FILES
+from deberta_core.checkpoint.formats import FORMATS, GENERATOR_FILES
 from deberta_core.checkpoint.pairs import check_pair, generator_config_of
 from deberta_core.config import BaseConfig
-from deberta_core.errors import DebertaWarning, InputError, one_of
+from deberta_core.config_place import CONFIG_FILE, GENERATOR_CONFIG
+from deberta_core.errors import DebertaWarning, InputError
 from deberta_core.initialization import draw_parameters
 from deberta_core.layout import GENERATOR, TENSORBOARD
 from deberta_core.parameters import DELTA_NAMES, expand
@@ -30,7 +33,7 @@ from deberta_dual.finetuning.curve import Point
 from deberta_dual.finetuning.events import EventFile
 from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.run import Report, is_main
-from deberta_dual.finetuning.start import Start
+from deberta_dual.finetuning.start import Start, read_choices
 from deberta_dual.pretraining.batches import held_out_batches
 from deberta_dual.pretraining.corpus import Corpus
 from deberta_dual.pretraining.evaluation import PretrainingJudge
@@ -108,8 +111,11 @@ def pretrain(
     Source:
         NUMERICS 8; arXiv 2111.09543 (DeBERTaV3); arXiv 2006.03654, appendix A.
     """
-    start, training = _choices(start, training, options)
+    choices = read_choices((Start, start), (PretrainingOptions, training), options)
+    start, training = choices
     chosen = choose_framework(framework, trains=True)
+    process, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    _check_framework(chosen, processes, training)
     files = Corpus(
         corpus,
         columns=columns,
@@ -127,7 +133,7 @@ def pretrain(
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)
         return folder.read_metrics()
     source = None if start.model is None else checkpoint_folder(start.model)
-    tokenizer, config, generator_config = _models(start, source, generator, files, training)
+    tokenizer, config, generator_config = _models(start, source, generator, files, training, folder)
     _check_length(config, generator_config, training)
     backend = pretraining_backend(chosen)
     beginning = PretrainingStart(
@@ -149,7 +155,6 @@ def pretrain(
     models = backend.pretraining_model(beginning, device)
     if source is None:
         _draw(get_backend(chosen), models, config, generator_config, training)
-    process, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     judge = _judge(get_backend(chosen), models, files, tokenizer, training, device) if held_out else None
     identity = {
         "task": "pretraining",
@@ -173,11 +178,12 @@ def pretrain(
     )
 
     def save(target: Path) -> None:
-        backend.save_models(models, target, keep_delta=True)
+        models.save(target)
         tokenizer.save_pretrained(target)
         if models.discriminator is not None:
             (target / GENERATOR).mkdir()
-            models.generator.save_pretrained(target / GENERATOR, format="safetensors", max_shard_size=None)
+            _same_file(target / GENERATOR_FILES[0], target / GENERATOR / FORMATS["safetensors"].file_name)
+            _same_file(target / GENERATOR_CONFIG, target / GENERATOR / CONFIG_FILE)
             tokenizer.save_pretrained(target / GENERATOR)
 
     folder.begin()
@@ -205,40 +211,26 @@ def pretrain(
     return run.rows
 
 
-def _choices(
-    start: Start | None, training: PretrainingOptions | None, options: Mapping[str, Any]
-) -> tuple[Start, PretrainingOptions]:
-    named = {"changes" if name == "config" else name: value for name, value in options.items()}
-    found: list[Any] = []
-    for cls, given in ((Start, start), (PretrainingOptions, training)):
-        own = {field.name: named.pop(field.name) for field in fields(cls) if field.name in named}
-        if own and given is not None:
-            raise InputError(f"{next(iter(own))} is given beside a {cls.__name__}, which has it. Give one of them.")
-        found.append(given or cls(**own))
-    known = [field.name for cls in (Start, PretrainingOptions) for field in fields(cls) if field.name != "changes"]
-    for name in named:
-        raise InputError(one_of("option", name, ["config", *known]))
-    return found[0], found[1]
-
-
 def _models(
-    start: Start, source: Path | None, generator: str | Path | None, files: Corpus, training: PretrainingOptions
+    start: Start,
+    source: Path | None,
+    generator: str | Path | None,
+    files: Corpus,
+    training: PretrainingOptions,
+    folder: RunFolder,
 ) -> tuple[Any, BaseConfig, BaseConfig | None]:
     """The tokenizer, and the configurations of the model and of its generator, None for masked LM alone."""
     is_mlm = training.objective == MLM
     config = load_config(None, source, "masked_lm", start.changes) if source and is_mlm else start.config(source)
     if source is None and is_mlm and "legacy" not in start.changes:
         config = config.replace(legacy=False)
-    tokenizer = start.make_tokenizer(source, config, _texts(files))  # type: ignore[arg-type]  # is read once
+    if folder.identity():  # a vocabulary that was trained on the corpus lies beside the model
+        tokenizer = AutoTokenizer.from_pretrained(folder.path)
+    else:
+        tokenizer = start.make_tokenizer(source, config, _texts(files))
     if tokenizer.mask_token_id is None:
         raise InputError("the tokenizer has no mask_token, which pretraining needs. Load it with one.")
-    if source is None:
-        config = config.replace(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
-    elif len(tokenizer) > config.vocab_size:
-        raise InputError(
-            f"the tokenizer has {len(tokenizer)} tokens, but the model vocab_size={config.vocab_size}. Use that of the "
-            f"model."
-        )
+    config = start.fitted(config, tokenizer)
     if is_mlm:
         decides = source is None and "mlm_decoder" not in start.changes and config.can_enhance_decoder
         return tokenizer, config.replace(mlm_decoder="enhanced") if decides else config, None
@@ -247,6 +239,24 @@ def _models(
     other = load_config(None, place, "masked_lm") if place and place.is_dir() else generator_config_of(config)
     check_pair(other, config, training.embedding_sharing, decoupled=training.updates == "decoupled")
     return tokenizer, config, other
+
+
+def _check_framework(framework: str, processes: int, training: PretrainingOptions) -> None:
+    """Refuses what Keras does not do here."""
+    if framework != "tf":
+        return
+    if processes > 1:
+        raise InputError(f"Keras pretrains in one process, and torchrun started {processes}. Use framework='torch'.")
+    if training.gradient_checkpointing:
+        raise InputError("gradient_checkpointing is not for Keras. Leave it out, or use framework='torch'.")
+
+
+def _same_file(file: Path, other: Path) -> None:
+    """Makes a file appear under a second name, by a link where the file system has them."""
+    try:
+        os.link(file, other)
+    except OSError:
+        shutil.copyfile(file, other)
 
 
 def _texts(files: Corpus) -> Iterator[str]:

@@ -8,8 +8,8 @@ import pytest
 from conformance.suite.compare import assert_close
 from deberta_core import DebertaV2Config, DebertaV2Tokenizer
 from deberta_core.errors import InputError
-from deberta_dual import export, pipeline
-from deberta_dual.backends import choose_framework, get_backend
+from deberta_dual import evaluate, export, pipeline
+from deberta_dual.backends import FRAMEWORKS, choose_framework, get_backend
 from deberta_dual.exporting.cache import cache_folder
 
 torch = pytest.importorskip("torch")
@@ -54,6 +54,30 @@ def make(tmp_path_factory):
 
 def scores(results):
     return np.array([row["score"] for one in results for row in one])
+
+
+@pytest.mark.parametrize("framework", ["onnx", "openvino"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_dtypes(make, framework, dtype):
+    pytest.importorskip(FRAMEWORKS[framework].packages[0])
+    folder = make("DebertaV2ForTokenClassification", id2label={0: "O", 1: "B-X"})
+    wanted = pipeline("token-classification", folder, framework="torch", aggregation_strategy="none")(TEXTS)
+    found = pipeline("token-classification", folder, framework=framework, dtype=dtype, aggregation_strategy="none")
+    quantity = {"float32": "pipeline", "bfloat16": "exported bfloat16", "int8": "optimized int8"}[dtype]
+    assert_close(scores(found(TEXTS)), scores(wanted), quantity=quantity, name="scores")
+
+
+def test_an_exported_folder_is_judged(make, tmp_path):
+    folder = make("DebertaV2ForSequenceClassification", id2label={0: "calm", 1: "wet"})
+    export(folder, tmp_path / "exported")
+    examples = tmp_path / "test.csv"
+    examples.write_text("text,label\n" + "\n".join(f"{text.replace(',', '')},wet" for text in TEXTS))
+    ours, theirs = (
+        evaluate("text-classification", one, examples, **options).scores
+        for one, options in ((tmp_path / "exported", {}), (folder, {"framework": "torch"}))
+    )
+    assert ours.keys() == theirs.keys()
+    assert ours["accuracy"] == theirs["accuracy"]
 
 
 def test_a_checkpoint_is_run_and_cached(make):

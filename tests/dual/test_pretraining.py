@@ -158,13 +158,52 @@ def test_pieces_add_up(corpus, tmp_path, framework, updates):
         assert_close(np.array(two[0][name]), np.array(one[0][name]), quantity="loss", name=name)
 
 
-def test_frameworks_learn_alike(corpus, tmp_path):
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"objective": "mlm", "steps": 10},
+        pytest.param({"objective": "rtd", "steps": 30}, marks=pytest.mark.slow),
+        pytest.param({"objective": "rtd", "steps": 10, "updates": "joint"}, marks=pytest.mark.slow),
+    ],
+    ids=["mlm", "rtd", "rtd joint"],
+)
+def test_frameworks_learn_alike(corpus, tmp_path, chosen):
     pytest.importorskip("torch")
     pytest.importorskip("tensorflow")
-    quiet = {**RUN, "config": {**SIZES, **QUIET}, "objective": "mlm", "steps": 10, "evaluate_every": 1}
+    # At a temperature near 0 both draw the likeliest token.
+    quiet = {**RUN, "config": {**SIZES, **QUIET}, "evaluate_every": 1, "temperature": 1e-3, "held_out": 0.0, **chosen}
     torch, tf = (pretrain(corpus, tmp_path / name, framework=name, **quiet) for name in ("torch", "tf"))
+    assert len(torch) == chosen["steps"]
     for ours, theirs in zip(torch, tf, strict=True):
-        assert_close(np.array(theirs["loss"]), np.array(ours["loss"]), quantity="training curve, AdamW", name="loss")
+        for name in {"loss", "mlm_loss", "rtd_loss"} & ours.keys():
+            assert_close(np.array(theirs[name]), np.array(ours[name]), quantity="training curve, AdamW", name=name)
+
+
+@each_framework
+@pytest.mark.parametrize("sharing", ["es", "none"])
+def test_other_sharings_are_reproducible(corpus, tmp_path, framework, sharing):
+    """The same seed gives the same files, those of tables that nobody reads too."""
+    options = {**RUN, "objective": "rtd", "embedding_sharing": sharing, "updates": "joint", "framework": framework}
+    for name in ("first", "second"):
+        pretrain(corpus, tmp_path / name, **options)
+    assert_same(tmp_path / "first", tmp_path / "second")
+    words = "deberta.embeddings.word_embeddings.weight"
+    found, other = (
+        load_file(tmp_path / "first" / name) for name in ("model.safetensors", "model.generator.safetensors")
+    )
+    assert np.array_equal(found[words], other[words]) == (sharing == "es")
+    assert "deberta.embeddings.word_embeddings._weight" not in found
+
+
+@pytest.mark.parametrize(
+    ("options", "processes", "message"),
+    [({"gradient_checkpointing": True}, "1", "gradient_checkpointing is not for Keras"), ({}, "2", "in one process")],
+)
+def test_what_keras_does_not_do_is_refused(corpus, tmp_path, monkeypatch, options, processes, message):
+    pytest.importorskip("tensorflow")
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    with pytest.raises(InputError, match=message):
+        pretrain(corpus, tmp_path / "run", framework="tf", objective="mlm", **{**RUN, **options})
 
 
 def test_two_processes_learn_like_one(corpus, tmp_path):

@@ -13,7 +13,6 @@ from conformance.suite.subjects import VALUE_RUNS, subject
 from deberta_core import DebertaV2Config
 from deberta_core.errors import InputError
 from deberta_core.reference.forward import forward
-from deberta_dual.exporting.attention_graph import LONGEST_SKEWED
 from deberta_dual.exporting.graph import build_graph
 
 runtime = pytest.importorskip("onnxruntime")
@@ -60,9 +59,11 @@ def test_outputs(case):
     assert_outputs_close(found, known.expected, known.mask)
 
 
-@pytest.mark.parametrize("case", ["v1_talking_head", "v2_conv", "v3_like"])
+@pytest.mark.parametrize("case", CASES)
 def test_weights_in_16_bits(case):
     known = subject(case)
+    if not is_taken(known.inputs):
+        pytest.skip("position_ids are no input of the graph")
     found = run(build_graph(known.config, known.params, storage="float16"), known.config, known.inputs)
     assert_outputs_close(found, known.expected, known.mask, quantity="exported float16")
     found = run(build_graph(known.config, known.params, storage="bfloat16"), known.config, known.inputs)
@@ -78,7 +79,7 @@ def test_goldens(golden):
         assert_outputs_close(chosen, expected, golden.mask(), quantity="golden")
 
 
-@pytest.mark.parametrize("length", [1, 2, 63, LONGEST_SKEWED, LONGEST_SKEWED + 1, 600])
+@pytest.mark.parametrize("length", [1, 2, 63, 256, 600])
 @pytest.mark.parametrize("terms", [("c2p", "p2c"), ("c2p",), ("p2c",)])
 def test_every_length(length, terms):
     config = CASES["v3_like"].config.replace(pos_att_type=terms)
