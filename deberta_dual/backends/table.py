@@ -23,17 +23,19 @@ class Framework:
         module: what does `Backend`'s work: a module, or "module:name" of an object.
         packages: the first brings the others; while the last is not imported, no object can be a model of it.
         trains: whether it trains models, or runs them alone.
+        shares: whether several processes of `torchrun` train one model.
         environment: variables that are set before it is imported, where they are not set.
     """
 
     module: str
     packages: tuple[str, ...]
     trains: bool = True
+    shares: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 FRAMEWORKS: dict[str, Framework] = {
-    "torch": Framework("deberta_dual.backends.torch", ("torch",)),
+    "torch": Framework("deberta_dual.backends.torch", ("torch",), shares=True),
     "tf": Framework(
         "deberta_dual.backends.tf",
         ("tensorflow", "keras"),
@@ -53,10 +55,10 @@ def choose_framework(framework: str | None = None, *, trains: bool = False) -> s
 
     Args:
         framework: a name; None for the first.
-        trains: whether it must be one that trains models.
+        trains: whether it must be one that trains models, in all processes that `torchrun` started.
 
     Raises:
-        InputError: the name is unknown, or the framework, or any, is not installed.
+        InputError: the name is unknown, the framework, or any, is not installed, or it trains in one process alone.
     """
     known = TRAINERS if trains else tuple(FRAMEWORKS)
     if framework is not None and framework not in known:
@@ -64,6 +66,11 @@ def choose_framework(framework: str | None = None, *, trains: bool = False) -> s
     wanted = known if framework is None else (framework,)
     for name in wanted:
         if importlib.util.find_spec(FRAMEWORKS[name].packages[0]) is not None:
+            if trains and not FRAMEWORKS[name].shares and (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+                raise InputError(
+                    f"framework={name!r} trains in one process, and torchrun started {processes}. Use "
+                    f"framework='torch', or leave torchrun out."
+                )
             return name
     needed = " or ".join(FRAMEWORKS[name].packages[0] for name in wanted)
     mend = " or ".join(f"pip install 'deberta-dual[{name}]'" for name in wanted)

@@ -113,7 +113,7 @@ class RecipeStep:
             added = added + options.r_drop * self._consistency(output, other, x, labels)
         if TEACHER_LOGITS in y:
             task = task * (1 - options.teacher_weight)
-            added = added + options.teacher_weight * self._distillation(output, y[TEACHER_LOGITS])
+            added = added + options.teacher_weight * self._distillation(output, y[TEACHER_LOGITS], labels)
         return task * share, task * share + added * row_share
 
     def _own_loss(self, x: Any, labels: Any, output: Any) -> Any:
@@ -124,11 +124,12 @@ class RecipeStep:
         pairs = zip(self._rows(one, x, labels), self._rows(other, x, labels), strict=True)
         return row_mean([(symmetric_kl(kind, own, new), counts) for (own, counts), (new, _) in pairs])
 
-    def _distillation(self, output: Any, teacher: Any) -> Any:
+    def _distillation(self, output: Any, teacher: Any, labels: Mapping[str, Any]) -> Any:
         """The teacher's divergence from the student at the temperature, times its square: gradients shrink with it."""
-        temperature = self._options.temperature
+        temperature = self._options.teacher_temperature
+        kind = prediction_kind(self._model.config, self._model.spec, labels)
         student, teacher = ops.cast(output["logits"], "float32") / temperature, teacher / temperature
-        losses = cross_entropies("classes", teacher, student) - cross_entropies("classes", teacher, teacher)
+        losses = cross_entropies(kind, teacher, student) - cross_entropies(kind, teacher, teacher)
         return ops.mean(losses) * temperature**2
 
     def _rows(self, output: Any, x: Mapping[str, Any], labels: Mapping[str, Any]) -> list[tuple[Any, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -11,7 +11,6 @@ from torch import Tensor
 from deberta_core.errors import InputError
 from deberta_core.initialization import draw_adapter
 from deberta_core.layout import ADAPTER_FILES
-from deberta_core.tasks import BACKBONE_PREFIX
 
 if TYPE_CHECKING:
     from deberta_torch.models import PreTrainedModel
@@ -35,7 +34,7 @@ def add_adapters(model: PreTrainedModel, rank: int, alpha: float, targets: tuple
     inject_adapter_in_model(settings, model, _NAME)
     model.to(place)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(is_adapter(name) or not name.startswith(BACKBONE_PREFIX))
+        parameter.requires_grad_(is_adapter(name) or _is_head(model, name))
     with torch.no_grad():
         for name, (first, second) in _factors(model).items():
             first.copy_(torch.from_numpy(draw_adapter(name, rank, first.shape[1], seed)))
@@ -74,17 +73,17 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
     for name, (first, second) in _factors(model).items():
         stem = f"{_PREFIX}{name.removesuffix('weight')}"
         tensors[f"{stem}lora_A.weight"], tensors[f"{stem}lora_B.weight"] = first, second
-    head = {name: value for name, value in model.named_parameters() if not name.startswith(BACKBONE_PREFIX)}
+    head = {name: value for name, value in model.named_parameters() if _is_head(model, name)}
     tensors |= {_PREFIX + name: value for name, value in head.items()}
-    settings = _settings(model)
+    settings = cast(Any, model).peft_config[_NAME]
     settings.modules_to_save = sorted({name.split(".")[0] for name in head}) or None
     settings.inference_mode = True
     settings.save_pretrained(folder)
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, folder / ADAPTER_FILES[1])
 
 
-def _settings(model: Any) -> Any:
-    return model.peft_config[_NAME]
+def _is_head(model: PreTrainedModel, name: str) -> bool:
+    return name.split(".")[0] in model.spec.head_modules
 
 
 def _layers(model: PreTrainedModel) -> dict[str, Any]:

@@ -66,14 +66,15 @@ class Terms:
             added = added + self._options.r_drop * self._consistency(output, other, batch)
         if teacher is not None:
             loss = loss * (1 - self._options.teacher_weight)
-            added = added + self._options.teacher_weight * self._distillation(output, teacher)
+            added = added + self._options.teacher_weight * self._distillation(output, teacher, batch)
         return loss, added
 
-    def _distillation(self, output: Any, teacher: Tensor) -> Tensor:
+    def _distillation(self, output: Any, teacher: Tensor, batch: Batch) -> Tensor:
         """The teacher's divergence from the student at the temperature, times its square: gradients shrink with it."""
-        temperature = self._options.temperature
+        temperature = self._options.teacher_temperature
+        kind = prediction_kind(self._model.config, self._model.spec, batch)
         student, teacher = output.logits.float() / temperature, teacher / temperature
-        losses = cross_entropies("classes", teacher, student) - cross_entropies("classes", teacher, teacher)
+        losses = cross_entropies(kind, teacher, student) - cross_entropies(kind, teacher, teacher)
         return losses.mean() * temperature**2
 
     def _consistency(self, one: Any, other: Any, batch: Batch) -> Tensor:

@@ -41,7 +41,7 @@ class TrainingOptions(RecipeOptions):
         label_smoothing: the share of a label that is spread over all classes.
         focal_loss: the power of 1 - p that a loss is multiplied with; 0: none.
         teacher: knowledge distillation: a model of the same classes whose probabilities are learned; None: none.
-        temperature: what both models' logits are divided by.
+        teacher_temperature: what both models' logits are divided by.
         teacher_weight: share of the distillation in the loss; the labels have the rest.
         frozen_layers: the first layers, with all that lies below, that are not trained.
         lora_rank: of the adapters that are trained instead of the backbone; 0: the backbone is.

@@ -41,7 +41,9 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "class_weights": Recipe("WEIGHT", "class weights: 'balanced', or CLASS=NUMBER of every class", tasks=_CLASSES),
+    "class_weights": Recipe(
+        "WEIGHT", "class weights: 'balanced', CLASS=NUMBER of every class, or a JSON file of them", tasks=_CLASSES
+    ),
     "label_smoothing": Recipe(
         "SHARE",
         "label smoothing: share of a label that goes to all classes, such as 0.1",
@@ -57,9 +59,11 @@ RECIPES: dict[str, Recipe] = {
     "teacher": Recipe(
         "DIR",
         "knowledge distillation: a fine-tuned checkpoint whose probabilities are learned too",
-        tasks=(_SINGLE,),
+        tasks=(_SINGLE, _MULTI, _NUMBERS),
     ),
-    "temperature": Recipe("T", "what both models' logits are divided by", low=0.01, high=100.0, needs="teacher"),
+    "teacher_temperature": Recipe(
+        "T", "what both models' logits are divided by", low=0.01, high=100.0, needs="teacher"
+    ),
     "teacher_weight": Recipe(
         "SHARE", "share of the distillation in the loss; the labels have the rest", high=1.0, needs="teacher"
     ),
@@ -93,7 +97,7 @@ class RecipeOptions:
     label_smoothing: float = 0.0
     focal_loss: float = 0.0
     teacher: str | None = None
-    temperature: float = 2.0
+    teacher_temperature: float = 2.0
     teacher_weight: float = 0.5
     frozen_layers: int = 0
     lora_rank: int = 0
@@ -152,11 +156,9 @@ class RecipeOptions:
                 what = "texts that are compared" if compares else kind.replace("_", " ")
                 fitting = name_list(one.replace("_", " ") for one in recipe.tasks)
                 raise InputError(f"{name}={value!r:.60} is not for {what}, but for {fitting}. Leave it out.")
-        if self.frozen_layers > config.num_hidden_layers:
-            raise InputError(
-                f"frozen_layers={self.frozen_layers} is more than num_hidden_layers={config.num_hidden_layers}. "
-                f"Lower it."
-            )
+        most = config.num_hidden_layers - (task is None)  # a backbone alone has no head to train
+        if self.frozen_layers > most:
+            raise InputError(f"frozen_layers={self.frozen_layers} is more than the {most} that may be. Lower it.")
 
 
 _NO_NUMBERS = ("class_weights", "teacher", "keep_adapter")

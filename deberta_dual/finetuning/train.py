@@ -134,7 +134,7 @@ class Setting:
     def taught(
         self, work: FinetuneTask, records: Sequence[Record], features: Sequence[Feature], training: TrainingOptions
     ) -> Sequence[Feature]:
-        """The rows of the training data, with what the teacher says of them, if there is one."""
+        """The rows of the training data, with what the teacher says of them, if there is one; see `add_teacher`."""
         if training.teacher is None:
             return features
         return add_teacher(features, records, work, self.config, training.teacher, self.backend, self.device)
@@ -170,6 +170,7 @@ def train_model(
         what = f"{work.truncated} of {sum(map(len, examples))} examples are longer than"
         setting.tell(f"{what} max_length={setting.length} tokens and were cut.", logging.WARNING)
     model, metric = setting.model(training, parts[0]), cls.metric(config, examples.judged)
+    learnt = setting.taught(work, examples.training, parts[0], training)
     judge = partial(work.score, backend.array_model(model, setting.device), examples.evaluation, parts[1])
     identity = {
         "task": cls.name,
@@ -189,7 +190,7 @@ def train_model(
     folder.begin(first)
     events = EventFile(folder.path / TENSORBOARD) if setting.tensorboard and is_main() else None
 
-    schedule = setting.schedule(work, setting.taught(work, examples.training, parts[0], training), training)
+    schedule = setting.schedule(work, learnt, training)
 
     def report(row: Mapping[str, Any]) -> None:
         setting.report(row)

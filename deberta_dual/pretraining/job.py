@@ -115,7 +115,8 @@ def pretrain(
     start, training = choices
     chosen = choose_framework(framework, trains=True)
     process, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    _check_framework(chosen, processes, training)
+    if chosen == "tf" and training.gradient_checkpointing:
+        raise InputError("gradient_checkpointing is not for Keras. Leave it out, or use framework='torch'.")
     files = Corpus(
         corpus,
         columns=columns,
@@ -239,16 +240,6 @@ def _models(
     other = load_config(None, place, "masked_lm") if place and place.is_dir() else generator_config_of(config)
     check_pair(other, config, training.embedding_sharing, decoupled=training.updates == "decoupled")
     return tokenizer, config, other
-
-
-def _check_framework(framework: str, processes: int, training: PretrainingOptions) -> None:
-    """Refuses what Keras does not do here."""
-    if framework != "tf":
-        return
-    if processes > 1:
-        raise InputError(f"Keras pretrains in one process, and torchrun started {processes}. Use framework='torch'.")
-    if training.gradient_checkpointing:
-        raise InputError("gradient_checkpointing is not for Keras. Leave it out, or use framework='torch'.")
 
 
 def _same_file(file: Path, other: Path) -> None:
