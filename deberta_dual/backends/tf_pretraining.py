@@ -135,7 +135,7 @@ class _Trainer:
         return loss, {"mlm_loss": loss}, batch
 
     def _joint(self, batch: Any, share: Any, token_share: Any) -> tuple[Any, dict[str, Any], Any]:
-        found = self._models.model(batch, return_dict=True, training=True)
+        found = self._models.model(batch, training=True)
         losses = {"mlm_loss": found.mlm_loss * share, "rtd_loss": found.rtd_loss * token_share}
         return losses["mlm_loss"] + self._run.chosen.rtd_weight * losses["rtd_loss"], losses, batch
 
