@@ -50,7 +50,14 @@ TOLERANCES: dict[str, Bound] = {
     "fused bfloat16": Bound(2e-1, 3.8e-2, "bfloat16 of 8 bits: seven or eight times the rounding of float16"),
     "half": Bound(3e-2, 5.6e-3, "float16 of 11 bits: 5e-4 a rounding, some ten of them a layer, logits of differences"),
     "converted": Bound(2e-5, None, "the requirement; a wrong layout or a swapped parameter gives more than 1e-2"),
+    "exported float16": Bound(
+        2e-2, 4.6e-3, "weights rounded to 11 bits, computed in float32; 32 numbers wide, all cases"
+    ),
+    "exported bfloat16": Bound(
+        2e-1, 4.5e-2, "weights rounded to 8 bits, computed in float32; 32 numbers wide, all cases"
+    ),
     "golden": Bound(2e-5, None, "the requirement: both sides are float32 here"),
+    "golden float64": Bound(1e-12, 1.6e-14, "float64 on both sides: sums in another order"),
     "golden gradient": Bound(1e-3, None, "the requirement: both sides are float32 here"),
     "pipeline": Bound(1e-4, None, "the requirement: scores and vectors of pipelines, of both frameworks"),
     "training curve": Bound(1e-4, None, "the requirement: 50 steps of SGD, each loss relative to itself"),

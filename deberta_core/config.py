@@ -34,8 +34,8 @@ _FIELDS = map_of(ANY)
 _LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 # num_labels follows from id2label, as in published files.
 _NOT_WRITTEN = frozenset({"extra", "num_labels", "name_or_path"})
-# What a call returns; files mention it where it is not the default.
-_CALL_DEFAULTS = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
+# What files mention only where it is not the default: what a call returns, and a switch that no published file has.
+_UNMENTIONED = {"output_attentions": False, "output_hidden_states": False, "return_dict": True, "mlm_decoder": "plain"}
 
 
 def config_file(path: str | Path, **hub_options: Any) -> Path:
@@ -91,6 +91,7 @@ class BaseConfig(Sizes, ConfigNames):
     pooler_dropout: float = 0.0
     pooler_hidden_act: str = "gelu"
     legacy: bool = True  # masked LM: the head `cls.predictions`; false: `lm_predictions.lm_head`, as in published files
+    mlm_decoder: str = "plain"  # masked LM; "enhanced": the last layer twice, with queries from positions (NUMERICS 7)
     cls_dropout: float | None = None  # None: hidden_dropout_prob
     num_labels: int | None = None  # None: as many as id2label names, else 2
     id2label: dict[int, str] | None = field(default=None, hash=False)
@@ -206,7 +207,7 @@ class BaseConfig(Sizes, ConfigNames):
         fields = {
             name: value
             for name, value in fields.items()
-            if value is not None and (name not in _CALL_DEFAULTS or value != _CALL_DEFAULTS[name])
+            if value is not None and (name not in _UNMENTIONED or value != _UNMENTIONED[name])
         }
         fields["pos_att_type"] = "|".join(self.pos_att_type) or None
         assert self.id2label is not None

@@ -11,6 +11,8 @@ from deberta_core.other_folders import describe_folder
 
 CONFIG_FILE = "config.json"
 _MICROSOFT_FILE = "model_config.json"  # what Microsoft's own code writes, without model_type
+GENERATOR_CONFIG = "generator_config.json"  # of the other half of a pair that was pretrained together
+GENERATOR = ".generator."  # in the name of its weights, `model.generator.safetensors` or `pytorch_model.generator.bin`
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".keras", ".index.json")
 
 # Keys of config.json, all of them of one model type; the first that has one of them is meant.
@@ -31,13 +33,16 @@ _KEYS: dict[str, tuple[str, ...]] = {
 def config_in(path: Path) -> Path:
     """The configuration in a folder or beside a weight file; another file is one itself.
 
+    Beside the weights of a generator it is the generator's.
+
     Raises:
         ConfigError: there is none in the folder, which holds something else than a model.
     """
     folder = path.parent if path.is_file() and path.name.endswith(_WEIGHTS) else path
     if not folder.is_dir():
         return folder
-    for name in (CONFIG_FILE, _MICROSOFT_FILE):
+    generators: tuple[str, ...] = (GENERATOR_CONFIG,) if folder != path and GENERATOR in path.name else ()
+    for name in (*generators, CONFIG_FILE, _MICROSOFT_FILE):
         if (folder / name).is_file():
             return folder / name
     if folder == path and (kind := describe_folder(folder)):

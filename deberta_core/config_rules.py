@@ -14,6 +14,7 @@ from deberta_core.limits import LIMITS, bound
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "relu", "silu", "swish", "tanh", "sigmoid", "mish", "linear")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 POSITION_TERMS = ("c2p", "p2c")
+MLM_DECODERS = ("plain", "enhanced")
 NOT_SET = -1
 
 # Other values that files hold in a field, and the one that means the same here.
@@ -111,6 +112,7 @@ FIELD_RULES: dict[str, tuple[Check, str]] = {
     "share_att_key": _FLAG,
     "talking_head": _FLAG,
     "legacy": _FLAG,
+    "mlm_decoder": (_name(MLM_DECODERS), f"one of {', '.join(MLM_DECODERS)}"),
     "output_attentions": _FLAG,
     "output_hidden_states": _FLAG,
     "return_dict": _FLAG,
@@ -174,6 +176,21 @@ JOINT_RULES: tuple[tuple[tuple[str, ...], Check, str], ...] = (
         ("hidden_size", "conv_groups"),
         lambda c: not c.conv_kernel_size or c.hidden_size % c.conv_groups == 0,
         "hidden_size must be divisible by conv_groups.",
+    ),
+    (
+        ("mlm_decoder", "position_biased_input"),
+        lambda c: c.mlm_decoder == "plain" or not c.position_biased_input,
+        "the enhanced decoder is where positions come in, so position_biased_input must be false with it: choose one.",
+    ),
+    (
+        ("mlm_decoder", "embedding_size", "hidden_size"),
+        lambda c: c.mlm_decoder == "plain" or c.embedding_width == c.hidden_size,
+        "the enhanced decoder adds rows of the position table to hidden states, so embedding_size must be hidden_size.",
+    ),
+    (
+        ("mlm_decoder", "num_hidden_layers", "conv_kernel_size"),
+        lambda c: c.mlm_decoder == "plain" or c.num_hidden_layers > 1 or not c.conv_kernel_size,
+        "the enhanced decoder would leave out the convolution of the only layer: take two layers, or no convolution.",
     ),
     (
         ("position_buckets",),

@@ -25,6 +25,9 @@ class Sizes:
     relative_attention: bool
     max_relative_positions: int
     pos_att_type: tuple[str, ...]
+    mlm_decoder: str
+    num_hidden_layers: int
+    position_biased_input: bool
 
     @property
     def embedding_width(self) -> int:
@@ -65,6 +68,17 @@ class Sizes:
     def normalizes_table(self) -> bool:
         """Whether the relative table goes through the encoder's LayerNorm."""
         return self.relative_attention and "layer_norm" in self._own("norm_rel_ebd", "none").split("|")
+
+    @property
+    def enhances_decoder(self) -> bool:
+        """Whether masked LM has the enhanced decoder, whose queries are made of absolute positions."""
+        return self.mlm_decoder == "enhanced"
+
+    @property
+    def can_enhance_decoder(self) -> bool:
+        """Whether the enhanced decoder fits the other fields."""
+        adds_rows = not self.position_biased_input and self.embedding_width == self.hidden_size
+        return adds_rows and (self.num_hidden_layers > 1 or not self.convolution_kernel)
 
     @property
     def mixes_heads(self) -> bool:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, name_list, one_of, shown
-from deberta_core.tasks import BY_PROBLEM, TaskSpec, sequence_problem
+from deberta_core.tasks import BACKBONE, BY_PROBLEM, TaskSpec, reads_positions, sequence_problem
 
 # The documented order: a list or tuple as the first argument of a Keras model is read in it.
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
@@ -38,12 +38,13 @@ def named_arrays(inputs: Any, names: Sequence[str]) -> dict[str, npt.NDArray[Any
     return arrays
 
 
-def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
+def check_inputs(config: BaseConfig, inputs: Arrays, spec: TaskSpec = BACKBONE) -> tuple[int, int]:
     """Checks everything a forward pass is given except labels.
 
     Args:
         config: the model's configuration.
         inputs: names of `INPUT_NAMES` to arrays; None and absent are the same.
+        spec: the row of its task, which may read positions that a backbone does not.
 
     Returns:
         B and L.
@@ -72,7 +73,8 @@ def check_inputs(config: BaseConfig, inputs: Arrays) -> tuple[int, int]:
     if length == 0:
         raise InputError(f"the inputs have shape {(batch, length)}: a text must have at least one token.")
     _check_mask(inputs.get("attention_mask"), batch, length)
-    _check_positions(config, inputs.get("position_ids"), batch, length)
+    if reads_positions(config, spec):
+        _check_positions(config, inputs.get("position_ids"), batch, length)
     types = inputs.get("token_type_ids")
     if types is not None and config.type_vocab_size:
         _check_shape("token_type_ids", types, (batch, length))
@@ -96,7 +98,13 @@ def check_labels(config: BaseConfig, spec: TaskSpec, arrays: Arrays, sizes: tupl
     _check_numbers(arrays)
     batch, length = sizes[0] // choices, sizes[1]
     # How many classes there are; any position will do: those beyond the text are ignored.
-    counts = {"labels": config.num_labels, "vocabulary": config.vocab_size, "choices": choices, "positions": None}
+    counts = {
+        "labels": config.num_labels,
+        "vocabulary": config.vocab_size,
+        "replaced": 2,
+        "choices": choices,
+        "positions": None,
+    }
     for name, kind in spec.labels.items():
         values = arrays.get(name)
         if values is None:
@@ -231,8 +239,6 @@ def _check_mask(mask: npt.NDArray[Any] | None, batch: int, length: int) -> None:
 
 
 def _check_positions(config: BaseConfig, positions: npt.NDArray[Any] | None, batch: int, length: int) -> None:
-    if not config.position_biased_input:
-        return
     limit = config.max_position_embeddings
     if positions is not None:
         if positions.shape != (1, length):
@@ -240,9 +246,13 @@ def _check_positions(config: BaseConfig, positions: npt.NDArray[Any] | None, bat
         _check_range("position_ids", positions, limit, "max_position_embeddings")
     elif length > limit:
         raise InputError(
-            f"the text has {length} tokens, but max_position_embeddings={limit} and position_biased_input is on. "
+            f"the text has {length} tokens, but max_position_embeddings={limit} and {_position_reader(config)}. "
             f"Truncate the text, or give position_ids below {limit}."
         )
+
+
+def _position_reader(config: BaseConfig) -> str:
+    return "position_biased_input is on" if config.position_biased_input else "mlm_decoder is enhanced"
 
 
 def _check_numbers(arrays: Arrays) -> None:

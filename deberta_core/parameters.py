@@ -77,6 +77,7 @@ DIMENSIONS: dict[str, Callable[[BaseConfig, Any], int]] = {
 CONDITIONS: dict[str, Callable[[BaseConfig], bool]] = {
     "always": lambda c: True,
     "absolute_positions": lambda c: c.position_biased_input,
+    "enhanced_decoder": lambda c: c.enhances_decoder,
     "token_types": lambda c: c.type_vocab_size > 0,
     "projected_embeddings": lambda c: c.embedding_width != c.hidden_size,
     "relative": lambda c: c.relative_attention,
@@ -135,6 +136,7 @@ _EMBEDDINGS = "deberta.embeddings"
 _LAYER = "deberta.encoder.layer.{i}"
 _SELF = f"{_LAYER}.attention.self"
 _MASKED_LM = ("masked_lm",)
+_REPLACED_TOKEN = ("replaced_token",)
 
 ROWS: tuple[Row, ...] = (  # D3, D4
     # Hugging Face's TensorFlow classes made the word table by add_weight(name="weight"), the other two as "embeddings".
@@ -151,6 +153,13 @@ ROWS: tuple[Row, ...] = (  # D3, D4
         ("positions", "embedding"),
         when="absolute_positions",
         left_over=True,
+    ),
+    Row(  # the same table, read by the decoder alone
+        f"{_EMBEDDINGS}.position_embeddings.weight",
+        EMBEDDING,
+        ("positions", "embedding"),
+        when="enhanced_decoder",
+        tasks=_MASKED_LM,
     ),
     Row(f"{_EMBEDDINGS}.token_type_embeddings.weight", EMBEDDING, ("types", "embedding"), when="token_types"),
     *_dense(f"{_EMBEDDINGS}.embed_proj", "hidden", "embedding", bias=False, when="projected_embeddings"),
@@ -199,14 +208,24 @@ ROWS: tuple[Row, ...] = (  # D3, D4
     *_dense("lm_predictions.lm_head.dense", "embedding", "hidden", when="new_head", tasks=_MASKED_LM),
     *_norm("lm_predictions.lm_head.LayerNorm", "embedding", when="new_head", tasks=_MASKED_LM),
     Row("lm_predictions.lm_head.bias", VECTOR, ("vocabulary",), when="new_head", tasks=_MASKED_LM),
+    *_dense("mask_predictions.dense", "hidden", "hidden", tasks=_REPLACED_TOKEN),
+    *_norm("mask_predictions.LayerNorm", "hidden", tasks=_REPLACED_TOKEN),
+    *_dense("mask_predictions.classifier", "one", "hidden", tasks=_REPLACED_TOKEN),
     *_dense("pooler.dense", "hidden", "hidden", tasks=("sequence_classification", "multiple_choice")),
     *_dense("classifier", "labels", "hidden", tasks=("sequence_classification", "token_classification")),
     *_dense("classifier", "one", "hidden", tasks=("multiple_choice",)),
     *_dense("qa_outputs", "two", "hidden", tasks=("question_answering",)),
 )
 
+# Tables -> what discriminators hold beside them or instead: the difference to the generator's (NUMERICS 8).
+DELTA_NAMES = {
+    f"{_EMBEDDINGS}.{table}.weight": f"{_EMBEDDINGS}.{table}._weight"
+    for table in ("word_embeddings", "position_embeddings")
+}
 # What published files hold although a model of that configuration does not use it: parameters, and a buffer.
-UNUSED_NAMES = frozenset({f"{_EMBEDDINGS}.position_ids", *(row.name for row in ROWS if row.left_over)})
+UNUSED_NAMES = frozenset(
+    {f"{_EMBEDDINGS}.position_ids", *DELTA_NAMES.values(), *(row.name for row in ROWS if row.left_over)}
+)
 # Older beginnings of names -> what they are now, replaced in this order: of torch's DataParallel, and of Microsoft's
 # first checkpoints.
 OLD_PREFIXES = {"module.": "", "bert.": BACKBONE_PREFIX}

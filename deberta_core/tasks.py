@@ -14,7 +14,9 @@ __all__ = [
     "BaseModelOutput",
     "MaskedLMOutput",
     "MultipleChoiceOutput",
+    "PreTrainingOutput",
     "QuestionAnsweringOutput",
+    "ReplacedTokenOutput",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
 ]
@@ -57,6 +59,24 @@ class QuestionAnsweringOutput(ModelOutput):
     all_fields = ("loss", "start_logits", "end_logits", "hidden_states", "attentions")
 
 
+class ReplacedTokenOutput(ModelOutput):
+    """Output of replaced-token detection: `loss`, `logits [B, L]`, above 0 for replaced, and the others."""
+
+    __slots__ = ()
+    all_fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+class PreTrainingOutput(ModelOutput):
+    """Output of generator and discriminator together.
+
+    `loss = mlm_loss + rtd_lambda * rtd_loss`, scalars; `logits [B, L]` of the discriminator, `corrupted_ids [B, L]`
+    that it read and `replaced [B, L]`, its labels; `generator_logits [n, V]` at the labelled tokens, row by row.
+    """
+
+    __slots__ = ()
+    all_fields = ("loss", "mlm_loss", "rtd_loss", "logits", "corrupted_ids", "replaced", "generator_logits")
+
+
 class MultipleChoiceOutput(ModelOutput):
     """Output of multiple choice: `loss`, `logits [B, N]`; the others are of the folded `B * N` texts."""
 
@@ -70,7 +90,7 @@ class LabelKind:
 
     Attributes:
         per_token: whether it is `[B, L]`, with -100 at padding; else `[B]` or `[B, 1]`.
-        classes: what its numbers count: "labels", "vocabulary", "choices" or "positions".
+        classes: what its numbers count: "labels", "vocabulary", "replaced", "choices" or "positions".
     """
 
     per_token: bool
@@ -79,6 +99,7 @@ class LabelKind:
 
 CLASS_OF_TOKEN = LabelKind(per_token=True, classes="labels")
 WORD_OF_TOKEN = LabelKind(per_token=True, classes="vocabulary")
+REPLACED_TOKEN = LabelKind(per_token=True, classes="replaced")  # 1, or 0 for an original
 CHOICE = LabelKind(per_token=False, classes="choices")
 POSITION = LabelKind(per_token=False, classes="positions")
 BY_PROBLEM = LabelKind(per_token=False, classes="labels")  # `sequence_problem` says which shape and numbers
@@ -180,6 +201,16 @@ TASKS: dict[str, TaskSpec] = {  # D17
             loss="cross_entropy",
             folds_choices=True,
         ),
+        TaskSpec(
+            name="replaced_token",
+            class_suffix="ForReplacedTokenDetection",
+            output=ReplacedTokenOutput,
+            head_modules=("mask_predictions",),
+            h5_layers=("deberta", "mask_predictions"),
+            labels={"labels": REPLACED_TOKEN},
+            loss="replaced",
+            per_token=True,
+        ),
     )
 }
 
@@ -189,6 +220,11 @@ PRETRAINING_MODULES = ("cls", "lm_predictions", "mask_predictions")
 
 # Head modules a checkpoint may lack: fine-tuning starts with fresh ones. A model without any other head is an error.
 FRESH_MODULES = ("pooler", "classifier")  # D9
+
+
+def reads_positions(config: BaseConfig, spec: TaskSpec) -> bool:
+    """Whether a model reads absolute positions: in its embeddings, or in the enhanced decoder of masked LM."""
+    return config.position_biased_input or (spec.scores_words and config.enhances_decoder)
 
 
 def head_modules() -> frozenset[str]:

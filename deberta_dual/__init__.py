@@ -1,4 +1,4 @@
-"""What people do with DeBERTa, in either framework: answer texts, fine-tune; and the command `deberta`."""
+"""What people do with DeBERTa: answer texts, fine-tune, pretrain, export; in either framework, and by a command."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -6,19 +6,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deberta_dual.data.load import load_data
     from deberta_dual.evaluation.job import evaluate
+    from deberta_dual.exporting.export import export
     from deberta_dual.finetuning import Start, TrainingOptions, finetune
     from deberta_dual.pipelines import pipeline
+    from deberta_dual.pretraining.job import pretrain
+    from deberta_dual.pretraining.training import PretrainingOptions
 
 # Name -> the module that has it.
 _MODULES = {
+    "PretrainingOptions": "deberta_dual.pretraining.training",
     "Start": "deberta_dual.finetuning",
     "TrainingOptions": "deberta_dual.finetuning",
     "evaluate": "deberta_dual.evaluation.job",
+    "export": "deberta_dual.exporting.export",
     "finetune": "deberta_dual.finetuning",
     "load_data": "deberta_dual.data.load",
     "pipeline": "deberta_dual.pipelines",
+    "pretrain": "deberta_dual.pretraining.job",
 }
-__all__ = ["Start", "TrainingOptions", "evaluate", "finetune", "load_data", "pipeline"]
+__all__ = [
+    "PretrainingOptions",
+    "Start",
+    "TrainingOptions",
+    "evaluate",
+    "export",
+    "finetune",
+    "load_data",
+    "pipeline",
+    "pretrain",
+]
 
 
 def __getattr__(name: str) -> Any:

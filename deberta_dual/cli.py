@@ -15,8 +15,10 @@ COMMANDS = {
         "deberta_dual.commands.convert:main",
         "write a checkpoint in another format: PyTorch, Keras, TensorFlow",
     ),
+    "export": ("deberta_dual.commands.export:main", "write a checkpoint for another runtime: ONNX, OpenVINO, LiteRT"),
     "finetune": ("deberta_dual.commands.finetune:main", "fine-tune a model on labelled examples"),
     "evaluate": ("deberta_dual.commands.evaluate:main", "judge a fine-tuned model: metrics, calibration, mistakes"),
+    "pretrain": ("deberta_dual.commands.pretrain:main", "pretrain a model on plain text: masked LM, replaced tokens"),
     "run": ("deberta_dual.commands.run:main", "run a model on lines of text: classes, entities, answers, vectors"),
     "inspect": ("deberta_dual.commands.inspect:main", "show what a checkpoint holds, and problems of its weights"),
 }
@@ -83,12 +85,11 @@ def _sentence(problem: Exception) -> str:
 
 
 def _version() -> str:
-    import importlib.metadata
-
     from deberta_dual.backends.table import installed_versions
+    from deberta_dual.version import own_version
 
     found = [f"{package} {version}" for package, version in installed_versions().items()]
-    return f"deberta-dual {importlib.metadata.version('deberta-dual')} ({', '.join(found) or 'no framework found'})"
+    return f"deberta-dual {own_version()} ({', '.join(found) or 'no framework found'})"
 
 
 def _help() -> str:

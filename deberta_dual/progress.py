@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from types import TracebackType
@@ -91,6 +92,43 @@ class ByteProgress(StatusLine):
         self._done = min(self._done + count, self._total)
         if self.is_due():
             self.draw(f"{bar(self._done / self._total if self._total else 1.0)} of {self._total / 1e9:.2f} GB")
+
+
+class Speed:
+    """How fast steps are done, and how long the others will take; what is between them does not count.
+
+    Args:
+        steps: how many there are to do.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._left, self._done, self._examples, self._seconds = steps, 0, 0, 0.0
+
+    def add(self, examples: int, seconds: float) -> None:
+        """Counts a step."""
+        self._left, self._done = self._left - 1, self._done + 1
+        self._examples, self._seconds = self._examples + examples, self._seconds + seconds
+
+    def words(self) -> list[str]:
+        """Examples a second, and the time that is left."""
+        left = round(self._left * self._seconds / max(self._done, 1))
+        clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
+        return [f"{self._examples / max(self._seconds, 1e-9):,.1f} examples/s", f"{clock} left"]
+
+
+def memory_words(count: int | None) -> list[str]:
+    """What is said of memory, of which there may be no count."""
+    return [] if count is None else [f"{count / 1e9:.1f} GB"]
+
+
+def peak_memory() -> int | None:
+    """The most bytes of memory that this process had so far; None where the system does not tell."""
+    try:
+        usage = importlib.import_module("resource")
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(usage.getrusage(usage.RUSAGE_SELF).ru_maxrss) * unit
 
 
 def bar(share: float) -> str:

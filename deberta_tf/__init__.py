@@ -17,12 +17,15 @@ from deberta_core.tasks import *
 from deberta_tf import tasks
 from deberta_tf.models import TFDebertaModel, TFDebertaPreTrainedModel, TFDebertaV2Model, TFDebertaV2PreTrainedModel
 from deberta_tf.preprocessing import TextPreprocessor
+from deberta_tf.pretraining import TFDebertaForPreTraining, TFDebertaV2ForPreTraining
 from deberta_tf.tasks import *
 
 __all__ = [
     "ModelOutput",
+    "TFDebertaForPreTraining",
     "TFDebertaModel",
     "TFDebertaPreTrainedModel",
+    "TFDebertaV2ForPreTraining",
     "TFDebertaV2Model",
     "TFDebertaV2PreTrainedModel",
     "TextPreprocessor",

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from deberta_core.config import BaseConfig
-from deberta_tf.layers import dropout
+from deberta_tf.layers import dropout, put_tokens, take_tokens
 from deberta_tf.masks import Masks
 
 
@@ -79,7 +79,7 @@ class DisentangledSelfAttention(keras.layers.Layer):
         raise NotImplementedError
 
     def call(
-        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None, rows: Any = None
     ) -> tuple[Any, Any]:
         """Attends.
 
@@ -88,11 +88,16 @@ class DisentangledSelfAttention(keras.layers.Layer):
             masks: what may be seen.
             positions: the relative table and its rows; None without relative attention.
             query: `[B, Q, C]`, whose queries see the keys and values of `hidden`; None is `hidden`.
+            rows: `[N]` integers: `query` and context are `[N, C]` and `[N, H * D]`, of these tokens of the flattened
+                batch. Attention itself is computed for all: that costs a fraction of the products around it.
 
         Returns:
             the context `[B, Q, H * D]` and the probabilities `[B, H, Q, K]`.
         """
-        queries, keys, values = (self._heads_first(part) for part in self.content(hidden, query))  # [H, B, Q or K, D]
+        content = self.content(hidden, query)
+        if rows is not None:
+            content = (put_tokens(content[0], rows, ops.shape(content[1])), *content[1:])
+        queries, keys, values = (self._heads_first(part) for part in content)  # [H, B, Q or K, D]
         queries = queries * self.scale
         scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2))  # [H, B, Q, K]: Q_i . K_j
         if positions is not None and self.terms:
@@ -110,6 +115,8 @@ class DisentangledSelfAttention(keras.layers.Layer):
         context = ops.matmul(weights, values) * sees  # [H, B, Q, D]
         _, batch, length, _ = ops.shape(queries)
         merged = ops.reshape(ops.transpose(context, (1, 2, 0, 3)), (batch, length, self.num_heads * self.head_size))
+        if rows is not None:
+            merged = take_tokens(merged, rows)
         return merged, ops.swapaxes(probabilities * sees, 0, 1)
 
     def position_bias(self, query: Any, key: Any, positions: RelativePositions) -> Any:

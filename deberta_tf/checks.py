@@ -36,7 +36,7 @@ def check_call(config: BaseConfig, spec: TaskSpec, inputs: Mapping[str, Any]) ->
     if spec.folds_choices:
         folded, choices = fold_choices([arrays.get(name) for name in INPUT_NAMES])
         arrays |= {name: value for name, value in zip(INPUT_NAMES, folded, strict=True) if value is not None}
-    check_labels(config, spec, arrays, check_inputs(config, arrays), choices)
+    check_labels(config, spec, arrays, check_inputs(config, arrays, spec), choices)
 
 
 def check_fit_labels(config: BaseConfig, spec: TaskSpec, x: Any, y: Any) -> None:
@@ -56,9 +56,14 @@ def check_fit_labels(config: BaseConfig, spec: TaskSpec, x: Any, y: Any) -> None
     check_labels(config, spec, labels, (int(np.prod(texts)), length), texts[-1] if spec.folds_choices else 1)
 
 
+def is_jax_traced(value: Any) -> bool:
+    """Whether a value is what stands for one while JAX traces."""
+    return keras.backend.backend() == "jax" and "Tracer" in type(value).__name__
+
+
 def _is_concrete(value: Any) -> bool:
     if keras.backend.backend() == "jax":
-        return ops.is_tensor(value) and "Tracer" not in type(value).__name__  # what stands for a value while it traces
+        return ops.is_tensor(value) and not is_jax_traced(value)
     return not keras.backend.is_keras_tensor(value) and hasattr(value, "numpy")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,9 +13,22 @@ from deberta_tf.layers import NormalExceptRow, dense, dropout, embedding, keep_w
 
 
 class Embeddings(keras.layers.Layer):
-    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout."""
+    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout.
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+    Args:
+        config: the model's configuration.
+        with_positions: whether there is a position table although no positions are added: the enhanced decoder's.
+
+    Attributes:
+        before_norm: in training, what LayerNorm reads instead of the sum `[B, L, C]`, made of it; None: the sum.
+        look_up: None; or what gives rows of another table than the layer's own: the table's name and ids to rows. In
+            pretraining a discriminator's tables are also the generator's.
+    """
+
+    before_norm: Callable[[Any], Any] | None = None
+    look_up: Callable[[str, Any], Any] | None = None
+
+    def __init__(self, config: BaseConfig, with_positions: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         width, dtype = config.embedding_width, self.dtype_policy
         self.config = config
@@ -22,7 +36,7 @@ class Embeddings(keras.layers.Layer):
         self.word_embeddings.embeddings_initializer = NormalExceptRow(config.initializer_range, config.pad_token_id)
         self.position_embeddings = (
             embedding(config, config.max_position_embeddings, width, "position_embeddings", dtype)
-            if config.position_biased_input
+            if config.position_biased_input or with_positions
             else None
         )
         self.token_type_embeddings = (
@@ -59,6 +73,7 @@ class Embeddings(keras.layers.Layer):
         token_type_ids: Any = None,
         position_ids: Any = None,
         inputs_embeds: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """Embeds a batch.
 
@@ -68,7 +83,7 @@ class Embeddings(keras.layers.Layer):
         """
         scale = 1.0
         if inputs_embeds is None:
-            hidden = self.word_embeddings(input_ids)  # [B, L, E]
+            hidden = self._rows("word_embeddings", input_ids)  # [B, L, E]
             # The padding row gets no gradient from the lookup.
             is_padding = ops.equal(ops.cast(input_ids, "int32"), self.config.pad_token_id)
             hidden = ops.where(ops.expand_dims(is_padding, -1), ops.stop_gradient(hidden), hidden)
@@ -76,17 +91,24 @@ class Embeddings(keras.layers.Layer):
             hidden = ops.cast(inputs_embeds, self.compute_dtype)
             scale = _scale(hidden)
             hidden = hidden * scale
-        if self.position_embeddings is not None:
-            if position_ids is None:
-                position_ids = ops.arange(ops.shape(hidden)[1])[None]
-            hidden = hidden + self.position_embeddings(position_ids) * scale
+        if self.config.position_biased_input:
+            hidden = hidden + self.position_rows(position_ids, ops.shape(hidden)[1]) * scale
         if self.token_type_embeddings is not None:
             if token_type_ids is None:
                 token_type_ids = ops.zeros(ops.shape(hidden)[:2], dtype="int32")
             hidden = hidden + self.token_type_embeddings(token_type_ids) * scale
         if self.embed_proj is not None:
             hidden = self.embed_proj(hidden)  # [B, L, C]
+        if self.before_norm is not None and training:
+            hidden = self.before_norm(hidden)
         return self.dropout(keep_where(token_mask, self.LayerNorm(hidden)))
+
+    def position_rows(self, position_ids: Any, length: Any) -> Any:
+        """The rows of absolute positions, by default of 0, ..., L - 1; `[B, L]` or `[1, L]` to `[B or 1, L, E]`."""
+        return self._rows("position_embeddings", ops.arange(length)[None] if position_ids is None else position_ids)
+
+    def _rows(self, table: str, ids: Any) -> Any:
+        return getattr(self, table)(ids) if self.look_up is None else self.look_up(table, ids)
 
 
 def _scale(values: Any) -> Any:

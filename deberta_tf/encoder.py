@@ -12,9 +12,13 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_tf.activations import ACTIVATION_FUNCTIONS
 from deberta_tf.attention import RelativePositions
-from deberta_tf.layers import dense, dropout, embedding, keep_where, layer_norm, normal
+from deberta_tf.layers import dense, dropout, embedding, keep_where, layer_norm, normal, take_tokens
 from deberta_tf.masks import Masks
 from deberta_tf.projections import make_self_attention
+
+# The last hidden state, all hidden states, and all probabilities, None for what was not asked for; and the input of the
+# last layer, which is the last hidden state where that layer was left out.
+EncoderOutputs = tuple[Any, tuple[Any, ...] | None, tuple[Any, ...] | None, Any]
 
 
 class ResidualOutput(keras.layers.Layer):
@@ -54,13 +58,14 @@ class Attention(keras.layers.Layer):
         self.output_block.build()
 
     def call(
-        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None, rows: Any = None
     ) -> tuple[Any, Any]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
 
-        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. With
+        `rows` both `query` and what is returned are `[N, C]`, at these tokens of the flattened batch alone.
         """
-        context, probabilities = self.self(hidden, masks, positions, query)
+        context, probabilities = self.self(hidden, masks, positions, query, rows)
         return self.output_block(context, hidden if query is None else query), probabilities
 
 
@@ -98,13 +103,14 @@ class Layer(keras.layers.Layer):
         self.output_block.build()
 
     def call(
-        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None
+        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None, rows: Any = None
     ) -> tuple[Any, Any]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
 
-        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. With
+        `rows` both `query` and what is returned are `[N, C]`, at these tokens of the flattened batch alone.
         """
-        attended, probabilities = self.attention(hidden, masks, positions, query)
+        attended, probabilities = self.attention(hidden, masks, positions, query, rows)
         return self.output_block(self.intermediate(attended), attended), probabilities
 
 
@@ -175,19 +181,29 @@ class Encoder(keras.layers.Layer):
         return (None, None, self.config.hidden_size)
 
     def call(
-        self, hidden: Any, masks: Masks, output_hidden_states: bool = False, output_attentions: bool = False
-    ) -> tuple[Any, tuple[Any, ...] | None, tuple[Any, ...] | None]:
-        """Runs all layers.
+        self,
+        hidden: Any,
+        masks: Masks,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        skips_last: bool = False,
+    ) -> EncoderOutputs:
+        """Runs all layers; with `skips_last` the last one only where hidden states or probabilities are asked for.
 
         Returns:
             the last hidden state `[B, L, C]`; if asked for, the embedding output and every layer's output; if asked
-            for, every layer's probabilities `[B, H, L, L]`.
+            for, every layer's probabilities `[B, H, L, L]`; and the last layer's input `[B, L, C]`.
         """
         length = ops.shape(hidden)[1]
         positions = self.relative_positions(length, length)
+        skips_last = skips_last and not output_hidden_states and not output_attentions
         hidden_states, attentions = [hidden], []
-        encoder_input = hidden
+        encoder_input = last_input = hidden
         for number, layer in enumerate(self.layer):
+            if number + 1 == len(self.layer):
+                last_input = hidden
+                if skips_last:
+                    break
             hidden, probabilities = layer(hidden, masks, positions)
             if number == 0 and self.conv is not None:
                 hidden = self.conv(encoder_input, hidden, masks.tokens)
@@ -199,7 +215,31 @@ class Encoder(keras.layers.Layer):
             hidden,
             tuple(hidden_states) if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
+            last_input,
         )
+
+    def decode(self, hidden: Any, positions: Any, masks: Masks, rows: Any = None) -> Any:
+        """The enhanced mask decoder (NUMERICS 7): the last layer twice, with queries of its own over the same keys.
+
+        Args:
+            hidden: `[B, L, C]`, the input of the last layer: keys and values of both passes.
+            positions: `[B, L, C]` or `[1, L, C]`, rows of the table of absolute positions.
+            masks: what may be seen.
+            rows: `[N]` integers, the tokens of the flattened batch at which alone the result is wanted; None for all.
+
+        Returns:
+            `[B, L, C]`, or with `rows` `[N, C]`.
+
+        Source:
+            microsoft/DeBERTa `apps/models/masked_language_model.py`, `emd_context_layer`.
+        """
+        length = ops.shape(hidden)[1]
+        table = self.relative_positions(length, length)
+        query = hidden + positions
+        query = query if rows is None else take_tokens(query, rows)
+        for _ in range(2):
+            query, _ = self.layer[-1](hidden, masks, table, query, rows)
+        return query
 
     def relative_positions(self, query_length: Any, key_length: Any) -> RelativePositions | None:
         """The rows of the relative table that these lengths reach, and their order; None without relative attention."""

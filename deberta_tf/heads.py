@@ -38,6 +38,37 @@ class ContextPooler(keras.layers.Layer):  # D7
         return self.activation(self.dense(self.dropout(context)))
 
 
+class ReplacedTokenHead(keras.layers.Layer):
+    """The head `mask_predictions` of v3's discriminators: each token together with its context token (NUMERICS 8)."""
+
+    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.dense = dense(config, config.hidden_size, "dense", self.dtype_policy)
+        self.LayerNorm = layer_norm(config, self.dtype_policy)  # published name
+        self.classifier = dense(config, 1, "classifier", self.dtype_policy)
+        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every variable; no shape depends on the inputs."""
+        for part in (self.dense, self.LayerNorm, self.classifier):
+            part.build((None, None, self.config.hidden_size))
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """For `summary`: `[B, L]`."""
+        return (None, None)
+
+    def call(self, hidden: Any, keys: Any) -> Any:
+        """`[B, L, C]`, and which keys each query sees, bool `[1, B, 1 or L, L]`, to scores `[B, L]`.
+
+        The context token is the first that a token may see: that of its own text, where a row holds several.
+        """
+        first = ops.argmax(ops.cast(keys[0], "int32"), axis=-1)  # [B, 1 or L]
+        context = ops.take_along_axis(hidden, first[..., None], axis=1)
+        return ops.squeeze(self.classifier(self.activation(self.dense(self.LayerNorm(hidden + context)))), axis=-1)
+
+
 class LanguageModelTransform(keras.layers.Layer):
     """Dense C -> E, activation, LayerNorm: what a token's hidden state goes through before the decoder."""
 

@@ -55,3 +55,14 @@ def dropout(rate: float, dtype: Any, name: str = "dropout") -> keras.layers.Drop
 def keep_where(mask: Any, values: Any) -> Any:
     """Zeroes `values [B, L, C]` where bool `mask [B, L]` is false."""
     return ops.where(ops.expand_dims(mask, -1), values, ops.zeros_like(values))
+
+
+def take_tokens(values: Any, rows: Any) -> Any:
+    """Of `values [B, L, ...]` the tokens `rows [N]`, integers in [0, B * L), as `[N, ...]`."""
+    return ops.take(ops.reshape(values, (-1, *ops.shape(values)[2:])), rows, axis=0)
+
+
+def put_tokens(values: Any, rows: Any, shape: Any) -> Any:
+    """Values `[B, L, C]`, of that shape, with `values [N, C]` at the tokens `rows [N]`, and zeros elsewhere."""
+    batch, length, width = shape
+    return ops.reshape(ops.scatter(rows[:, None], values, (batch * length, width)), shape)

@@ -11,25 +11,54 @@ from keras import ops
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
+from deberta_core.loss_options import PLAIN, LossOptions
 from deberta_core.tasks import sequence_problem
+from deberta_tf.checks import is_jax_traced
 from deberta_tf.distribution import sum_over_replicas
 
 LossesAndCounts = tuple[Any, Any]
 Named = Mapping[str, Any]
+_CERTAIN = 1e-7  # the least that 1 - p may be, where its power is taken: the slope at 0 may be infinite
 
 
-def cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
+def labelled_tokens(labels: Named) -> Any:
+    """The numbers in [0, B * L) of the tokens whose one label, `[B, L]`, counts; `[N]` integers.
+
+    Raises:
+        InputError: there are no labels, or values are not known where they are to give a shape.
+    """
+    if not labels:
+        raise InputError("labelled_logits_only=True without labels leaves nothing to return. Give labels.")
+    (values,) = labels.values()
+    if is_jax_traced(values):
+        raise InputError(
+            "labelled_logits_only=True gives a shape that depends on the labels, which JAX cannot trace. Leave it out."
+        )
+    return ops.cast(ops.nonzero(ops.reshape(values, (-1,)) >= 0)[0], "int32")
+
+
+def cross_entropy(logits: Any, labels: Any, options: LossOptions = PLAIN) -> LossesAndCounts:
     """Negative log-probability of the labels; negative labels do not count.
 
     Shape:
-        logits: `[..., N]`; labels: `[...]`, or with a last axis of 1, integers; returns losses and counts (0 or 1),
-        both `[...]`.
+        logits: `[..., N]`; labels: `[...]`, or with a last axis of 1, integers; returns losses and counts (0 or 1, or
+        the weight of the class), both `[...]`.
     """
     labels = ops.cast(ops.reshape(labels, ops.shape(logits)[:-1]), "int32")
     counted = labels >= 0
     log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
     chosen = ops.take_along_axis(log_probabilities, ops.maximum(labels, 0)[..., None], axis=-1)[..., 0]
-    return ops.where(counted, -chosen, ops.zeros_like(chosen)), ops.cast(counted, "float32")
+    losses, counts, share = -chosen, ops.cast(counted, "float32"), options.label_smoothing
+    if options.focal_gamma:
+        losses = losses * _focus(losses, options.focal_gamma)
+    if options.class_weights is not None:
+        weights = ops.convert_to_tensor(options.class_weights, "float32")
+        log_probabilities = log_probabilities * weights
+        own = ops.take(weights, ops.maximum(labels, 0))
+        losses, counts = losses * own, counts * own
+    if share:
+        losses = (1 - share) * losses - share * ops.mean(log_probabilities, axis=-1)
+    return ops.where(counted, losses, ops.zeros_like(losses)), counts
 
 
 def span_cross_entropy(logits: Any, positions: Any, token_mask: Any) -> LossesAndCounts:
@@ -50,29 +79,33 @@ def span_cross_entropy(logits: Any, positions: Any, token_mask: Any) -> LossesAn
     return cross_entropy(kept, ops.where(ops.logical_and(is_real, positions < length), positions, -1))
 
 
-def soft_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
+def soft_cross_entropy(logits: Any, labels: Any, options: LossOptions = PLAIN) -> LossesAndCounts:
     """Cross-entropy against a distribution per row; `[B, N]` twice to losses and counts `[B]`."""
     log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
     losses = -ops.sum(log_probabilities * ops.cast(labels, "float32"), axis=-1)
     return losses, ops.ones_like(losses)
 
 
-def binary_cross_entropy(logits: Any, labels: Any) -> LossesAndCounts:
+def binary_cross_entropy(logits: Any, labels: Any, options: LossOptions = PLAIN) -> LossesAndCounts:
     """Binary cross-entropy with logits, mean over the labels; `[B, N]` twice to losses and counts `[B]`."""
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
-    elements = ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
+    if options.label_smoothing:
+        labels = labels * (1 - options.label_smoothing) + options.label_smoothing / 2
+    elements = _binary_losses(logits, labels)
+    if options.focal_gamma:
+        elements = elements * _focus(elements, options.focal_gamma)
     losses = ops.mean(elements, axis=-1)
     return losses, ops.ones_like(losses)
 
 
-def mean_squared_error(logits: Any, labels: Any) -> LossesAndCounts:
+def mean_squared_error(logits: Any, labels: Any, options: LossOptions = PLAIN) -> LossesAndCounts:
     """Squared difference, mean over the numbers; `[B, N]` and as many labels to losses and counts `[B]`."""
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
     losses = ops.mean(ops.square(logits - ops.reshape(labels, ops.shape(logits))), axis=-1)
     return losses, ops.ones_like(losses)
 
 
-_SEQUENCE_LOSSES: dict[str, Callable[[Any, Any], LossesAndCounts]] = {
+_SEQUENCE_LOSSES: dict[str, Callable[[Any, Any, LossOptions], LossesAndCounts]] = {
     "regression": mean_squared_error,
     "single_label_classification": cross_entropy,
     "multi_label_classification": binary_cross_entropy,
@@ -81,20 +114,22 @@ _SEQUENCE_LOSSES: dict[str, Callable[[Any, Any], LossesAndCounts]] = {
 
 
 def sequence_classification_losses(
-    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any, options: LossOptions = PLAIN
 ) -> list[LossesAndCounts]:
     """What `sequence_problem` names, of `logits [B, N]` against `labels`."""
     logits, targets = predictions["logits"], labels["labels"]
-    return [_SEQUENCE_LOSSES[sequence_problem(config, _label_shape(targets))](logits, targets)]
+    return [_SEQUENCE_LOSSES[sequence_problem(config, label_shape(targets))](logits, targets, options)]
 
 
-def label_losses(config: BaseConfig, predictions: Named, labels: Named, token_mask: Any) -> list[LossesAndCounts]:
+def label_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any, options: LossOptions = PLAIN
+) -> list[LossesAndCounts]:
     """Cross-entropy of `logits [..., N]` against `labels [...]`: masked LM, tokens, choices."""
-    return [cross_entropy(predictions["logits"], labels["labels"])]
+    return [cross_entropy(predictions["logits"], labels["labels"], options)]
 
 
 def question_answering_losses(
-    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any, options: LossOptions = PLAIN
 ) -> list[LossesAndCounts]:
     """Those of the start and of the end of the answer."""
     return [
@@ -103,11 +138,22 @@ def question_answering_losses(
     ]
 
 
+def replaced_token_losses(
+    config: BaseConfig, predictions: Named, labels: Named, token_mask: Any, options: LossOptions = PLAIN
+) -> list[LossesAndCounts]:
+    """Binary cross-entropy of `logits [B, L]` at the tokens whose label is 0 or 1."""
+    logits, targets = ops.cast(predictions["logits"], "float32"), ops.cast(labels["labels"], "float32")
+    counted = targets >= 0
+    losses = _binary_losses(logits, targets)
+    return [(ops.where(counted, losses, ops.zeros_like(losses)), ops.cast(counted, "float32"))]
+
+
 # What `TaskSpec.loss` names.
-LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any], list[LossesAndCounts]]] = {
+LOSSES: dict[str, Callable[[BaseConfig, Named, Named, Any, LossOptions], list[LossesAndCounts]]] = {
     "cross_entropy": label_losses,
     "by_problem": sequence_classification_losses,
     "spans": question_answering_losses,
+    "replaced": replaced_token_losses,
 }
 
 
@@ -120,10 +166,10 @@ def mean_loss(parts: list[LossesAndCounts]) -> Any:  # D8
         losses, counts: of any one shape; losses are 0 where counts are.
     """
     totals = [(_total(losses), _total(counts)) for losses, counts in parts]
-    return sum(loss / ops.maximum(count, 1.0) for loss, count in totals) / len(totals)
+    return sum(loss / ops.where(count > 0, count, 1.0) for loss, count in totals) / len(totals)
 
 
-def _label_shape(targets: Any) -> tuple[int | None, ...]:
+def label_shape(targets: Any) -> tuple[int | None, ...]:
     """The shape of labels; where TensorFlow's graph has seen both `[B]` and `[B, 1]`, and so knows no rank, `[B, 1]`.
 
     Raises:
@@ -140,5 +186,14 @@ def _label_shape(targets: Any) -> tuple[int | None, ...]:
     return (None, 1)
 
 
+def _binary_losses(logits: Any, labels: Any) -> Any:
+    return ops.relu(logits) - logits * labels + ops.log1p(ops.exp(-ops.absolute(logits)))
+
+
 def _total(values: Any) -> Any:
     return sum_over_replicas(ops.sum(values))
+
+
+def _focus(losses: Any, gamma: float) -> Any:
+    """The power of 1 - p, of the negative logarithms of p."""
+    return ops.power(ops.maximum(-ops.expm1(-losses), _CERTAIN), gamma)

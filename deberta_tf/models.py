@@ -12,21 +12,21 @@ from keras import ops
 from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.errors import ConfigError
-from deberta_core.inputs import ignores_padding
 from deberta_core.names.keras import KERAS_OPTIONS
 from deberta_core.names.loading import LOADING, SAVING
 from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
 from deberta_tf import weights
+from deberta_tf.calls import Called
 from deberta_tf.checks import check_call
 from deberta_tf.data import Fed
 from deberta_tf.embeddings import Embeddings
 from deberta_tf.encoder import Encoder
 from deberta_tf.export import check_export, export_saved_model, input_specs
-from deberta_tf.inputs import name_inputs, without_padding
+from deberta_tf.layers import take_tokens
 from deberta_tf.lora import Adaptable
-from deberta_tf.masks import make_masks
+from deberta_tf.masks import Masks, make_masks
 from deberta_tf.quantization import Quantizable
 from deberta_tf.surgery import Resizable
 
@@ -34,13 +34,13 @@ from deberta_tf.surgery import Resizable
 class Encoded(NamedTuple):
     """What a backbone hands to a head."""
 
-    last_hidden_state: Any  # [B, L, C]
-    token_mask: Any  # [B, L] bool
+    last_hidden_state: Any  # [B, L, C]; of masked LM [N, C], where its head is to read some tokens alone
+    masks: Masks
     hidden_states: tuple[Any, ...] | None
     attentions: tuple[Any, ...] | None
 
 
-class PreTrainedModel(Adaptable, Quantizable, Resizable):
+class PreTrainedModel(Called, Adaptable, Quantizable, Resizable):
     """Base of all models; raises `ConfigError` for the configuration of another version.
 
     Every variable exists from construction on. `keras.models.load_model("model.keras")` knows our classes after
@@ -66,53 +66,9 @@ class PreTrainedModel(Adaptable, Quantizable, Resizable):
         """The row of this model's task."""
         return task_spec(self.task)
 
-    def __call__(self, inputs: Any = None, *, training: bool | None = None, **keywords: Any) -> Any:
-        """Calls the model with a tensor, a list, a tuple, a dict or keywords; see `call` for the names.
-
-        Args:
-            inputs: `input_ids`, or a list or tuple in the order input_ids, attention_mask, token_type_ids,
-                position_ids, inputs_embeds, or a dict of these and labels. NumPy arrays are welcome, in a dict and
-                as keywords nested lists too.
-            training: whether dropout is on.
-            **keywords: inputs by name, `output_attentions`, `output_hidden_states`, `return_dict`; and
-                `labels_at_padding`: labels of tokens that are not -100 at padding are an "error", or with "ignore" do
-                not count.
-
-        Raises:
-            InputError: an unknown name, a wrong shape, or a value out of range.
-        """
-        if isinstance(inputs, Mapping):  # transformers' users write the options among the inputs
-            keywords = {name: inputs[name] for name in _OPTIONS if name in inputs} | keywords
-            inputs = {name: value for name, value in inputs.items() if name not in _OPTIONS}
-        options = {name: keywords.pop(name) for name in _OPTIONS if name in keywords}
-        ignores = ignores_padding(keywords.pop("labels_at_padding", "error"))
-        named = name_inputs(inputs, keywords, self.spec.labels)
-        if ignores and named.get("attention_mask") is not None:
-            named = without_padding(self.spec, named)
-        check_call(self.config, self.spec, named)
-        if training is not None:
-            options["training"] = training
-        return super().__call__(**named, **options)
-
-    def stateless_call(
-        self,
-        trainable_variables: Any,
-        non_trainable_variables: Any,
-        *args: Any,
-        return_losses: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Keras' `stateless_call`, in which JAX trains, by way of a call: that names the inputs and sets the mode."""
-        values = [*trainable_variables, *non_trainable_variables]
-        mapping = list(zip((*self.trainable_variables, *self.non_trainable_variables), values, strict=True))
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=return_losses) as scope:
-            outputs = self(*args, **kwargs)
-            losses = (self.losses,) if return_losses else ()
-        return outputs, [scope.get_current_value(one) for one in self.non_trainable_variables], *losses
-
-    def named_inputs(self, inputs: Any) -> dict[str, Any]:
-        """Inputs and labels by name, from any form of the first argument."""
-        return name_inputs(inputs, {}, self.spec.labels)
+    def check(self, inputs: Mapping[str, Any]) -> None:
+        """Refuses wrong inputs and labels, given by name."""
+        check_call(self.config, self.spec, inputs)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs: the configuration as a dictionary, and Keras' name and dtype policy."""
@@ -247,9 +203,6 @@ class PreTrainedModel(Adaptable, Quantizable, Resizable):
             super().export(str(filepath), format, verbose, signature, **kwargs)
 
 
-_OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
-
-
 class TFDebertaPreTrainedModel(PreTrainedModel):
     """Base of the models of DeBERTa v1."""
 
@@ -263,11 +216,16 @@ class TFDebertaV2PreTrainedModel(PreTrainedModel):
 
 
 class Backbone(Fed, PreTrainedModel):
-    """Embeddings and encoder, of every version."""
+    """Embeddings and encoder, of every version.
 
-    def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
+    Args:
+        config: the model's configuration.
+        with_positions: whether there is a table of absolute positions for the enhanced decoder.
+    """
+
+    def __init__(self, config: BaseConfig, with_positions: bool = False, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self.embeddings = Embeddings(config, name="embeddings", dtype=self.dtype_policy)
+        self.embeddings = Embeddings(config, with_positions, name="embeddings", dtype=self.dtype_policy)
         self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
@@ -289,18 +247,31 @@ class Backbone(Fed, PreTrainedModel):
         inputs_embeds: Any = None,
         output_attentions: bool | None = False,
         output_hidden_states: bool | None = False,
+        decodes: bool = False,
+        rows: Any = None,
     ) -> Encoded:
-        """The forward pass without the packing of its result; arguments as for `call`, unchecked."""
+        """The forward pass without the packing of its result.
+
+        Arguments are as for `call`, unchecked. With `decodes` the last hidden state is the enhanced mask decoder's;
+        with `rows`, `[N]` integers, it is wanted at these tokens of the flattened batch alone.
+        """
         tokens = input_ids if inputs_embeds is None else inputs_embeds
-        masks = make_masks(attention_mask, *ops.shape(tokens)[:2])
+        batch, length = ops.shape(tokens)[:2]
+        masks = make_masks(attention_mask, batch, length)
         embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
-        hidden, hidden_states, attentions = self.encoder(
+        hidden, hidden_states, attentions, last_input = self.encoder(
             embedded,
             masks,
             output_hidden_states=bool(output_hidden_states),
             output_attentions=bool(output_attentions),
+            skips_last=decodes,
         )
-        return Encoded(hidden, masks.tokens, hidden_states, attentions)
+        if decodes:
+            positions = self.embeddings.position_rows(position_ids, length)
+            hidden = self.encoder.decode(last_input, positions, masks, rows)
+        elif rows is not None:
+            hidden = take_tokens(hidden, rows)
+        return Encoded(hidden, masks, hidden_states, attentions)
 
     def call(
         self,

@@ -8,23 +8,26 @@ import keras
 
 from deberta_core.checkpoint.auto_model import AutoModelBase
 from deberta_tf.models import TFDebertaModel, TFDebertaPreTrainedModel, TFDebertaV2Model, TFDebertaV2PreTrainedModel
-from deberta_tf.task_models import LmModel, PooledModel, SpanModel, TokenModel
+from deberta_tf.task_models import LmModel, PooledModel, ReplacedTokenModel, SpanModel, TokenModel
 
 __all__ = [
     "TFAutoModel",
     "TFAutoModelForMaskedLM",
     "TFAutoModelForMultipleChoice",
     "TFAutoModelForQuestionAnswering",
+    "TFAutoModelForReplacedTokenDetection",
     "TFAutoModelForSequenceClassification",
     "TFAutoModelForTokenClassification",
     "TFDebertaForMaskedLM",
     "TFDebertaForMultipleChoice",
     "TFDebertaForQuestionAnswering",
+    "TFDebertaForReplacedTokenDetection",
     "TFDebertaForSequenceClassification",
     "TFDebertaForTokenClassification",
     "TFDebertaV2ForMaskedLM",
     "TFDebertaV2ForMultipleChoice",
     "TFDebertaV2ForQuestionAnswering",
+    "TFDebertaV2ForReplacedTokenDetection",
     "TFDebertaV2ForSequenceClassification",
     "TFDebertaV2ForTokenClassification",
 ]
@@ -137,3 +140,26 @@ class TFAutoModelForMultipleChoice(AutoModelBase):
     """Multiple choice, of any version."""
 
     classes: ClassVar = {"deberta": TFDebertaForMultipleChoice, "deberta-v2": TFDebertaV2ForMultipleChoice}
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaForReplacedTokenDetection(ReplacedTokenModel, TFDebertaPreTrainedModel):
+    """Replaced-token detection with DeBERTa v1: labels `[B, L]` 1 or 0, -100 ignored; `ReplacedTokenOutput`."""
+
+    task = "replaced_token"
+
+
+@keras.saving.register_keras_serializable("deberta_tf")
+class TFDebertaV2ForReplacedTokenDetection(ReplacedTokenModel, TFDebertaV2PreTrainedModel):
+    """Replaced-token detection with DeBERTa v3: labels `[B, L]` 1 or 0, -100 ignored; `ReplacedTokenOutput`."""
+
+    task = "replaced_token"
+
+
+class TFAutoModelForReplacedTokenDetection(AutoModelBase):
+    """Replaced-token detection, of any version."""
+
+    classes: ClassVar = {
+        "deberta": TFDebertaForReplacedTokenDetection,
+        "deberta-v2": TFDebertaV2ForReplacedTokenDetection,
+    }

@@ -47,11 +47,17 @@ def assign(model: PreTrainedModel, arrays: Mapping[str, np.ndarray]) -> None:
 
 def save(model: PreTrainedModel, folder: Path, max_shard_size: int | str | None, format: str) -> None:
     """Writes config.json and the weights; arguments as in `save_pretrained`."""
-    published_name = type(model).__name__.removeprefix("TF")  # of the PyTorch class, as transformers writes it
-    config = model.config.replace(extra=model.config.extra | {"architectures": [published_name]})
-    save_weights(folder, config, model.task, merged_arrays(model), format, max_shard_size, with_config=True)
+    save_weights(
+        folder, published_config(model), model.task, merged_arrays(model), format, max_shard_size, with_config=True
+    )
     if model._preprocessor is not None:
         model._preprocessor.tokenizer.save_pretrained(folder)
+
+
+def published_config(model: PreTrainedModel) -> BaseConfig:
+    """The configuration with the name of the PyTorch class, as transformers writes it."""
+    published_name = type(model).__name__.removeprefix("TF")
+    return model.config.replace(extra=model.config.extra | {"architectures": [published_name]})
 
 
 def merged_arrays(model: PreTrainedModel) -> Mapping[str, np.ndarray]:

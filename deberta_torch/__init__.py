@@ -17,13 +17,16 @@ from deberta_torch.bridge import as_transformers
 from deberta_torch.inference.optimize import changing_weights, optimize, restore
 from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model, DebertaV2PreTrainedModel
 from deberta_torch.outputs import register_outputs
+from deberta_torch.pretraining import DebertaForPreTraining, DebertaV2ForPreTraining
 from deberta_torch.tasks import *
 
 register_outputs()
 
 __all__ = [
+    "DebertaForPreTraining",
     "DebertaModel",
     "DebertaPreTrainedModel",
+    "DebertaV2ForPreTraining",
     "DebertaV2Model",
     "DebertaV2PreTrainedModel",
     "ModelOutput",

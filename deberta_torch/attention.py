@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_torch.kernels.dropout import Dropout
-from deberta_torch.kernels.eager import add
+from deberta_torch.kernels.eager import add, wide
 from deberta_torch.kernels.skew import PositionRows, products_by_distance
 from deberta_torch.masks import Masks
 
@@ -92,6 +92,7 @@ class DisentangledSelfAttention(nn.Module):
         positions: RelativePositions | None,
         attend: AttentionFunction | None = None,
         query: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Attends.
 
@@ -101,15 +102,23 @@ class DisentangledSelfAttention(nn.Module):
             positions: the relative table and its rows; None without relative attention.
             attend: does everything between the projections; None is `eager_attention`.
             query: `[B, Q, C]`, whose queries see the keys and values of `hidden`; None is `hidden`.
+            rows: `[n]` integers: `query` and context are `[n, C]` and `[n, H * D]`, of these tokens of the flattened
+                batch. Attention itself is computed for all: that costs a fraction of the products around it.
 
         Returns:
             the context `[B, Q, H * D]` and the probabilities `[B, H, Q, K]`, None where `attend` never has them whole.
         """
-        queries, keys, values = (self._split_heads(part) for part in self.content(hidden, query))  # [B, H, Q or K, D]
+        content = self.content(hidden, query)
+        if rows is not None:
+            spread = content[0].new_zeros((hidden.shape[0] * hidden.shape[1], content[0].shape[-1]))
+            spread = spread.index_copy(0, rows, content[0]).unflatten(0, hidden.shape[:2])
+            content = (spread, *content[1:])
+        queries, keys, values = (self._split_heads(part) for part in content)  # [B, H, Q or K, D]
         attend = attend or eager_attention
         positions = positions if self.terms else None
         context, probabilities = attend(self, queries * self.scale, keys, values, masks, positions)
-        return context.transpose(1, 2).flatten(2), probabilities
+        context = context.transpose(1, 2).flatten(2)
+        return (context if rows is None else context.flatten(0, 1)[rows]), probabilities
 
     def position_bias(self, query: Tensor, key: Tensor, positions: RelativePositions) -> Tensor:
         """The position terms of the scores: `Q_i . PK[idx(i, j)] + K_j . PQ[idx(i, j)]`.
@@ -170,7 +179,7 @@ def eager_attention(
         scores = add(scores, layer.position_bias(query, key, positions))
     if layer.head_logits_proj is not None:
         scores = mix_heads(scores, layer.head_logits_proj)
-    scores = scores.float()
+    scores = wide(scores)
     if masks.hides_keys:
         scores = scores.masked_fill(~masks.keys, torch.finfo(torch.float32).min)
     probabilities = scores.softmax(dim=-1).to(value.dtype)

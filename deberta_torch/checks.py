@@ -45,7 +45,7 @@ def check_call(
     if is_traced():
         return
     arrays = {name: _to_numpy(name, value) for name, value in given.items()}
-    check_labels(config, spec, arrays, check_inputs(config, arrays), choices)
+    check_labels(config, spec, arrays, check_inputs(config, arrays, spec), choices)
 
 
 def _to_numpy(name: str, value: Tensor) -> np.ndarray:

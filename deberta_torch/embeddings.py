@@ -11,15 +11,23 @@ from deberta_torch.kernels.linear import Linear
 
 
 class Embeddings(nn.Module):
-    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout."""
+    """Word, position and token type embeddings, projection, LayerNorm, mask, dropout.
 
-    def __init__(self, config: BaseConfig) -> None:
+    Args:
+        config: the configuration.
+        with_positions: whether there is a table of absolute positions though the input does not have them added.
+    """
+
+    def __init__(self, config: BaseConfig, with_positions: bool = False) -> None:
         super().__init__()
         width = config.embedding_width
         self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
         self.position_embeddings = (
-            nn.Embedding(config.max_position_embeddings, width) if config.position_biased_input else None
+            nn.Embedding(config.max_position_embeddings, width)
+            if config.position_biased_input or with_positions
+            else None
         )
+        self.adds_positions = config.position_biased_input
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
         self.embed_proj = Linear(width, config.hidden_size, bias=False) if width != config.hidden_size else None
         self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # published name
@@ -47,10 +55,8 @@ class Embeddings(nn.Module):
             hidden = inputs_embeds.to(self.word_embeddings.weight.dtype)
             scale = _scale(hidden)
             hidden = hidden * scale
-        if self.position_embeddings is not None:
-            if position_ids is None:
-                position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]
-            hidden = hidden + _look_up(self.position_embeddings, position_ids) * scale
+        if self.adds_positions:
+            hidden = hidden + self.position_rows(position_ids, hidden.shape[1]) * scale
         if self.token_type_embeddings is not None:
             if token_type_ids is None:
                 token_type_ids = torch.zeros(hidden.shape[:2], dtype=torch.long, device=hidden.device)
@@ -59,6 +65,13 @@ class Embeddings(nn.Module):
             hidden = self.embed_proj(hidden)  # [B, L, C]
         hidden = self.LayerNorm(hidden).masked_fill(~token_mask[:, :, None], 0.0)
         return self.dropout(hidden)
+
+    def position_rows(self, position_ids: Tensor | None, length: int) -> Tensor:
+        """The rows of absolute positions, by default of 0, ..., L - 1; `[B, L]` or `[1, L]` to `[B or 1, L, E]`."""
+        assert self.position_embeddings is not None
+        if position_ids is None:
+            position_ids = torch.arange(length, device=self.position_embeddings.weight.device)[None]
+        return _look_up(self.position_embeddings, position_ids)
 
 
 def _look_up(table: nn.Embedding, rows: Tensor) -> Tensor:

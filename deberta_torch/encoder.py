@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,9 @@ from deberta_torch.kernels.linear import Linear
 from deberta_torch.masks import Masks
 from deberta_torch.projections import make_self_attention
 
-# The last hidden state, all hidden states, and all probabilities; None for what was not asked for.
-EncoderOutputs = tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]
+# The last hidden state, all hidden states, and all probabilities, None for what was not asked for; and the input of the
+# last layer, which is the last hidden state where that layer was left out.
+EncoderOutputs = tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None, Tensor]
 
 
 class ResidualOutput(nn.Module):
@@ -53,12 +53,14 @@ class Attention(nn.Module):
         positions: RelativePositions | None,
         attend: AttentionFunction | None = None,
         query: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`, if they are made.
 
-        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. With
+        `rows` both `query` and what is returned are `[n, C]`, at these tokens of the flattened batch alone.
         """
-        context, probabilities = self.self(hidden, masks, positions, attend, query)
+        context, probabilities = self.self(hidden, masks, positions, attend, query, rows)
         return self.output(context, hidden if query is None else query), probabilities
 
 
@@ -91,12 +93,14 @@ class Layer(nn.Module):
         positions: RelativePositions | None,
         attend: AttentionFunction | None = None,
         query: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`, if they are made.
 
-        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`.
+        Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. With
+        `rows` both `query` and what is returned are `[n, C]`, at these tokens of the flattened batch alone.
         """
-        attended, probabilities = self.attention(hidden, masks, positions, attend, query)
+        attended, probabilities = self.attention(hidden, masks, positions, attend, query, rows)
         return self.output(self.intermediate(attended), attended), probabilities
 
 
@@ -119,6 +123,18 @@ class Convolution(nn.Module):
         return self.LayerNorm(first_output + convolved).masked_fill(padding, 0.0)
 
 
+class PackedLayers(Protocol):
+    """The layers in another form: `Encoder.forward` without probabilities, and `Encoder.decode` of given queries."""
+
+    def __call__(
+        self, hidden: Tensor, masks: Masks, output_hidden_states: bool, skips_last: bool = False
+    ) -> EncoderOutputs:
+        """See `Encoder.forward`; with `skips_last` always without the last layer."""
+
+    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor:
+        """See `Encoder.decode`; `query` is the first pass's, `[B, L, C]`, or with `rows` `[n, C]`."""
+
+
 class Encoder(nn.Module):
     """All layers, the relative table, and the convolution where configured.
 
@@ -126,7 +142,7 @@ class Encoder(nn.Module):
         attn_implementation: a name of `deberta_torch.kernels.attention_functions.ATTENTION_FUNCTIONS`.
         checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
             a layer computed inside and computes it again in the backward pass; the last layer apart.
-        packed: None; or what `deberta_torch.optimize` puts here, which does the forward pass in evaluation mode.
+        packed: None; or what `deberta_torch.optimize` puts here, which does `forward` and `decode` in evaluation mode.
     """
 
     def __init__(self, config: BaseConfig) -> None:
@@ -140,36 +156,42 @@ class Encoder(nn.Module):
         self.config = config
         self.attn_implementation = "sdpa"
         self.checkpointing: dict[str, Any] | None = None
-        self.packed: Callable[[Tensor, Masks, bool], EncoderOutputs] | None = None
+        self.packed: PackedLayers | None = None
         # The same numbers twice: reading a list waits for no device.
         self._position_rows = position_index_table(config).tolist() if config.relative_attention else []
         self.register_buffer("position_index", self._position_index(), persistent=False)
 
     def forward(
-        self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False, output_attentions: bool = False
+        self,
+        hidden: Tensor,
+        masks: Masks,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        skips_last: bool = False,
     ) -> EncoderOutputs:
-        """Runs all layers.
+        """Runs all layers; with `skips_last` the last one only where hidden states or probabilities are asked for.
 
         Returns:
             the last hidden state `[B, L, C]`; if asked for, the embedding output and every layer's output; if asked
-            for, every layer's probabilities `[B, H, L, L]`.
+            for, every layer's probabilities `[B, H, L, L]`; and the last layer's input `[B, L, C]`.
         """
-        if self.packed is not None and not self.training and not output_attentions and is_plain_cpu_call(hidden):
-            return self.packed(hidden, masks, output_hidden_states)
+        skips_last = skips_last and not output_hidden_states and not output_attentions
+        if self.packed is not None and not output_attentions and self._runs_packed(hidden):
+            return self.packed(hidden, masks, output_hidden_states, skips_last)
         positions = self.relative_positions(hidden.shape[1], hidden.shape[1])
         # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
-        attend = choose_attention(
-            self.attn_implementation,
-            hidden.device,
-            has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
-            needs_probabilities=output_attentions or self.config.mixes_heads,
-        )
-        checkpointing = self.checkpointing if self.training and torch.is_grad_enabled() else None
+        attend = self._attention_function(hidden.device, output_attentions)
+        checkpointing = self._checkpoints()
         hidden_states, attentions = [hidden], []
-        encoder_input = hidden
+        encoder_input = last_input = hidden
         for number, layer in enumerate(self.layer):
+            is_last = number + 1 == len(self.layer)
+            if is_last:
+                last_input = hidden
+                if skips_last:
+                    break
             # The backward pass begins with the last layer: to forget what it computed would not lower the peak.
-            if checkpointing is not None and number + 1 < len(self.layer):
+            if checkpointing is not None and not is_last:
                 hidden, probabilities = checkpoint(layer, hidden, masks, positions, attend, **checkpointing)
             else:
                 hidden, probabilities = layer(hidden, masks, positions, attend)
@@ -183,7 +205,50 @@ class Encoder(nn.Module):
             hidden,
             tuple(hidden_states) if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
+            last_input,
         )
+
+    def decode(self, hidden: Tensor, positions: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor:
+        """The enhanced mask decoder (NUMERICS 7): the last layer twice, with queries of its own over the same keys.
+
+        Args:
+            hidden: `[B, L, C]`, the input of the last layer: keys and values of both passes.
+            positions: `[B, L, C]` or `[1, L, C]`, rows of the table of absolute positions.
+            masks: what may be seen.
+            rows: `[n]` integers, the tokens of the flattened batch at which alone the result is wanted; None for all.
+
+        Returns:
+            `[B, L, C]`, or with `rows` `[n, C]`.
+
+        Source:
+            microsoft/DeBERTa `apps/models/masked_language_model.py`, `emd_context_layer`.
+        """
+        query = hidden + positions.to(hidden.device)
+        query = query if rows is None else query.flatten(0, 1)[rows]
+        if self.packed is not None and self._runs_packed(hidden):
+            return self.packed.decode(hidden, query, masks, rows)
+        table = self.relative_positions(hidden.shape[1], hidden.shape[1])
+        last, attend, checkpointing = self.layer[-1], self._attention_function(hidden.device), self._checkpoints()
+        if checkpointing is None:
+            query, _ = last(hidden, masks, table, attend, query, rows)
+        else:
+            query, _ = checkpoint(last, hidden, masks, table, attend, query, rows, **checkpointing)
+        decoded, _ = last(hidden, masks, table, attend, query, rows)
+        return decoded
+
+    def _runs_packed(self, hidden: Tensor) -> bool:
+        return not self.training and is_plain_cpu_call(hidden)
+
+    def _attention_function(self, device: torch.device, output_attentions: bool = False) -> AttentionFunction:
+        return choose_attention(
+            self.attn_implementation,
+            device,
+            has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
+            needs_probabilities=output_attentions or self.config.mixes_heads,
+        )
+
+    def _checkpoints(self) -> dict[str, Any] | None:
+        return self.checkpointing if self.training and torch.is_grad_enabled() else None
 
     def relative_table(self, first: int = 0, last: int | None = None) -> Tensor | None:
         """Rows `first` to `last` of the relative table `[R, C]`, LayerNormed where configured.

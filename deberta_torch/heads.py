@@ -27,6 +27,26 @@ class ContextPooler(nn.Module):  # D7
         return self.activation(self.dense(self.dropout(context)))
 
 
+class ReplacedTokenHead(nn.Module):
+    """The head `mask_predictions` of v3's discriminators: each token together with its context token (NUMERICS 8)."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__()
+        self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # published name
+        self.classifier = Linear(config.hidden_size, 1)
+        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+
+    def forward(self, hidden: Tensor, keys: Tensor) -> Tensor:
+        """`[B, L, C]`, and which keys each query sees, bool `[B, 1, 1 or L, L]`, to scores `[B, L]`.
+
+        The context token is the first that a token may see: that of its own text, where a row holds several.
+        """
+        first = keys[:, 0].int().argmax(dim=-1)  # [B, 1 or L]
+        context = hidden[torch.arange(hidden.shape[0], device=hidden.device)[:, None], first]
+        return self.classifier(self.activation(self.dense(self.LayerNorm(hidden + context))))[..., 0]
+
+
 class LanguageModelTransform(nn.Module):
     """Dense C -> E, activation, LayerNorm: what a token's hidden state goes through before the decoder."""
 

@@ -67,6 +67,30 @@ class ModelNames(nn.Module):
             self._grad_hook.remove()
             self._grad_hook = None
 
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """What transformers 5 calls `gradient_checkpointing_enable`.
+
+        Raises:
+            InputError: some layers only, or another place for what is kept, is asked for.
+        """
+        if every_n_layers != 1 or offload:
+            raise InputError(
+                f"every_n_layers={every_n_layers} and offload={offload} are not taken: every layer is computed again, "
+                f"and what is kept stays on its device. Leave both out."
+            )
+        model: Any = self
+        model.gradient_checkpointing_enable(activation_checkpointing_kwargs)
+
+    def activation_checkpointing_disable(self) -> None:
+        """Undoes `activation_checkpointing_enable`."""
+        model: Any = self
+        model.gradient_checkpointing_disable()
+
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
         """The bytes of the parameters, and of the buffers unless they are left out."""
         tensors = [*self.parameters(), *(self.buffers() if return_buffers else ())]

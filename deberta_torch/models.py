@@ -22,7 +22,7 @@ from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
 from deberta_torch.kernels.attention_functions import check_attn_implementation
-from deberta_torch.masks import make_masks
+from deberta_torch.masks import Masks, make_masks
 from deberta_torch.model_names import ModelNames
 from deberta_torch.surgery import Resizable
 
@@ -30,8 +30,8 @@ from deberta_torch.surgery import Resizable
 class Encoded(NamedTuple):
     """What a backbone hands to a head."""
 
-    last_hidden_state: Tensor  # [B, L, C]
-    token_mask: Tensor  # [B, L] bool
+    last_hidden_state: Tensor  # [B, L, C]; of masked LM [n, C], where its head is to read some tokens alone
+    masks: Masks
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Tensor, ...] | None
 
@@ -107,28 +107,6 @@ class PreTrainedModel(Resizable, ModelNames):
     def gradient_checkpointing_disable(self) -> None:
         """Undoes `gradient_checkpointing_enable`."""
         self._encoder.checkpointing = None
-
-    def activation_checkpointing_enable(
-        self,
-        activation_checkpointing_kwargs: dict[str, Any] | None = None,
-        every_n_layers: int = 1,
-        offload: bool = False,
-    ) -> None:
-        """What transformers 5 calls `gradient_checkpointing_enable`.
-
-        Raises:
-            InputError: some layers only, or another place for what is kept, is asked for.
-        """
-        if every_n_layers != 1 or offload:
-            raise InputError(
-                f"every_n_layers={every_n_layers} and offload={offload} are not taken: every layer is computed again, "
-                f"and what is kept stays on its device. Leave both out."
-            )
-        self.gradient_checkpointing_enable(activation_checkpointing_kwargs)
-
-    def activation_checkpointing_disable(self) -> None:
-        """Undoes `activation_checkpointing_enable`."""
-        self.gradient_checkpointing_disable()
 
     @property
     def is_gradient_checkpointing(self) -> bool:
@@ -303,11 +281,11 @@ class DebertaV2PreTrainedModel(PreTrainedModel):
 
 
 class Backbone(PreTrainedModel):
-    """Embeddings and encoder, of every version."""
+    """Embeddings and encoder, of every version; `with_positions` adds the table that the enhanced decoder reads."""
 
-    def __init__(self, config: BaseConfig) -> None:
+    def __init__(self, config: BaseConfig, with_positions: bool = False) -> None:
         super().__init__(config)
-        self.embeddings = Embeddings(config)
+        self.embeddings = Embeddings(config, with_positions)
         self.encoder = Encoder(config)
         self.reset_parameters()
         self.register_load_state_dict_pre_hook(_drop_left_overs)
@@ -321,16 +299,27 @@ class Backbone(PreTrainedModel):
         inputs_embeds: Tensor | None = None,
         output_attentions: bool | None = False,
         output_hidden_states: bool | None = False,
+        decodes: bool = False,
+        rows: Tensor | None = None,
     ) -> Encoded:
-        """The forward pass without the packing of its result; arguments as for `forward`, unchecked."""
+        """The forward pass without the packing of its result.
+
+        Arguments are as for `forward`, unchecked. With `decodes` the last hidden state is the enhanced mask decoder's;
+        with `rows`, `[n]` integers, it is wanted at these tokens of the flattened batch alone.
+        """
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         assert tokens is not None
         masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
         embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
-        hidden, hidden_states, attentions = self.encoder(
-            embedded, masks, bool(output_hidden_states), bool(output_attentions)
+        hidden, hidden_states, attentions, last_input = self.encoder(
+            embedded, masks, bool(output_hidden_states), bool(output_attentions), skips_last=decodes
         )
-        return Encoded(hidden, masks.tokens, hidden_states, attentions)
+        if decodes:
+            positions = self.embeddings.position_rows(position_ids, tokens.shape[1])
+            hidden = self.encoder.decode(last_input, positions, masks, rows)
+        elif rows is not None:
+            hidden = hidden.flatten(0, 1)[rows]
+        return Encoded(hidden, masks, hidden_states, attentions)
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""The parts of task models: a backbone with one of four heads, and the forward pass of all of them."""
+"""The parts of task models: a backbone with one of five heads, and the forward pass of all of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, WeightError
-from deberta_core.inputs import IGNORED_LABEL, fold_choices, ignores_padding
+from deberta_core.inputs import IGNORED_LABEL, INPUT_NAMES, fold_choices, ignores_padding
+from deberta_core.loss_options import PLAIN, LossOptions
 from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec
 from deberta_torch.checks import check_call
-from deberta_torch.heads import ContextPooler, LanguageModelHead, LegacyPredictions
+from deberta_torch.heads import ContextPooler, LanguageModelHead, LegacyPredictions, ReplacedTokenHead
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import is_eager
 from deberta_torch.kernels.linear import Linear
@@ -28,12 +29,29 @@ class CallOptions(TypedDict, total=False):
     labels_at_padding: str
 
 
+class LmCallOptions(CallOptions, total=False):
+    """The same of masked LM."""
+
+    labelled_logits_only: bool
+
+
 class TaskModel(PreTrainedModel):
-    """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`."""
+    """A backbone with a head; subclasses make the head in `__init__` and compute with it in `predict_outputs`.
+
+    Attributes:
+        loss_options: of a loss over classes; may be set at any time before the model trains, and is not saved.
+    """
+
+    loss_options: LossOptions = PLAIN
 
     def __init__(self, config: BaseConfig) -> None:
         super().__init__(config)
-        self.deberta = Backbone(config)  # published name
+        self.deberta = Backbone(config, self.decodes)  # published name
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the head reads the enhanced mask decoder, not the last layer."""
+        return self.spec.scores_words and self.config.enhances_decoder
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
         """What the head makes of the encoded texts, by output names."""
@@ -41,7 +59,8 @@ class TaskModel(PreTrainedModel):
 
     def loss(self, encoded: Encoded, predictions: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
         """The mean loss of the head's outputs against the labels; a scalar."""
-        return mean_loss(LOSSES[self.spec.loss](self.config, predictions, labels, encoded.token_mask))
+        parts = LOSSES[self.spec.loss](self.config, predictions, labels, encoded.masks.tokens, self.loss_options)
+        return mean_loss(parts)
 
     def forward(
         self,
@@ -80,10 +99,13 @@ class TaskModel(PreTrainedModel):
         output_attentions: bool | None,
         output_hidden_states: bool | None,
         return_dict: bool | None,
-        output_logits: bool = True,
         labels_at_padding: str = "error",
+        labelled_logits_only: bool = False,
     ) -> Any:
-        """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name."""
+        """The forward pass of every task; inputs in the order of `INPUT_NAMES`, labels by name.
+
+        With `labelled_logits_only` the head reads the labelled tokens alone, row by row.
+        """
         choices = 1
         if self.spec.folds_choices:
             inputs, choices = fold_choices(inputs)
@@ -91,15 +113,20 @@ class TaskModel(PreTrainedModel):
             labels = _without_padding(self.spec, labels, inputs[1])
         check_call(self.config, self.spec, inputs, labels, choices)
         attentions, states, named = self.config.call_options(output_attentions, output_hidden_states, return_dict)
-        encoded = self.deberta.encode(*inputs, attentions, states)
-        predictions = self.predict_outputs(encoded) if output_logits else {}
+        given = {name: value for name, value in labels.items() if value is not None}
+        rows = None
+        if labelled_logits_only:
+            rows = (given["labels"].flatten() >= 0).nonzero()[:, 0]
+            given["labels"] = given["labels"].flatten()[rows]
+        encoded = self.deberta.encode(*inputs, attentions, states, self.decodes, rows)
+        predictions = self.predict_outputs(encoded)
         if self.spec.folds_choices:
             predictions = {name: values.reshape(-1, choices) for name, values in predictions.items()}
-        given = {name: value for name, value in labels.items() if value is not None}
         values: dict[str, Any] = {"loss": None}
         if len(given) == len(labels):
             values["loss"] = self.loss(encoded, predictions, given)
-        values.update(predictions, hidden_states=encoded.hidden_states, attentions=encoded.attentions)
+        values |= predictions
+        values |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
         return make_output(self.spec.output, values, named)
 
 
@@ -140,21 +167,20 @@ class LmModel(TaskModel):
         return {"logits": self._scores(encoded.last_hidden_state)}
 
     def loss(self, encoded: Encoded, predictions: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """See the base class. In training, and without logits, only the labelled tokens meet the vocabulary.
+        """See the base class. In training only the labelled tokens meet the vocabulary.
 
         That is the most expensive product of a step. The logits of all tokens, where they are wanted, then take no part
         in the backward pass, and no copies of their size are made.
         """
-        hidden = encoded.last_hidden_state
-        trains = self.training and torch.is_grad_enabled()
-        if is_eager(hidden, labels["labels"]) and (trains or not predictions):
-            flat = labels["labels"].flatten()  # [B * L]
+        hidden, given = encoded.last_hidden_state, labels["labels"]
+        if hidden.dim() == 3 and self.training and torch.is_grad_enabled() and is_eager(hidden, given):
+            flat = given.flatten()  # [B * L]
             labelled = (flat >= 0).nonzero()[:, 0]
             # With most tokens labelled, scoring them a second time costs more than it saves.
-            if not predictions or 2 * len(labelled) <= len(flat):
+            if 2 * len(labelled) <= len(flat):
                 rows = self._scores(hidden.flatten(0, 1)[labelled])
                 return super().loss(encoded, {"logits": rows}, {"labels": flat[labelled]})
-        return super().loss(encoded, predictions or self.predict_outputs(encoded), labels)
+        return super().loss(encoded, predictions, labels)
 
     def forward(
         self,
@@ -167,28 +193,44 @@ class LmModel(TaskModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        output_logits: bool = True,
-        **options: Unpack[CallOptions],
+        **options: Unpack[LmCallOptions],
     ) -> Any:
         """Runs backbone and head; see `TaskModel.forward`. Labels are `[B, L]` in [0, V), -100 ignored.
 
-        `output_logits=False` leaves the logits out and computes them at labelled tokens only. Loss and gradients are
-        the same; a training step with a large vocabulary is much quicker and smaller.
+        `labelled_logits_only=True` makes logits at the n labelled tokens alone, `[n, V]`, row by row. Loss and
+        gradients are the same; a training step with a large vocabulary is much quicker and smaller.
 
         Returns:
-            `MaskedLMOutput`: `loss` (where labels were given), `logits [B, L, V]` (unless left out).
+            `MaskedLMOutput`: `loss` (where labels were given), `logits [B, L, V]`, or `[n, V]`.
 
         Raises:
-            InputError: an input or a label has the wrong shape or a value out of range, or there are neither logits nor
-                labels.
+            InputError: an input or a label has the wrong shape or a value out of range, or labels are needed and not
+                there.
         """
-        if not output_logits and labels is None:
-            raise InputError(
-                "output_logits=False without labels leaves nothing to return. Give labels, or ask for logits."
-            )
+        if options.get("labelled_logits_only") and labels is None:
+            raise InputError("labelled_logits_only=True without labels leaves nothing to return. Give labels.")
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        wanted = (output_attentions, output_hidden_states, return_dict, output_logits)
+        wanted = (output_attentions, output_hidden_states, return_dict)
         return self.run(inputs, {"labels": labels}, *wanted, **options)
+
+    def scores_at(self, places: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Scores of the whole vocabulary at some tokens alone.
+
+        Args:
+            places: `[M, 2]` integers, text and token.
+            inputs: by the names of `INPUT_NAMES`.
+
+        Returns:
+            `[M, V]`.
+
+        Raises:
+            InputError: an input has the wrong shape or a value out of range.
+        """
+        check_call(self.config, self.spec, [inputs.get(name) for name in INPUT_NAMES])
+        tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
+        rows = places[:, 0] * tokens.shape[1] + places[:, 1]
+        named: Mapping[str, Any] = inputs
+        return self._scores(self.deberta.encode(**named, decodes=self.decodes, rows=rows).last_hidden_state)
 
     def _scores(self, hidden: Tensor) -> Tensor:
         """`[..., C]` to `[..., V]`."""
@@ -235,7 +277,7 @@ class PooledModel(TaskModel):
 
     def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
         """`logits [B, N]`; `[B * N, 1]` for multiple choice."""
-        pooled = self.pooler(encoded.last_hidden_state, encoded.token_mask)
+        pooled = self.pooler(encoded.last_hidden_state, encoded.masks.tokens)
         return {"logits": self.classifier(self.dropout(pooled))}
 
 
@@ -251,6 +293,19 @@ class TokenModel(TaskModel):
     def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
         """`logits [B, L, N]`."""
         return {"logits": self.classifier(self.dropout(encoded.last_hidden_state))}
+
+
+class ReplacedTokenModel(TaskModel):
+    """Tells of every token whether it was replaced."""
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__(config)
+        self.mask_predictions = ReplacedTokenHead(config)  # published name
+        self.reset_parameters(self.mask_predictions)
+
+    def predict_outputs(self, encoded: Encoded) -> dict[str, Tensor]:
+        """`logits [B, L]`, above 0 for replaced."""
+        return {"logits": self.mask_predictions(encoded.last_hidden_state, encoded.masks.keys)}
 
 
 class SpanModel(TaskModel):

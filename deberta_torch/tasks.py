@@ -6,23 +6,26 @@ from typing import ClassVar
 
 from deberta_core.checkpoint.auto_model import AutoModelBase
 from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model, DebertaV2PreTrainedModel
-from deberta_torch.task_models import LmModel, PooledModel, SpanModel, TokenModel
+from deberta_torch.task_models import LmModel, PooledModel, ReplacedTokenModel, SpanModel, TokenModel
 
 __all__ = [
     "AutoModel",
     "AutoModelForMaskedLM",
     "AutoModelForMultipleChoice",
     "AutoModelForQuestionAnswering",
+    "AutoModelForReplacedTokenDetection",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
     "DebertaForMaskedLM",
     "DebertaForMultipleChoice",
     "DebertaForQuestionAnswering",
+    "DebertaForReplacedTokenDetection",
     "DebertaForSequenceClassification",
     "DebertaForTokenClassification",
     "DebertaV2ForMaskedLM",
     "DebertaV2ForMultipleChoice",
     "DebertaV2ForQuestionAnswering",
+    "DebertaV2ForReplacedTokenDetection",
     "DebertaV2ForSequenceClassification",
     "DebertaV2ForTokenClassification",
 ]
@@ -122,3 +125,24 @@ class AutoModelForMultipleChoice(AutoModelBase):
     """Multiple choice, of any version."""
 
     classes: ClassVar = {"deberta": DebertaForMultipleChoice, "deberta-v2": DebertaV2ForMultipleChoice}
+
+
+class DebertaForReplacedTokenDetection(ReplacedTokenModel, DebertaPreTrainedModel):
+    """Replaced-token detection with DeBERTa v1: labels `[B, L]` 1 (replaced), 0 or -100; `ReplacedTokenOutput`."""
+
+    task = "replaced_token"
+
+
+class DebertaV2ForReplacedTokenDetection(ReplacedTokenModel, DebertaV2PreTrainedModel):
+    """v3's discriminator: labels `[B, L]` 1 (replaced), 0 (original) or -100 (ignored); `ReplacedTokenOutput`."""
+
+    task = "replaced_token"
+
+
+class AutoModelForReplacedTokenDetection(AutoModelBase):
+    """Replaced-token detection, of any version."""
+
+    classes: ClassVar = {
+        "deberta": DebertaForReplacedTokenDetection,
+        "deberta-v2": DebertaV2ForReplacedTokenDetection,
+    }

@@ -31,6 +31,8 @@ def write_examples(folder: Path, task: str, prose: Sequence[str]) -> Path:
         "multiple-choice": _chosen,
         "ranking": _ranked,
         "masked-lm": _plain,
+        "sentence-embeddings": _halved,
+        "reward": _preferred,
     }[task]
     file = folder / f"{task}.jsonl"
     lines = (json.dumps(make(number, text, prose)) for number, text in enumerate(prose))
@@ -73,3 +75,13 @@ def _ranked(number: int, text: str, prose: Sequence[str]) -> dict[str, Any]:
 
 def _plain(number: int, text: str, prose: Sequence[str]) -> dict[str, Any]:
     return {"text": text}
+
+
+def _halved(number: int, text: str, prose: Sequence[str]) -> dict[str, Any]:
+    words = text.split()
+    return {"anchor": " ".join(words[::2]), "positive": " ".join(words[1::2])}
+
+
+def _preferred(number: int, text: str, prose: Sequence[str]) -> dict[str, Any]:
+    words = text.split()
+    return {"prompt": words[0], "chosen": " ".join(words[1:]), "rejected": " ".join(words[:0:-1])}

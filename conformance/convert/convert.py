@@ -31,7 +31,7 @@ from deberta_core.checkpoint import (
     shard_names,
 )
 from deberta_core.config import BaseConfig
-from deberta_core.config_place import CONFIG_FILE
+from deberta_core.config_place import CONFIG_FILE, GENERATOR_CONFIG
 from deberta_core.errors import WeightError, name_list, one_of
 from deberta_core.layout import COMPANIONS, TOKENIZER_FILES, refuse_foreign
 from deberta_core.tasks import task_spec
@@ -191,6 +191,8 @@ def _opened(source: Path, target: Format, options: Options) -> Iterator[_Checkpo
     file, row = find_weight_file(source)
     shards = shard_files(file) if file.name == row.index_name else []
     carried = _carried(folder, () if options.config else (CONFIG_FILE,))
+    if config_file.name == GENERATOR_CONFIG:  # it becomes config.json, and the discriminator's stays behind
+        carried = tuple(name for name in carried if name != GENERATOR_CONFIG)
     state |= {path: _state(path) for path in (file, *shards, *(folder / name for name in carried))}
     with open_weights(source, config) as weights:
         source_task = find_task(config, weights)

@@ -20,7 +20,8 @@ def find_task(config: BaseConfig, weights: LazyWeights) -> str | None:
 
     Returns:
         a name of `TASKS`; None for a bare backbone. Of several tasks whose heads have the same names and shapes the
-        one `architectures` declares, else the first: the numbers are the same.
+        one `architectures` declares, else the first: the numbers are the same. Of masked LM and replaced-token
+        detection in one file the latter.
 
     Raises:
         WeightError: a task that is not supported, or not the one that is declared.
@@ -37,7 +38,9 @@ def find_task(config: BaseConfig, weights: LazyWeights) -> str | None:
     if declared:
         candidates = [spec for spec in candidates if spec in declared]
     if candidates:
-        return candidates[0].name
+        # A discriminator may still hold the masked-LM head that its training started with.
+        both = len(candidates) > 1 and all(_PRETRAINING.issuperset(spec.head_modules) for spec in candidates)
+        return candidates[-1 if both else 0].name
     supported = ", ".join(class_name(config, spec) for spec in (BACKBONE, *TASKS.values()))
     raise WeightError(
         f"{weights.file} holds the head {name_list(held)} and config.json says "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,11 @@ def verify(source: str | Path, target: str | Path, show: Callable[[str], object]
     lines = compare(Path(source), Path(target))
     for framework in sorted(RUNNERS.keys() - set(installed_frameworks())):
         show(f"{framework} is not installed, so nothing is said about it")
+    return show_lines(lines, show)
+
+
+def show_lines(lines: Sequence[Line], show: Callable[[str], object] = print) -> bool:
+    """Shows comparisons as a table; whether all are within their bounds."""
     show(f"{'framework':<12}{'what':<44}{'max |difference|':>18}{'bound':>12}")
     for line in lines:
         mark = "" if line.passed else "  FAILED"
@@ -106,15 +111,40 @@ def compare(source: Path, target: Path) -> list[Line]:
     lines = [Line("files", "stored numbers, source and target", _stored_difference(weights, target, task), 0.0)]
     inputs = make_inputs(source, config, task)
     expected = forward(config, weights, inputs, task)
-    kept = _kept(inputs["attention_mask"], task)
+    kept = counted(inputs["attention_mask"], task)
     for framework in frameworks:
         run = RUNNERS[framework]
         for role, folder in (("source", source), ("target", target)):
             actual = run(folder, config, task, inputs)
-            for field in output_fields(task):
-                bound = TOLERANCES["converted"].limit * float(np.abs(expected[field][kept]).max())
-                difference = float(np.abs(actual[field].astype(np.float64) - expected[field])[kept].max())
-                lines.append(Line(framework, f"{field} from the {role}", difference, bound))
+            lines += compare_outputs(framework, f"from the {role}", actual, expected, kept, task)
+    return lines
+
+
+def compare_outputs(
+    framework: str,
+    where: str,
+    actual: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    kept: Array,
+    task: str | None,
+    quantity: str = "converted",
+) -> list[Line]:
+    """A line for every output of a task.
+
+    Args:
+        framework: who computed `actual`.
+        where: from what.
+        actual: outputs by name.
+        expected: those of the reference.
+        kept: which rows, or tokens, count.
+        task: the task.
+        quantity: the name of the bound.
+    """
+    lines = []
+    for field in output_fields(task):
+        bound = TOLERANCES[quantity].limit * float(np.abs(expected[field][kept]).max())
+        difference = float(np.abs(actual[field].astype(np.float64) - expected[field])[kept].max())
+        lines.append(Line(framework, f"{field} {where}", difference, bound))
     return lines
 
 
@@ -177,7 +207,7 @@ def _model_class(models: Any, prefix: str, config: BaseConfig, task: str | None)
     return getattr(models, prefix + class_name(config, task_spec(task)))
 
 
-def _kept(mask: Array, task: str | None) -> Array:
+def counted(mask: Array, task: str | None) -> Array:
     """Which outputs count: those per token have no meaning at padding."""
     per_text = "pooler" in task_spec(task).head_modules
     return np.ones(len(mask), dtype=bool) if per_text else mask.astype(bool)

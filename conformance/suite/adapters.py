@@ -69,6 +69,11 @@ class ReferenceAdapter:
         return (up - down) / (2 * step)
 
 
+def _numpy(tensor: Any) -> Array:
+    """A PyTorch tensor as float32, or as float64 if it is."""
+    return np.asarray((tensor if str(tensor.dtype) == "torch.float64" else tensor.float()).numpy())
+
+
 class TorchAdapter:
     """PyTorch in float32."""
 
@@ -97,7 +102,7 @@ class TorchAdapter:
 
         with torch.no_grad():
             output = self.model.eval()(**self._tensors(inputs), output_hidden_states=True, output_attentions=True)
-        return flatten_outputs(output, lambda tensor: tensor.float().numpy())
+        return flatten_outputs(output, _numpy)
 
     def gradients(self, inputs: Arrays) -> tuple[Array, dict[str, Array]]:
         """See `Adapter`."""
@@ -137,7 +142,7 @@ class TorchSdpaAdapter(TorchAdapter):
         self.model.set_attn_implementation(self.attn_implementation)
         with torch.no_grad():
             output = self.model.eval()(**self._tensors(inputs), output_hidden_states=True)
-        return flatten_outputs(output, lambda tensor: tensor.float().numpy())
+        return flatten_outputs(output, _numpy)
 
 
 class TorchFlexAdapter(TorchSdpaAdapter):

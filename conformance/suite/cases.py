@@ -84,6 +84,11 @@ CASES: dict[str, Case] = {
         _v2("v2_one_token", length=1),
         _v2("v2_long", length=150, num_hidden_layers=2),
         _v1("v1_pruned_heads", pruned_heads={0: [0, 2], 2: [3]}),
+        _v1("v1_enhanced", mlm_decoder="enhanced"),
+        _v2("v2_enhanced", mlm_decoder="enhanced"),
+        _v2("v2_enhanced_conv", mlm_decoder="enhanced", conv_kernel_size=3, share_att_key=False),
+        _v2("v2_enhanced_no_relative", mlm_decoder="enhanced", relative_attention=False),
+        _v2("v2_enhanced_one_layer", mlm_decoder="enhanced", num_hidden_layers=1),
         _v2("v2_pruned_heads", share_att_key=False, pruned_heads={0: [1], 1: [0, 2, 3]}),
     )
 }
@@ -92,6 +97,7 @@ CASES: dict[str, Case] = {
 LABEL_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "masked_lm": {"legacy": {"legacy": True}, "new": {"legacy": False}},
     "token_classification": {"tokens": {"num_labels": 5}},
+    "replaced_token": {"replaced": {}},
     "question_answering": {"spans": {}},
     "multiple_choice": {"choices": {}},
     "sequence_classification": {
@@ -141,7 +147,7 @@ def random_inputs(
     inputs = {"input_ids": np.where(mask == 1, ids, config.pad_token_id), "attention_mask": mask}
     if config.type_vocab_size:
         inputs["token_type_ids"] = generator.integers(0, config.type_vocab_size, (batch, length))
-    if config.position_biased_input:
+    if config.position_biased_input or config.enhances_decoder:
         inputs["position_ids"] = generator.integers(0, config.max_position_embeddings, (batch, length))
     return inputs
 
@@ -202,7 +208,7 @@ def random_labels(config: BaseConfig, task: str, setting: str, inputs: Arrays, s
         positions = np.array([0, max(0, length // 4), length])[:batch]
         return {name: positions[:: 1 - 2 * number].copy() for number, name in enumerate(kinds)}
     if BY_PROBLEM not in kinds.values():
-        classes = {"labels": count, "vocabulary": config.vocab_size, "choices": mask.shape[1]}
+        classes = {"labels": count, "vocabulary": config.vocab_size, "replaced": 2, "choices": mask.shape[1]}
         return {name: _classes(generator, kind, classes[kind.classes], mask) for name, kind in kinds.items()}
     draws = {
         "single": lambda: np.where(np.arange(batch) == 1, -100, generator.integers(0, count, batch)),

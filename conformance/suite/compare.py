@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 QUANTITIES = {
     "last_hidden_state": "hidden",
     "hidden_states": "hidden",
+    "decoder": "hidden",
     "attentions": "attentions",
     "logits": "logits",  # and whatever ends so
     "loss": "loss",
@@ -131,11 +132,12 @@ def at_real_positions(name: str, values: Array, mask: Array) -> Array:
 
     Args:
         name: the output's name, as `reference.forward` gives it.
-        values: `[B, L, ...]` for hidden states, `[B, H, Q, K]` for attentions; anything else is returned as it is.
+        values: `[B, L, ...]` for hidden states, `[B, H, Q, K]` for attentions, logits `[B, L, N]`, or one for each
+            token of the mask, `[B, L]`; anything else is returned as it is.
         mask: bool `[B, L]`, true at real tokens.
     """
     kind = output_kind(name)
-    per_token = kind == "logits" and (values.ndim == 3 or name in ("start_logits", "end_logits"))
+    per_token = kind == "logits" and (values.ndim == 3 or values.shape == mask.shape)
     if kind == "hidden" or per_token:
         return values[mask]
     if kind == "attentions":

@@ -1,4 +1,4 @@
-"""Golden folders: checkpoints with inputs, outputs, losses and gradients computed by transformers.
+"""Golden folders: checkpoints with inputs, outputs, losses and gradients, by transformers or Microsoft's code.
 
 A folder holds `case.json`, `config.json`, `model.safetensors` and `expected.safetensors` with `input.*`, `output.*`,
 `tf_output.*` and `grad.*`. Our own lie in `conformance/golden`; a larger set is used where `$DEBERTA_SHARED`, or the
@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
-from deberta_core.tasks import BACKBONE, TASKS
+from deberta_core.tasks import BACKBONE, PRETRAINING_MODULES, TASKS, task_spec
 
 Array = npt.NDArray[Any]
 
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / "conformance" / "golden"
 SHARED = Path(os.environ.get("DEBERTA_SHARED", ROOT.parent / "shared")) / "goldens"
+PRETRAINING = SHARED.with_name("goldens-pretraining")
 
 _TASK_OF_HEAD = {spec.class_suffix: spec.name for spec in TASKS.values()} | {BACKBONE.class_suffix: None}
 _CONFIGS: dict[str, type[BaseConfig]] = {"v1": DebertaConfig, "v2": DebertaV2Config}
@@ -37,6 +38,7 @@ class Golden:
     folder: Path
     config: BaseConfig
     task: str | None
+    is_float64: bool = False
 
     def tensors(self, kind: str) -> dict[str, Array]:
         """The tensors of one kind: "input", "output", "tf_output" or "grad"; losses as scalars."""
@@ -75,13 +77,16 @@ def goldens(*, with_gradients: bool = False) -> Iterator[Any]:
     import pytest
     from safetensors import safe_open
 
-    for root in (OWN, SHARED):
+    for root in (OWN, SHARED, PRETRAINING):
         for file in sorted(root.glob("*/case.json")):
             case = json.loads(file.read_text(encoding="utf-8"))
-            if case["version"] in _CONFIGS and case["head"] in _TASK_OF_HEAD:
+            task = _TASK_OF_HEAD.get(case["head"], "")
+            of_pretraining = task and not {*task_spec(task).head_modules} - {*PRETRAINING_MODULES}
+            if case["version"] in _CONFIGS and task != "" and (of_pretraining or root != PRETRAINING):
                 with safe_open(file.parent / "expected.safetensors", "np") as expected:
                     if with_gradients and not any(name.startswith("grad.") for name in expected.keys()):  # noqa: SIM118
                         continue
-                config = _CONFIGS[case["version"]].from_pretrained(file.parent)
-                golden = Golden(file.parent, config, _TASK_OF_HEAD[case["head"]])
+                decoder = {"mlm_decoder": case["decoder"]} if "decoder" in case else {}
+                config = _CONFIGS[case["version"]].from_pretrained(file.parent, **decoder)
+                golden = Golden(file.parent, config, task, is_float64="float64" in case.get("source", ""))
                 yield pytest.param(golden, id=f"{root.parent.name}-{file.parent.name}")

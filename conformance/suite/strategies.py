@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from conformance.suite.cases import Case
-from deberta_core.config import DebertaConfig, DebertaV2Config
+from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.config_rules import ACTIVATIONS, POSITION_TERMS
 from deberta_core.tasks import TASKS
 
@@ -49,12 +49,13 @@ def cases(draw: st.DrawFn) -> Case:
         "layer_norm_eps": 1e-3,
     }
     length = draw(st.integers(1, 24), label="length")
+    enhanced = draw(st.booleans(), label="enhanced")
     if draw(st.booleans(), label="v1"):
         own: dict[str, Any] = {
             "talking_head": not pruned and draw(st.booleans(), label="talking"),
             "max_relative_positions": draw(st.just(-1) | st.integers(1, 40), label="distance"),
         }
-        return Case("random v1", DebertaConfig(**shared, **own), length)
+        return Case("random v1", _decoded(DebertaConfig(**shared, **own), enhanced), length)
     kernel = draw(st.sampled_from((0, 1, 3, 5)), label="kernel")
     divisors = [groups for groups in range(1, hidden + 1) if hidden % groups == 0]
     buckets = draw(st.sampled_from((-1, 4, 6, 8, 14)), label="buckets")
@@ -67,4 +68,9 @@ def cases(draw: st.DrawFn) -> Case:
         "share_att_key": draw(st.booleans(), label="shared"),
         "norm_rel_ebd": draw(st.sampled_from(("none", "layer_norm")), label="norm"),
     }
-    return Case("random v2", DebertaV2Config(**shared, **own), length)
+    return Case("random v2", _decoded(DebertaV2Config(**shared, **own), enhanced), length)
+
+
+def _decoded(config: BaseConfig, enhanced: bool) -> BaseConfig:
+    """With the enhanced decoder of masked LM, where that is drawn and the other switches allow it."""
+    return config.replace(mlm_decoder="enhanced") if enhanced and config.can_enhance_decoder else config

@@ -102,6 +102,8 @@ def _models(case: str, task: str | None, setting: str | None) -> dict[str, Any]:
 TASKS_AND_SETTINGS = [(task, setting) for task, settings in LABEL_SETTINGS.items() for setting in settings]
 ONE_SETTING = [("masked_lm", "new"), *((task, next(iter(LABEL_SETTINGS[task]))) for task in TASKS)]
 
+ENHANCED = [name for name, case in CASES.items() if case.config.enhances_decoder]
+
 # The arguments of `subject` for everything whose outputs are compared.
 VALUE_RUNS: list[tuple[Any, ...]] = [
     *((case,) for case in CASES),
@@ -115,6 +117,8 @@ VALUE_RUNS: list[tuple[Any, ...]] = [
         for case in ("v1_embedding_ne_hidden", "v2_embedding_ne_hidden")
         for setting in LABEL_SETTINGS["masked_lm"]
     ),
+    *((case, "masked_lm", setting) for case in ENHANCED for setting in LABEL_SETTINGS["masked_lm"]),
+    ("v2_enhanced_conv", "masked_lm", "new", "left"),
 ]
 
 # For everything whose gradients are.
@@ -133,6 +137,8 @@ GRADIENT_RUNS: list[tuple[Any, ...]] = [
     ("v2_embedding_ne_hidden", "sequence_classification", "inferred_single"),
     ("v2_no_relative", "sequence_classification", "inferred_regression"),
     ("v2_no_buckets", "masked_lm", "legacy"),
+    ("v1_enhanced", "masked_lm", "new"),
+    ("v2_enhanced_conv", "masked_lm", "new"),
 ]
 
 # Positions given with the tokens move along with them; one head is enough for that.
@@ -143,6 +149,7 @@ INVARIANCE_RUNS: list[tuple[Any, ...]] = [
     for cases, settings in (
         (("v1_like", "v2_conv"), ONE_SETTING),
         (("v1_absolute_types", "v2_absolute_types"), _POOLED),
+        (("v1_enhanced", "v2_enhanced_conv"), ONE_SETTING[:1]),
     )
     for case in cases
     for task, setting in settings

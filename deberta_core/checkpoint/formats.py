@@ -16,6 +16,7 @@ from deberta_core.checkpoint.safetensors_file import read_safetensors, write_saf
 from deberta_core.checkpoint.shards import INDEX_SUFFIX, read_shards
 from deberta_core.checkpoint.wrappers import unwrapped
 from deberta_core.config import BaseConfig
+from deberta_core.config_place import GENERATOR
 from deberta_core.errors import WeightError, one_of
 from deberta_core.other_folders import describe_folder
 from deberta_core.parameters import OLD_PREFIXES, Array, expand
@@ -129,6 +130,9 @@ FORMATS: dict[str, Format] = {
     )
 }
 """The formats by name, in the order in which a folder with several is read."""
+
+# The weights of a generator, which lie beside those of the discriminator it was trained with.
+GENERATOR_FILES = tuple(FORMATS[name].file_name.replace(".", GENERATOR, 1) for name in ("safetensors", "bin"))
 
 
 def format_named(name: str) -> Format:

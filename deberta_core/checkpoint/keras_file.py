@@ -12,6 +12,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deberta_core.checkpoint.h5_output import new_h5_file
 from deberta_core.checkpoint.h5_safety import read_h5_file
@@ -34,9 +35,14 @@ _ATTRIBUTES = {
     "cls/predictions": "cls/inner",
     "lm_predictions/lm_head": "head/inner",
     "qa_outputs": "layers/dense",
+    "mask_predictions": "layers/replaced_token_head",
     "pooler": "layers/context_pooler",
 }
-_RENAMED = re.compile(r"^(?:cls/predictions|lm_predictions/lm_head|qa_outputs|pooler)(?=/)|\boutput(?=/)")
+# Fields that config.json may lack, which the names in the file then tell.
+_UNTOLD: tuple[dict[str, Any], ...] = ({"legacy": True}, {"legacy": False}, {"mlm_decoder": "enhanced"})
+_RENAMED = re.compile(
+    r"^(?:cls/predictions|lm_predictions/lm_head|qa_outputs|pooler|mask_predictions)(?=/)|\boutput(?=/)"
+)
 
 
 def read_keras(file: Path, config: BaseConfig) -> LazyWeights:
@@ -56,8 +62,9 @@ def read_keras(file: Path, config: BaseConfig) -> LazyWeights:
     known = {
         path: parameter
         for task in (None, *TASKS)
-        for legacy in (True, False)
-        for path, parameter in _parameters(config.replace(legacy=legacy), task)
+        for changes in _UNTOLD
+        if config.can_enhance_decoder or "mlm_decoder" not in changes
+        for path, parameter in _parameters(config.replace(**changes), task)
     }
 
     def canonical(path: str) -> tuple[str, Kind] | None:

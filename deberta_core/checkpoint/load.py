@@ -10,20 +10,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deberta_core.checkpoint.formats import FORMATS, open_weights
+from deberta_core.checkpoint.formats import FORMATS, GENERATOR_FILES, open_weights
 from deberta_core.checkpoint.lazy import LazyWeights, compared
 from deberta_core.checkpoint.model_config import MASKED_LM_HEADS
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, WeightError, name_list, shown
 from deberta_core.names.loading import LOAD_REPORT
 from deberta_core.names.rows import other_attribute
-from deberta_core.parameters import UNUSED_NAMES, Array, expand
+from deberta_core.parameters import DELTA_NAMES, UNUSED_NAMES, Array, expand
 from deberta_core.tasks import BACKBONE_PREFIX, FRESH_MODULES, head_modules, task_spec
 
 Shape = tuple[int, ...]
 
 _FLOATS = frozenset(dtype for row in FORMATS.values() for dtype in row.dtypes)
 _LAYER_NUMBER = re.compile(r"encoder\.layer\.(\d+)\.")
+_NO_TABLE = (
+    "The file holds word_embeddings._weight, the difference to the table of the generator it was trained with, and no "
+    "table. Load both with the class ...ForPreTraining, and save the discriminator."
+)
 # The end of a name that no model of this `model_type` has, and what it means.
 _DIAGNOSES = {
     "deberta": ("query_proj.weight", "this is a v2 or v3 checkpoint, use the DebertaV2 classes"),
@@ -122,13 +126,20 @@ def load_weights(
     source = open_weights(path, config, fresh)
     loaded = (match or match_weights)(source, config, task)
     report = loaded.report
-    head = task_spec(task).head_modules
-    allowed = (*(f"{module}." for module in (head if new_head else FRESH_MODULES)), *fresh)
+    allowed = (*(_head_names(config, task) if new_head else (f"{module}." for module in FRESH_MODULES)), *fresh)
     try:
         refuse_problems(loaded, config, task, allowed, ignore_mismatched_sizes=ignore_mismatched_sizes)
         if report.missing and not new_head:
             warnings.warn(
                 f"{source.file} has no {name_list(report.missing)}. They start fresh: train the model before use.",
+                DebertaWarning,
+                stacklevel=2,
+            )
+        if task_spec(task).scores_words and any(name.startswith("mask_predictions.") for name in report.dropped):
+            warnings.warn(
+                f"{source.file} is a discriminator (it holds mask_predictions), whose masked-LM head is not what "
+                f"predicts words in v3. Load the generator it was trained with, the weights "
+                f"{' or '.join(GENERATOR_FILES)}.",
                 DebertaWarning,
                 stacklevel=2,
             )
@@ -164,9 +175,9 @@ def match_weights(source: LazyWeights, config: BaseConfig, task: str | None) -> 
     found: dict[str, str] = {}
     copies: dict[str, str] = {}  # second copies in the file -> the parameter
     unexpected, dropped = [], []
-    canonical_names = _canonical_names(source)
-    stored = set(canonical_names.values())
-    for name, canonical in canonical_names.items():
+    by_name = canonical_names(source)
+    stored = set(by_name.values())
+    for name, canonical in by_name.items():
         alias_of = by_alias.get(canonical)
         if canonical in by_canonical:
             found[by_canonical[canonical].name] = name
@@ -240,6 +251,12 @@ def refuse_problems(
     )
 
 
+def _head_names(config: BaseConfig, task: str | None) -> tuple[str, ...]:
+    """The parameters of a task model that a backbone does not have, its decoder's table among them."""
+    backbone = {parameter.canonical for parameter in expand(config, None).values()}
+    return tuple(name for name, parameter in expand(config, task).items() if parameter.canonical not in backbone)
+
+
 def _prefix(source: LazyWeights) -> str:
     """What stands before the names that are stored; nothing in formats that spell names their own way."""
     stored = {name: entry.stored for name, entry in source.entries.items()}
@@ -247,8 +264,8 @@ def _prefix(source: LazyWeights) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
-    """Names in the file -> names with the backbone's prefix, which the file of a bare model does not have."""
+def canonical_names(source: Mapping[str, Array]) -> dict[str, str]:
+    """Names in a file -> names with the backbone's prefix, which the file of a bare model does not have."""
     if any(name.startswith(BACKBONE_PREFIX) for name in source):
         return {name: name for name in source}
     heads = tuple(f"{module}." for module in head_modules())
@@ -266,6 +283,10 @@ def _mend(loaded: LoadedWeights, config: BaseConfig, task: str | None, problems:
     if isinstance(quantised := config.extra.get("quantization_config"), dict):
         method = shown(quantised.get("quant_method"))[1:-1]
         found.append(f"Its weights are quantised by {method}, which is not read. Take the model it was made from.")
+    if any(name.endswith("word_embeddings.weight") for name in problems["missing"]) and any(
+        name in DELTA_NAMES.values() for name in loaded.report.dropped
+    ):
+        found.append(_NO_TABLE)
     found += _head_diagnosis(loaded, task, problems["missing"])
     if not found and problems["of another shape"]:
         found.append("Pass ignore_mismatched_sizes=True to start parameters of another shape fresh.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from deberta_core.tasks import task_spec
 
 # The module of each masked-LM head -> the value of `legacy` that asks for it; a file with both has the published one.
 MASKED_LM_HEADS = {"lm_predictions": False, "cls": True}
+_TABLE = "embeddings.position_embeddings.weight"
 
 
 def load_config(
@@ -30,7 +32,8 @@ def load_config(
 ) -> BaseConfig:
     """Reads the configuration of a checkpoint for a task.
 
-    Which masked-LM head a checkpoint has is said by `legacy`; where config.json lacks it, the weights' names say it.
+    Which masked-LM head and decoder a checkpoint has is said by `legacy` and `mlm_decoder`; where config.json lacks
+    them, the weights' names say it (NUMERICS 7). A decoder that is enhanced for its names is logged.
 
     Args:
         config_class: the configuration's type; None chooses by `model_type`.
@@ -47,18 +50,34 @@ def load_config(
     path, overrides = Path(path), overrides or {}
     place = Path(config_file) if config_file is not None else config_beside(path)
     config = (config_class or AutoConfig).from_pretrained(place, **overrides)
-    if not task_spec(task).scores_words or "legacy" in overrides or _says_legacy(place):
+    if not task_spec(task).scores_words:
+        return config
+    told = {*overrides, *read_json(config_in(place), ConfigError, hint="")}
+    told |= set() if config.can_enhance_decoder else {"mlm_decoder"}
+    if told.issuperset(("legacy", "mlm_decoder")):
         return config
     with open_weights(path if weights is None else weights, config) as opened:
-        modules = {name.split(".")[0] for name in opened}
-    found = [legacy for module, legacy in MASKED_LM_HEADS.items() if module in modules]
-    return config.replace(legacy=found[0]) if found else config
+        names = frozenset(opened)
+    if "legacy" not in told:
+        modules = {name.split(".")[0] for name in names}
+        found = [legacy for module, legacy in MASKED_LM_HEADS.items() if module in modules]
+        config = config.replace(legacy=found[0]) if found else config
+    if "mlm_decoder" not in told and _holds_decoder(config, names):
+        logging.getLogger(__name__).info(
+            f"{path}: mlm_decoder is enhanced, since the weights hold {_TABLE} and lm_predictions. Pass "
+            f'mlm_decoder="plain" for what transformers computes.'
+        )
+        config = config.replace(mlm_decoder="enhanced")
+    return config
 
 
 def config_beside(path: Path) -> Path:
     """The configuration in a checkpoint folder, or beside a weight file."""
-    return config_in(path.parent if path.is_file() else path)
+    found = config_in(path)
+    return config_in(path.parent) if found == path and path.is_file() else found
 
 
-def _says_legacy(path: Path) -> bool:
-    return "legacy" in read_json(config_in(path), ConfigError, hint="")
+def _holds_decoder(config: BaseConfig, names: Collection[str]) -> bool:
+    """Whether weights are of a model with the enhanced decoder: its table, and the head that such models have."""
+    has_head = any(name.startswith("lm_predictions.") for name in names)
+    return has_head and not config.legacy and any(name.endswith(_TABLE) for name in names)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deberta_core.collation.columns import check_rows, collect_columns
-from deberta_core.collation.masking import choose_places, cut_into_ngrams, mask_budget, replace_tokens
+from deberta_core.collation.masking import check_shares, choose_places, cut_into_ngrams, mask_budget, replace_tokens
 from deberta_core.collation.padding import DataCollatorWithPadding
 from deberta_core.collation.words import Word, WordStarts, words_by_ids, words_by_starts
 from deberta_core.errors import InputError
@@ -56,12 +56,7 @@ class DataCollatorForLanguageModeling(DataCollatorWithPadding):
             raise InputError(f"mlm={self.mlm!r}: DeBERTa is a masked language model. Leave mlm out.")
         if not 0 < self.mlm_probability <= 1:
             raise InputError(f"mlm_probability={self.mlm_probability!r} is not in (0, 1]. The usual value is 0.15.")
-        shares = (self.mask_replace_prob, self.random_replace_prob)
-        if min(shares) < 0 or sum(shares) > 1 + np.finfo(np.float64).eps:
-            raise InputError(
-                f"mask_replace_prob={shares[0]!r} and random_replace_prob={shares[1]!r} are no shares of one whole. "
-                f"They must be 0 or more and at most 1 together."
-            )
+        check_shares(self.mask_replace_prob, self.random_replace_prob)
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0):
             raise InputError(f"seed={self.seed!r} is not an int of 0 or more. Give one, or None.")
         if self.tokenizer.mask_token_id is None:

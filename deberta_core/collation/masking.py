@@ -8,6 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deberta_core.collation.words import Word
+from deberta_core.errors import InputError
+
+
+def check_shares(mask_replace_prob: float, random_replace_prob: float) -> None:
+    """Refuses shares of masked tokens that are below 0 or more than one whole.
+
+    Raises:
+        InputError: they are.
+    """
+    shares = (mask_replace_prob, random_replace_prob)
+    if min(shares) < 0 or sum(shares) > 1 + np.finfo(np.float64).eps:
+        raise InputError(
+            f"mask_replace_prob={shares[0]!r} and random_replace_prob={shares[1]!r} are no shares of one whole. "
+            f"They must be 0 or more and at most 1 together."
+        )
 
 
 def mask_budget(maskable: int, probability: float) -> int:

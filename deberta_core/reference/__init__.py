@@ -13,13 +13,14 @@ from deberta_core.positions import (
 from deberta_core.reference.arrays import ACTIVATION_FUNCTIONS, Scope, activation, layer_norm, linear, softmax
 from deberta_core.reference.attention import attention, content, disentangled_scores, mix_heads, score_components
 from deberta_core.reference.embeddings import embeddings
-from deberta_core.reference.encoder import convolution, encoder, layer, relative_table
+from deberta_core.reference.encoder import convolution, encoder, enhanced_decoder, layer, relative_table
 from deberta_core.reference.forward import forward
 from deberta_core.reference.heads import (
     HEADS,
     context_pooler,
     masked_lm,
     question_answering,
+    replaced_token,
     sequence_classification,
     token_classification,
 )
@@ -30,11 +31,13 @@ from deberta_core.reference.losses import (
     label_loss,
     mean_squared_error,
     question_answering_loss,
+    replaced_token_loss,
     sequence_classification_loss,
     soft_cross_entropy,
     span_cross_entropy,
 )
 from deberta_core.reference.masks import key_mask, token_mask
+from deberta_core.reference.pretraining import discriminator_tables, pretraining, replaced_labels
 
 __all__ = [
     "ACTIVATION_FUNCTIONS",
@@ -48,9 +51,11 @@ __all__ = [
     "context_pooler",
     "convolution",
     "cross_entropy",
+    "discriminator_tables",
     "disentangled_scores",
     "embeddings",
     "encoder",
+    "enhanced_decoder",
     "forward",
     "key_mask",
     "label_loss",
@@ -63,10 +68,14 @@ __all__ = [
     "mix_heads",
     "position_index_table",
     "position_indices",
+    "pretraining",
     "question_answering",
     "question_answering_loss",
     "relative_position",
     "relative_table",
+    "replaced_labels",
+    "replaced_token",
+    "replaced_token_loss",
     "score_components",
     "sequence_classification",
     "sequence_classification_loss",

@@ -83,7 +83,7 @@ def attention(
         _split_heads(linear(table, own / projection), config)
         if table is not None and term in config.position_terms
         else None
-        for term, projection in zip(("c2p", "p2c"), _position_projections(config), strict=True)
+        for term, projection in zip(("c2p", "p2c"), position_projections(config), strict=True)
     )  # [H, R, D]
     scale = 1 / math.sqrt(config.head_size * (1 + len(config.pos_att_type)))
     components = score_components(queries, keys, pos_key, pos_query, index, scale)
@@ -130,7 +130,7 @@ def mix_heads(values: Array, scope: Scope) -> Array:
     return mixed
 
 
-def _position_projections(config: BaseConfig) -> tuple[str, str]:
+def position_projections(config: BaseConfig) -> tuple[str, str]:
     """The projections of the relative table for c2p and p2c."""
     if config.model_type == "deberta":
         return "pos_proj", "pos_q_proj"

@@ -10,6 +10,12 @@ from deberta_core.config import BaseConfig
 from deberta_core.reference.arrays import Array, Scope, layer_norm, linear
 
 
+def position_rows(scope: Scope, inputs: Mapping[str, Array], length: int) -> Array:
+    """Rows of the table of absolute positions, `[B, L, E]` or `[1, L, E]`; `scope` is below `embeddings`."""
+    rows: Array = (scope / "position_embeddings")["weight"][inputs.get("position_ids", np.arange(length)[None])]
+    return rows
+
+
 def embeddings(config: BaseConfig, scope: Scope, inputs: Mapping[str, Array], mask: Array) -> Array:
     """Sums the configured embeddings, projects them to the hidden width, normalises, and zeroes padding.
 
@@ -27,8 +33,7 @@ def embeddings(config: BaseConfig, scope: Scope, inputs: Mapping[str, Array], ma
     total = total.astype(word["weight"].dtype)
     batch, length = total.shape[:2]
     if config.position_biased_input:
-        positions = inputs.get("position_ids", np.arange(length)[None])
-        total = total + (scope / "position_embeddings")["weight"][positions]
+        total = total + position_rows(scope, inputs, length)
     if config.type_vocab_size:
         types = inputs.get("token_type_ids", np.zeros((batch, length), dtype=np.int64))
         total = total + (scope / "token_type_embeddings")["weight"][types]

@@ -65,6 +65,37 @@ def convolution(config: BaseConfig, scope: Scope, encoder_input: Array, first_ou
     return np.where(mask[:, :, None], output, 0).astype(output.dtype)
 
 
+def enhanced_decoder(
+    config: BaseConfig, scope: Scope, hidden: Array, positions: Array, allowed: Array
+) -> tuple[Array, Array]:
+    """The enhanced mask decoder (NUMERICS 7): the last layer twice, with queries of its own over the same keys.
+
+    Args:
+        config: the model's configuration.
+        scope: parameters below `encoder`.
+        hidden: `[B, L, C]`, the input of the last layer: keys and values of both passes.
+        positions: `[B, L, C]` or `[1, L, C]`, raw rows of the table of absolute positions.
+        allowed: bool, broadcast to `[B, 1, L, L]`.
+
+    Returns:
+        the outputs of the first and of the second pass, both `[B, L, C]`.
+
+    Source:
+        microsoft/DeBERTa `apps/models/masked_language_model.py`, `emd_context_layer`.
+    """
+    table, length = relative_table(config, scope), hidden.shape[1]
+    index = _indices(config, table, length)
+    last = scope / "layer" / (config.num_hidden_layers - 1)
+    first, *_ = layer(config, last, hidden, allowed, table, index, query=positions + hidden)
+    second, *_ = layer(config, last, hidden, allowed, table, index, query=first)
+    return first, second
+
+
+def _indices(config: BaseConfig, table: Array | None, length: int) -> Array:
+    """The table row of every query and key; without a table none is read, and buckets need not be valid."""
+    return np.zeros((length, length), np.int32) if table is None else position_indices(length, length, config)
+
+
 def encoder(config: BaseConfig, scope: Scope, hidden: Array, allowed: Array, mask: Array) -> dict[str, Array]:
     """All layers.
 
@@ -80,9 +111,7 @@ def encoder(config: BaseConfig, scope: Scope, hidden: Array, allowed: Array, mas
         `scores.{i}.content`, `.c2p`, `.p2c`.
     """
     table = relative_table(config, scope)
-    length = hidden.shape[1]
-    # Without a table the index is not read, and buckets need not be valid.
-    index = np.zeros((length, length), np.int32) if table is None else position_indices(length, length, config)
+    index = _indices(config, table, hidden.shape[1])
     outputs = {"hidden_states.0": hidden}
     encoder_input = hidden
     for number in range(config.num_hidden_layers):

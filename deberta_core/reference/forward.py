@@ -20,8 +20,8 @@ from deberta_core.inputs import (
     seen_tokens,
 )
 from deberta_core.reference.arrays import Array, Scope
-from deberta_core.reference.embeddings import embeddings
-from deberta_core.reference.encoder import encoder
+from deberta_core.reference.embeddings import embeddings, position_rows
+from deberta_core.reference.encoder import encoder, enhanced_decoder
 from deberta_core.reference.heads import HEADS
 from deberta_core.reference.losses import LOSSES
 from deberta_core.reference.masks import key_mask, token_mask
@@ -49,7 +49,8 @@ def forward(
 
     Returns:
         named arrays: `last_hidden_state [B, L, C]`, `hidden_states.{k}`, `attentions.{k} [B, H, L, L]`,
-        `scores.{k}.{content,c2p,p2c}`, and for a task `logits`, and `loss` (a scalar) where labels were given.
+        `scores.{k}.{content,c2p,p2c}`, and for a task `logits`, and `loss` (a scalar) where labels were given; with the
+        enhanced decoder of masked LM `decoder.1` and `decoder.2 [B, L, C]`, the outputs of its passes.
 
     Raises:
         InputError: an unknown task, or inputs and labels that break their rules.
@@ -61,7 +62,7 @@ def forward(
     if spec.folds_choices:
         folded, choices = fold_choices([arrays.get(name) for name in INPUT_NAMES])
         arrays |= {name: value for name, value in zip(INPUT_NAMES, folded, strict=True) if value is not None}
-    batch, length = check_inputs(config, arrays)
+    batch, length = check_inputs(config, arrays, spec)
     if ignores_padding(labels_at_padding) and "attention_mask" in arrays:
         seen = seen_tokens(arrays["attention_mask"])
         per_token = [name for name, kind in spec.labels.items() if kind.per_token and name in arrays]
@@ -76,8 +77,14 @@ def forward(
     embedded = embeddings(config, scope / "embeddings", arrays, mask)
     outputs: dict[str, Any] = encoder(config, scope / "encoder", embedded, allowed, mask)
     hidden = outputs["last_hidden_state"] = outputs[f"hidden_states.{config.num_hidden_layers}"]
+    if spec.scores_words and config.enhances_decoder:
+        last_input = outputs[f"hidden_states.{config.num_hidden_layers - 1}"]
+        positions = position_rows(scope / "embeddings", arrays, length)
+        passes = enhanced_decoder(config, scope / "encoder", last_input, positions, allowed)
+        outputs["decoder.1"], outputs["decoder.2"] = passes
+        hidden = passes[1]
     if spec is not BACKBONE:
-        outputs |= HEADS[spec.name](config, scope, hidden, mask)
+        outputs |= HEADS[spec.name](config, scope, hidden, allowed)
         if spec.folds_choices:
             outputs["logits"] = outputs["logits"].reshape(-1, choices)
         if all(name in arrays for name in spec.labels):

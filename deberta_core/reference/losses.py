@@ -49,7 +49,7 @@ def soft_cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:
-    """Mean over all elements of the binary cross-entropy with logits; both `[B, N]`."""
+    """Mean over all elements of the binary cross-entropy with logits; both of one shape."""
     return _mean(np.maximum(logits, 0) - logits * labels + np.log1p(np.exp(-np.abs(logits))))
 
 
@@ -91,9 +91,17 @@ def question_answering_loss(config: BaseConfig, outputs: Outputs, labels: Labels
     return np.asarray((start + end) / 2, dtype=start.dtype)
 
 
+def replaced_token_loss(config: BaseConfig, outputs: Outputs, labels: Labels, mask: Array) -> Array:
+    """The mean of the binary cross-entropy of `logits [B, L]` over the tokens whose label is 0 or 1."""
+    logits, targets = outputs["logits"], labels["labels"]
+    counted = targets >= 0
+    return binary_cross_entropy(logits[counted], targets[counted]).astype(logits.dtype)
+
+
 # What `TaskSpec.loss` names.
 LOSSES: dict[str, Callable[[BaseConfig, Outputs, Labels, Array], Array]] = {
     "cross_entropy": label_loss,
     "by_problem": sequence_classification_loss,
     "spans": question_answering_loss,
+    "replaced": replaced_token_loss,
 }

@@ -1,10 +1,19 @@
 """The one seam to the frameworks: a table of them, and one file for each that does what `protocol.Backend` asks."""
 
 from deberta_dual.backends.protocol import ArrayModel, Arrays, Backend
-from deberta_dual.backends.table import FRAMEWORKS, choose_framework, get_backend, installed_versions, owner
+from deberta_dual.backends.table import (
+    FRAMEWORKS,
+    TRAINERS,
+    choose_framework,
+    get_backend,
+    installed_versions,
+    owner,
+    pretraining_backend,
+)
 
 __all__ = [
     "FRAMEWORKS",
+    "TRAINERS",
     "ArrayModel",
     "Arrays",
     "Backend",
@@ -12,4 +21,5 @@ __all__ = [
     "get_backend",
     "installed_versions",
     "owner",
+    "pretraining_backend",
 ]

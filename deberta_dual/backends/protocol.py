@@ -13,6 +13,7 @@ from deberta_core.config import BaseConfig
 
 if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
+    from deberta_dual.pretraining.run import PretrainingRun
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -34,6 +35,19 @@ class ArrayModel:  # D16
     task: str | None
     run: Callable[[Arrays, NDArray[Any] | None], Arrays]
     compiles: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A loss of texts that are compared with each other, in the place of the model's own.
+
+    Attributes:
+        loss: a name of `COMPARISONS` in the frameworks' `comparison_losses`.
+        pooling: a name of `deberta_core.comparisons.POOLINGS`, where it compares vectors; None: it compares scores.
+    """
+
+    loss: str
+    pooling: str | None = None
 
 
 class Backend(Protocol):
@@ -84,19 +98,20 @@ class Backend(Protocol):
         """
 
     def trainable_model(
-        self, config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
-    ) -> tuple[Any, tuple[str, ...]]:
+        self, config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
+    ) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
         """Makes a model to be trained, with parameters in float32.
 
         Args:
             config: the model's configuration.
-            task: its task.
+            task: its task; None for the backbone.
             folder: a checkpoint folder; None: nothing is loaded.
             dtype: of products: "float32", or "bfloat16" in mixed precision.
             device: where to; None is the best device there is.
 
         Returns:
-            the model, and the names of the parameters that the folder lacks, or has in another shape.
+            the model, the names of the parameters that the folder lacks, and of those that it has in another shape,
+            which a warning has told.
 
         Raises:
             InputError: an unknown device.
@@ -106,9 +121,81 @@ class Backend(Protocol):
     def set_parameters(self, model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Sets parameters of a model by their names, from arrays in PyTorch's layout."""
 
+    def peak_memory(self, model: Any) -> int | None:
+        """The most bytes of memory that the accelerator of a model used so far; None where it has none that tells."""
+
     def train(self, model: Any, run: Run, device: Any = None) -> None:
         """Trains a model of `trainable_model` as a run says; it is in evaluation mode in the end.
 
         What a step does depends on the step, the seed and the weights alone, so that a run that goes on from a state
         ends as if it had not been interrupted.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingStart:
+    """What pretraining starts from.
+
+    Attributes:
+        config: of the model, or of the discriminator.
+        generator_config: of the generator; None for masked LM alone.
+        folder: the checkpoint of the model, or of the discriminator; None: fresh weights.
+        generator: the generator's folder or weight file; None: beside the discriminator, or made of it, as
+            `finds_generator` says.
+        finds_generator: whether there is a generator beside the discriminator.
+        sharing: of the embeddings: "gdes", "es" or "none".
+        rtd_weight: of the discriminator's loss.
+        drawing: what replacements are drawn by: `special_ids`, `num_tokens`, `temperature`.
+        seed: of what starts fresh.
+        dtype: of products: "float32", or "bfloat16" in mixed precision.
+    """
+
+    config: BaseConfig
+    generator_config: BaseConfig | None
+    folder: Path | None
+    generator: Path | None
+    finds_generator: bool
+    sharing: str
+    rtd_weight: float
+    drawing: Mapping[str, Any]
+    seed: int
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingModel:
+    """Models in pretraining.
+
+    Attributes:
+        model: the masked-LM model, or generator and discriminator in one.
+        generator: the masked-LM model.
+        discriminator: None for masked LM alone.
+    """
+
+    model: Any
+    generator: Any
+    discriminator: Any
+
+    def save(self, folder: Path) -> None:
+        """Writes the model, or both as published pairs lie in a folder."""
+        options = {"max_shard_size": None} if self.discriminator is None else {}
+        self.model.save_pretrained(folder, format="safetensors", **options)
+
+
+class PretrainingBackend(Protocol):
+    """What pretraining asks of a framework, as a module of this package."""
+
+    def pretraining_model(self, start: PretrainingStart, device: Any = None) -> PretrainingModel:
+        """Makes the models, with parameters in float32; what the checkpoints lack starts fresh.
+
+        Raises:
+            ConfigError: the configurations do not fit.
+            InputError: an unknown device.
+            WeightError: see `from_pretrained`.
+        """
+
+    def peak_flops(self, models: PretrainingModel, dtype: str) -> float | None:
+        """Operations a second of one large product where the models are; None where it cannot be measured."""
+
+    def pretrain(self, models: PretrainingModel, run: PretrainingRun, device: Any = None) -> None:
+        """Trains as a run says; a run that goes on from a state ends as if it had not been interrupted."""

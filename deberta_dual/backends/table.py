@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from deberta_core.errors import InputError, one_of
-from deberta_dual.backends.protocol import Backend
+from deberta_dual.backends.protocol import Backend, PretrainingBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,15 @@ class Framework:
     """A framework; its name is also that of the extra which installs it.
 
     Attributes:
-        module: what does `Backend`'s work.
+        module: what does `Backend`'s work: a module, or "module:name" of an object.
         packages: the first brings the others; while the last is not imported, no object can be a model of it.
+        trains: whether it trains models, or runs them alone.
         environment: variables that are set before it is imported, where they are not set.
     """
 
     module: str
     packages: tuple[str, ...]
+    trains: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -36,20 +38,30 @@ FRAMEWORKS: dict[str, Framework] = {
         "deberta_dual.backends.tf",
         ("tensorflow", "keras"),
         # Our Keras models are promised on TensorFlow, and its C++ notices are not ours.
-        {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
     ),
+    "onnx": Framework("deberta_dual.backends.graphs:ONNX", ("onnxruntime",), trains=False),
+    "openvino": Framework("deberta_dual.backends.graphs:OPENVINO", ("openvino",), trains=False),
 }
 
 
-def choose_framework(framework: str | None = None) -> str:
+TRAINERS = tuple(name for name, row in FRAMEWORKS.items() if row.trains)
+
+
+def choose_framework(framework: str | None = None, *, trains: bool = False) -> str:
     """The framework to load a model in: the one that is named, or else the first of `FRAMEWORKS` that is installed.
+
+    Args:
+        framework: a name; None for the first.
+        trains: whether it must be one that trains models.
 
     Raises:
         InputError: the name is unknown, or the framework, or any, is not installed.
     """
-    if framework is not None and framework not in FRAMEWORKS:
-        raise InputError(one_of("framework", framework, tuple(FRAMEWORKS)))
-    wanted = tuple(FRAMEWORKS) if framework is None else (framework,)
+    known = TRAINERS if trains else tuple(FRAMEWORKS)
+    if framework is not None and framework not in known:
+        raise InputError(one_of("framework", framework, known))
+    wanted = known if framework is None else (framework,)
     for name in wanted:
         if importlib.util.find_spec(FRAMEWORKS[name].packages[0]) is not None:
             return name
@@ -60,7 +72,14 @@ def choose_framework(framework: str | None = None) -> str:
 
 def get_backend(framework: str) -> Backend:
     """The backend of a name of `FRAMEWORKS` that is installed."""
-    return cast(Backend, importlib.import_module(FRAMEWORKS[framework].module))
+    module, _, name = FRAMEWORKS[framework].module.partition(":")
+    found = importlib.import_module(module)
+    return cast(Backend, getattr(found, name) if name else found)
+
+
+def pretraining_backend(framework: str) -> PretrainingBackend:
+    """What pretrains in a framework of `TRAINERS` that is installed."""
+    return cast(PretrainingBackend, importlib.import_module(f"{FRAMEWORKS[framework].module}_pretraining"))
 
 
 def owner(model: Any) -> str:

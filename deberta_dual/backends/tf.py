@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
-from deberta_dual.backends.protocol import ArrayModel, Arrays
-from deberta_tf.models import Encoded, PreTrainedModel
+from deberta_dual.backends.protocol import ArrayModel, Arrays, Comparison
+from deberta_tf.comparison_losses import comparison_losses
+from deberta_tf.losses import mean_loss
+from deberta_tf.models import PreTrainedModel
 from deberta_tf.optimizer import ParameterAdamW
 from deberta_tf.weights import assign, parameter_variables
 
@@ -40,13 +43,13 @@ def is_model(model: Any) -> bool:
 
 def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any) -> Any:
     """See `Backend.load_model`; the dtype is one, or a policy, of Keras."""
-    with _on_device(device):
-        return _auto_class(task).from_pretrained(folder, dtype=_policy(dtype), **options)
+    with on_device(device):
+        return _auto_class(task).from_pretrained(folder, dtype=policy_of(dtype), **options)
 
 
 def place_model(model: Any, device: Any) -> Any:
     """See `Backend.place_model`: a model computes on any device it is told, and is moved nowhere."""
-    with _on_device(device):
+    with on_device(device):
         return _named(device) or _present()[-1]
 
 
@@ -61,22 +64,30 @@ def array_model(model: Any, device: Any = None) -> ArrayModel:
 
 
 def trainable_model(
-    config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
-) -> tuple[Any, tuple[str, ...]]:
+    config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """See `Backend.trainable_model`."""
     model_class = _auto_class(task).classes[config.model_type]
-    policy = _policy("mixed_bfloat16" if dtype == "bfloat16" else dtype)
-    with _on_device(device):
+    policy = policy_of("mixed_bfloat16" if dtype == "bfloat16" else dtype)
+    with on_device(device):
         if folder is None:
-            return model_class(config, dtype=policy), tuple(expand(config, task))
+            return model_class(config, dtype=policy), tuple(expand(config, task)), ()
         options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
         model, report = model_class.from_pretrained(folder, config, dtype=policy, **options)
-    return model, (*report.missing, *(name for name, *_ in report.mismatched))
+    return model, report.missing, tuple(name for name, *_ in report.mismatched)
 
 
 def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     """See `Backend.set_parameters`."""
     assign(model, arrays)
+
+
+def peak_memory(model: Any) -> int | None:
+    """See `Backend.peak_memory`."""
+    place = tf.DeviceSpec.from_string(model.weights[0].value.device)
+    if place.device_type != "GPU":
+        return None
+    return int(tf.config.experimental.get_memory_info(f"GPU:{place.device_index}")["peak"])
 
 
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
@@ -90,7 +101,7 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
         run: gives the examples and takes the results.
         device: where it computes.
     """
-    with _on_device(device):
+    with on_device(device):
         _fit(model, run)
 
 
@@ -107,9 +118,12 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
         gradient_accumulation_steps=pieces if pieces > 1 else None,
     )
     optimizer.build(model.trainable_variables)
-    model.compile(optimizer)  # no loss: the model has its own
+    options = {"labelled_logits_only": True} if model.spec.scores_words else {}
+    model.compile(optimizer, **options)  # no loss: the model has its own
+    if run.comparison is not None:
+        model.compute_loss = partial(_compare, run.comparison)
     for number, variable in enumerate(model.non_trainable_variables):
-        if _is_seed(variable):
+        if is_seed(variable):
             variable.assign(np.array([run.options.seed, number], dtype="uint32"))
     if run.first_step:
         _read_state(run.folder.state_folder, model)
@@ -124,6 +138,15 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
         shuffle=False,  # the run has its own order
         verbose=0,
     )
+
+
+def _compare(
+    compared: Comparison, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, **mode: Any
+) -> Any:
+    """What stands in the place of a model's `compute_loss`; all rows of a piece have one weight."""
+    token_mask = keras.ops.not_equal(x["attention_mask"], 0)
+    parts = comparison_losses(compared.loss, compared.pooling, y_pred[0], token_mask, y["labels"])
+    return mean_loss(parts) * keras.ops.mean(sample_weight)
 
 
 class _Steps(keras.callbacks.Callback):
@@ -147,7 +170,7 @@ class _Steps(keras.callbacks.Callback):
         """A piece is done, and with the last one of a step, the step."""
         run, schedule = self._run, self._run.schedule
         parts = schedule.parts(self._step)
-        rows = max(len(parts[len(self._losses)]), 1)
+        rows = schedule.rows(self._step)[len(self._losses)]
         before, self._rows = self._total, self._rows + rows
         self._total = float(logs["loss"]) * self._rows  # Keras tells the mean over the interval's rows
         self._losses.append((self._total - before) / rows)
@@ -173,7 +196,7 @@ def _batches(model: PreTrainedModel, run: Run) -> Any:
     def batches() -> Iterator[tuple[Arrays, Arrays, np.ndarray]]:
         for step in range(run.first_step, run.steps):
             for piece in run.pieces(step):
-                labels = {name: piece.batch[name] for name in model.spec.labels}
+                labels = {name: piece.batch[name] for name in model.spec.labels or ("labels",)}
                 inputs = {name: values for name, values in piece.batch.items() if name not in labels}
                 # Keras takes the mean of the pieces' gradients, each from a mean over its own labels.
                 weight = piece.share * run.options.accumulation
@@ -186,10 +209,11 @@ def _batches(model: PreTrainedModel, run: Run) -> Any:
 
 def _all_variables(model: PreTrainedModel) -> list[keras.Variable]:
     """Everything that training changes: parameters, random states, and what the optimizer keeps."""
-    return [*model.weights, *(v for v in model.non_trainable_variables if _is_seed(v)), *model.optimizer.variables]
+    return [*model.weights, *(v for v in model.non_trainable_variables if is_seed(v)), *model.optimizer.variables]
 
 
-def _is_seed(variable: keras.Variable) -> bool:
+def is_seed(variable: keras.Variable) -> bool:
+    """Whether a variable is the state of random numbers."""
     return str(variable.path).endswith(_SEED_STATE)
 
 
@@ -211,32 +235,37 @@ class _Runner:
         if keras.backend.backend() != "tensorflow":
             raise InputError(f"Keras runs on {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow.")
         self._model, self._device, self._batches = model, device, 0
-        self._graph: Callable[[Arrays], dict[str, Any]] | None = None
-        with _on_device(device):  # an unknown one is refused here
+        self._graph: Callable[..., dict[str, Any]] | None = None
+        with on_device(device):  # an unknown one is refused here
             pass
 
     def __call__(self, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
         self._batches += 1
-        model = self._model
-        with _on_device(self._device):
-            if places is None:
-                outputs = self._compute(model, inputs)
-            else:
-                hidden = self._compute(model.deberta, inputs)["last_hidden_state"].numpy()
-                rows = hidden[None, places[:, 0], places[:, 1]]  # [1, M, C]
-                outputs = {"logits": model.predict_outputs(Encoded(rows, None, None, None))["logits"][0]}
-        return {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
+        padded = None if places is None else self._padded(places)
+        with on_device(self._device):
+            outputs = self._compute({name: tf.convert_to_tensor(values) for name, values in inputs.items()}, padded)
+        found = {name: value.numpy().astype(np.float32) for name, value in outputs.items()}
+        return found if places is None else {"logits": found["logits"][: len(places)]}
 
-    def _compute(self, model: Any, inputs: Arrays) -> dict[str, Any]:
+    def _padded(self, places: NDArray[Any]) -> NDArray[Any]:
+        """Places; where a graph is compiled for their number, as many as a power of two, of the first token."""
+        more = (1 << (len(places) - 1).bit_length()) - len(places) if self._model.jit_compile else 0
+        return np.pad(places, ((0, more), (0, 0)))
+
+    def _compute(self, inputs: dict[str, Any], places: NDArray[Any] | None) -> dict[str, Any]:
         if self._batches <= EAGER_BATCHES:
-            return _named_tensors(model(inputs, return_dict=True, training=False))
+            return self._outputs(inputs, places)
         if self._graph is None:
-            self._graph = tf.function(
-                lambda batch: _named_tensors(model(batch, return_dict=True, training=False)),
-                input_signature=[{name: tf.TensorSpec([None] * x.ndim, tf.int64) for name, x in inputs.items()}],
-                jit_compile=bool(model.jit_compile),
-            )
-        return self._graph(inputs)
+            batch = {name: tf.TensorSpec([None] * len(x.shape), tf.int64) for name, x in inputs.items()}
+            signature: list[Any] = [batch] if places is None else [batch, tf.TensorSpec([None, 2], tf.int64)]
+            jits = bool(self._model.jit_compile)
+            self._graph = tf.function(self._outputs, input_signature=signature, jit_compile=jits)
+        return self._graph(inputs) if places is None else self._graph(inputs, places)
+
+    def _outputs(self, inputs: dict[str, Any], places: Any = None) -> dict[str, Any]:
+        if places is not None:
+            return {"logits": self._model.scores_at(places, inputs)}
+        return _named_tensors(self._model(inputs, return_dict=True, training=False))
 
 
 def _named_tensors(output: Any) -> dict[str, Any]:
@@ -247,7 +276,8 @@ def _auto_class(task: str | None) -> Any:
     return getattr(deberta_tf, f"TF{task_spec(task).auto_class}")
 
 
-def _policy(dtype: Any) -> Any:
+def policy_of(dtype: Any) -> Any:
+    """A dtype policy of Keras by its name; None for None."""
     try:
         return None if dtype is None else keras.dtype_policies.get(dtype)
     except (TypeError, ValueError):
@@ -255,7 +285,8 @@ def _policy(dtype: Any) -> Any:
 
 
 @contextmanager
-def _on_device(device: Any) -> Iterator[None]:
+def on_device(device: Any) -> Iterator[None]:
+    """Computes on a device; None: where TensorFlow chooses."""
     if device is None:
         yield
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.distributed as distributed
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -21,14 +19,18 @@ from deberta_core.config import BaseConfig
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.backends.torch_processes import agree, processes_of, summed, training_device
+from deberta_dual.backends.torch_recipes import Terms, WeightAverage, perturbed
+from deberta_torch.comparison_losses import comparison_losses
 from deberta_torch.device_map import choose_device
 from deberta_torch.inference.optimize import locks_of
-from deberta_torch.models import Encoded, PreTrainedModel
+from deberta_torch.losses import mean_loss
+from deberta_torch.models import PreTrainedModel
 from deberta_torch.weights import assign
 
 if TYPE_CHECKING:
-    from deberta_dual.evaluation.classes import Metrics
     from deberta_dual.finetuning.run import Run
+    from deberta_dual.finetuning.schedule import Piece
 
 STATE_FILE = "state.pt"
 # What a model on the CPU is optimised to; in others it is loaded as it is.
@@ -78,21 +80,26 @@ def array_model(model: Any, device: Any = None) -> ArrayModel:
 
 
 def trainable_model(
-    config: BaseConfig, task: str, folder: Path | None, dtype: str, device: Any = None
-) -> tuple[Any, tuple[str, ...]]:
+    config: BaseConfig, task: str | None, folder: Path | None, dtype: str, device: Any = None
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """See `Backend.trainable_model`; products take their dtype from autocast, not from the model."""
-    place = _training_device(device)
+    place = training_device(device)
     model_class = _auto_class(task).classes[config.model_type]
     if folder is None:
-        return model_class(config).to(place), tuple(expand(config, task))
+        return model_class(config).to(place), tuple(expand(config, task)), ()
     options: dict[str, Any] = {"new_head": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
     model, report = model_class.from_pretrained(folder, config, device=place, **options)
-    return model, (*report.missing, *(name for name, *_ in report.mismatched))
+    return model, report.missing, tuple(name for name, *_ in report.mismatched)
 
 
 def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     """See `Backend.set_parameters`."""
     assign(model, arrays)
+
+
+def peak_memory(model: Any) -> int | None:
+    """See `Backend.peak_memory`."""
+    return torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else None
 
 
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
@@ -106,48 +113,87 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
         run: gives the examples and takes the results.
         device: not read: the model is where it was made.
     """
-    with _processes(model.device) as (process, processes):
+    with processes_of(model.device) as (process, processes):
         optimizer = torch.optim.AdamW(_groups(model, run), betas=BETAS, eps=EPSILON)
+        average = WeightAverage(model, run.options.ema) if run.options.ema else None
         if run.first_step:
-            _read_state(run.folder.state_folder, model, optimizer)
+            _read_state(run.folder.state_folder, model, optimizer, average)
         trained = DistributedDataParallel(model) if processes > 1 else model
         run.start_clock()
         for step in range(run.first_step, run.steps):
             if run.has_stopped:
                 break
             torch.manual_seed(int(np.random.SeedSequence((run.options.seed, step, process)).generate_state(1)[0]))
-            totals = _step(trained.train(), optimizer, run, step, process, processes)
-            loss, tokens = _summed(totals, model.device).tolist()
+            with Terms(model, run.options) as terms:
+                totals = _step(trained.train(), optimizer, terms, run, step, process, processes)
+            loss, tokens = summed(totals, model.device).tolist()
             run.step_done(step, loss, run.schedule.examples(step), int(tokens))
+            if average is not None:
+                average.update()
             if run.ends_interval(step):
-                model.eval()
-                run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer), _agree)
+                with nullcontext() if average is None else average.in_place():
+                    model.eval()
+                    run.finish_interval(step, lambda folder: _write_state(folder, model, optimizer, average), agree)
         model.eval()
 
 
 def _step(
-    trained: nn.Module, optimizer: torch.optim.Optimizer, run: Run, step: int, process: int, processes: int
+    trained: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    terms: Terms,
+    run: Run,
+    step: int,
+    process: int,
+    processes: int,
 ) -> Tensor:
-    """One step of the optimizer; this process's part of the loss, and its number of tokens, `[2]`."""
-    device = next(trained.parameters()).device
+    """One step of the optimizer; this process's part of the task's loss, and its number of tokens, `[2]`."""
     for group in optimizer.param_groups:
         group["lr"] = run.rate(step) * group["share"]
     optimizer.zero_grad(set_to_none=True)
-    totals = torch.zeros(2, dtype=torch.float64)
     pieces = list(run.pieces(step, process, processes))
-    for number, piece in enumerate(pieces):
-        batch = {name: torch.from_numpy(array).to(device) for name, array in piece.batch.items()}
-        is_last = number + 1 == len(pieces)
-        # Processes exchange the gradients of a step once, after its last piece.
-        with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
-            with torch.autocast(device.type, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
-                loss = trained(**batch, return_dict=True).loss * piece.share
-            (loss * processes).backward()  # gradients become the mean over the processes, and should be the sum
-        totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
+    totals = _gradients(trained, terms, run, pieces, processes)
+    if run.options.awp and step >= run.options.awp_start:
+        with perturbed(trained, run.options.awp):
+            _gradients(trained, terms, run, pieces, processes)
     if run.options.clip is not None:
         nn.utils.clip_grad_norm_(trained.parameters(), run.options.clip)
     optimizer.step()
     return totals
+
+
+def _gradients(trained: nn.Module, terms: Terms, run: Run, pieces: list[Piece], processes: int) -> Tensor:
+    """Adds the gradients of a step's pieces to those that are there; returns as `_step` does."""
+    model: Any = getattr(trained, "module", trained)
+    options = {"labelled_logits_only": True} if model.spec.scores_words and not terms else {}
+    totals = torch.zeros(2, dtype=torch.float64)
+    for number, piece in enumerate(pieces):
+        batch = {name: torch.from_numpy(array).to(model.device) for name, array in piece.batch.items()}
+        is_last = number + 1 == len(pieces)
+        # Processes exchange the gradients of a step once, after its last piece.
+        with trained.no_sync() if isinstance(trained, DistributedDataParallel) and not is_last else nullcontext():
+            loss, added = _losses(trained, terms, batch, run, options)
+            loss = loss * piece.share
+            total = loss if added is None else loss + added * piece.row_share
+            (total * processes).backward()  # gradients become the mean over the processes, and should be the sum
+        totals += torch.tensor([float(loss.detach()), piece.tokens], dtype=torch.float64)
+    return totals
+
+
+def _losses(
+    trained: nn.Module, terms: Terms, batch: dict[str, Tensor], run: Run, options: Mapping[str, Any]
+) -> tuple[Tensor, Tensor | None]:
+    """The mean loss of a piece, the model's own or that of a comparison, in float32, and what is added to it."""
+    compared = run.comparison
+    labels = None if compared is None else batch.pop("labels")
+    kind = next(iter(batch.values())).device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
+        output = trained(**batch, **options, return_dict=True)
+        if terms:
+            return terms.of(output, batch)
+    if compared is None or labels is None:
+        return output.loss, None
+    token_mask = batch["attention_mask"] != 0
+    return mean_loss(comparison_losses(compared.loss, compared.pooling, output[0], token_mask, labels)), None
 
 
 def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
@@ -160,48 +206,24 @@ def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
     return [{"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in by_rates.items()]
 
 
-@contextmanager
-def _processes(device: torch.device) -> Iterator[tuple[int, int]]:
-    """The number of this process and of all; more than one where `torchrun` says so."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield 0, 1
-        return
-    if device.type != "cpu":
-        torch.accelerator.set_device_index(device)  # what is sent goes through the current one
-    distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
-    try:
-        yield distributed.get_rank(), distributed.get_world_size()
-        distributed.barrier()
-    finally:
-        distributed.destroy_process_group()
+def _write_state(
+    folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+) -> None:
+    """Writes all that training changes; where there are averages the model holds them, and they its weights."""
+    others = [] if average is None else average.averages
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "averages": others}
+    torch.save(state, folder / STATE_FILE)
 
 
-def _summed(totals: Tensor, device: torch.device) -> Tensor:
-    """The sum over all processes."""
-    if not distributed.is_initialized():
-        return totals
-    everywhere = totals.to(device)
-    distributed.all_reduce(everywhere)
-    return everywhere.cpu()
-
-
-def _agree(scores: Metrics) -> Metrics:
-    """The first process's scores: should rounding differ, all must still stop together."""
-    if not distributed.is_initialized():
-        return scores
-    shared = [scores]
-    distributed.broadcast_object_list(shared)
-    return shared[0]
-
-
-def _write_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, folder / STATE_FILE)
-
-
-def _read_state(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+def _read_state(
+    folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+) -> None:
     state = torch.load(folder / STATE_FILE, map_location=model.device, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
+    if average is not None:
+        average.averages = state["averages"]
+        average.exchange()
 
 
 def _named(device: Any) -> Any:
@@ -218,14 +240,6 @@ def _auto_class(task: str | None) -> Any:
     return getattr(deberta_torch, task_spec(task).auto_class)
 
 
-def _training_device(device: Any) -> Any:
-    """Where a model is trained: the device that is named, that of this process under `torchrun`, or the best."""
-    place = choose_device(device, "auto" if device is None else None)
-    kind = getattr(place, "type", place)
-    own = os.environ.get("LOCAL_RANK")
-    return place if kind == "cpu" or own is None else torch.device(str(kind), int(own))
-
-
 def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
     where = next(model.parameters()).device
     with torch.inference_mode(), _evaluating(model), ExitStack() as held:
@@ -237,11 +251,7 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
                 name: value for name, value in model(**tensors, return_dict=True).items() if isinstance(value, Tensor)
             }
         else:
-            hidden = model.deberta(**tensors, return_dict=True).last_hidden_state
-            rows, tokens = torch.from_numpy(places).to(where).unbind(1)
-            outputs = model.predict_outputs(
-                Encoded(hidden[rows, tokens], torch.ones_like(rows, dtype=torch.bool), None, None)
-            )
+            outputs = {"logits": model.scores_at(torch.from_numpy(places).to(where), tensors)}
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
 

@@ -15,6 +15,7 @@ from deberta_dual.commands.parser import (
     DATA_FORMATS,
     LONG_TEXTS_HELP,
     MAX_LENGTH,
+    SEVERAL_MODELS,
     Parser,
     add_data_options,
     add_framework_options,
@@ -66,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
             candidate_labels=arguments.candidate_labels and arguments.candidate_labels.split(","),
             hypothesis_template=arguments.hypothesis_template,
             input_format=arguments.input_format,
+            encoding=arguments.encoding,
             calibrate=arguments.calibrate,
             note=show_note,
         )
@@ -90,7 +92,7 @@ def make_parser() -> Parser:
     )
     add = parser.add_argument_group("model").add_argument
     add("--task", choices=tuple(JUDGES), required=True, metavar="TASK", help=", ".join(JUDGES))
-    add("--model", required=True, metavar="DIR", help="checkpoint folder or hub id, fine-tuned for TASK")
+    add("--model", **SEVERAL_MODELS)
     add_framework_options(add)
     add("--dtype", metavar="NAME", help="float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32")
     add("--batch-size", type=int, default=32, metavar="N", help="sequences per batch; default: 32")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from deberta_core.json_shape import flat_json
-from deberta_dual.commands.messages import flush_output, show_note, show_warning
+from deberta_core.comparisons import POOLINGS
+from deberta_dual.backends import TRAINERS
+from deberta_dual.commands.messages import print_row, show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
     LONG_TEXTS_HELP,
@@ -19,13 +19,17 @@ from deberta_dual.commands.parser import (
     Parser,
     add_data_options,
     add_framework_options,
+    add_start_options,
     columns_of,
+    config_values,
     flag_of,
+    number_or_none,
 )
+from deberta_dual.evaluation.entities import SCHEMES
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
+from deberta_dual.finetuning.recipes import BALANCED, RECIPES
 from deberta_dual.finetuning.run import is_main
-from deberta_dual.finetuning.start import Start
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS
 from deberta_dual.finetuning.tasks.text_classification import METRICS
 from deberta_dual.pipelines.windows import LONG_TEXTS
@@ -43,23 +47,16 @@ Fields of an example:
   multiple-choice       text, choices, label (the number from 0, the letter or the text of the right choice)
   ranking               query, document, relevance (0 to 1, or larger numbers)
   masked-lm             text (a plain file has one a line)
+  sentence-embeddings   text, positive (or sentence1, sentence2; anchor, positive); optional: negative or score
+  reward                text and rejected (or chosen, rejected); optional: prompt
+
+Losses: of ranking pointwise (default), pairwise, listwise; with the latter two a query with all its documents is one
+example of a batch. Of sentence-embeddings cosine, where there is a score; else multiple-negatives, for which the texts
+of other examples are negatives, within what is computed at once: --accumulation and several processes leave fewer;
+or triplet, where there is a negative.
 
 Metrics are printed as lines of JSON and written to OUTPUT/metrics.jsonl. OUTPUT holds the best model so far.
 """
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name or not value:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, value
-
-
-def _number_or_none(text: str) -> float | None:
-    try:
-        return None if text == "none" else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'none'") from None
 
 
 # The fields of `TrainingOptions`, which are options of the same name here: what argparse is told of them.
@@ -71,14 +68,19 @@ TRAINING_OPTIONS: dict[str, dict[str, Any]] = {
     "warmup": {"type": float, "metavar": "RATIO", "help": "warm-up ratio: share of the steps, 0 to 1"},
     "weight_decay": {"type": float, "metavar": "RATE", "help": "weight decay, of weight matrices only"},
     "layer_decay": {"type": float, "metavar": "FACTOR", "help": "layer-wise learning-rate decay, such as 0.9; 1: none"},
-    "clip": {"type": _number_or_none, "metavar": "NORM", "help": "maximum gradient norm, or 'none'"},
+    "clip": {"type": number_or_none, "metavar": "NORM", "help": "maximum gradient norm, or 'none'"},
     "dtype": {"choices": DTYPES, "help": "bfloat16 trains in mixed precision"},
     "seed": {"type": int, "metavar": "N", "help": "seed of fresh weights, the order of examples, and dropout"},
     "evaluate_every": {"type": int, "metavar": "STEPS", "help": "steps between evaluations"},
     "patience": {"type": int, "metavar": "N", "help": "early stopping: evaluations without improvement"},
 }
+RECIPE_OPTIONS: dict[str, dict[str, Any]] = {
+    name: {"type": int if recipe.whole else float, "metavar": recipe.metavar, "help": recipe.help}
+    for name, recipe in RECIPES.items()
+}
+RECIPE_OPTIONS["class_weights"] |= {"type": str, "nargs": "+"}
 # What the default None of an option means.
-_NO_VALUE = {"evaluate_every": "one epoch", "patience": "no early stopping"}
+_NO_VALUE = {"evaluate_every": "one epoch", "patience": "no early stopping", "class_weights": "1 each"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -95,51 +97,34 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     columns = columns_of(parser, arguments)
-    given = {name: getattr(arguments, name) for name in TRAINING_OPTIONS if hasattr(arguments, name)}
-    start = Start(
-        model=arguments.model,
-        preset=arguments.preset,
-        changes={name: _value(text) for name, text in arguments.config},
-        tokenizer=arguments.tokenizer,
-        vocab_size=arguments.vocab_size,
-    )
+    options = {name: value for name, value in vars(arguments).items() if name not in ("columns", "config")}
+    options["config"] = config_values(arguments.config)
+    if "class_weights" in options:
+        options["class_weights"] = _class_weights(parser, options["class_weights"])
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         finetune(
-            arguments.task,
-            arguments.data,
-            arguments.output,
-            start,
-            TrainingOptions(**given),
-            evaluation=arguments.eval_data,
-            test=arguments.test_data,
-            eval_share=arguments.eval_share,
+            **options,
             columns=columns,
-            input_format=arguments.input_format,
-            problem_type=arguments.problem_type,
-            max_length=arguments.max_length,
-            long_texts=arguments.long_texts,
-            framework=arguments.framework,
-            device=arguments.device,
-            resume=arguments.resume,
-            force=arguments.force,
-            report=_print if is_main() else None,
+            report=print_row if is_main() else None,
             note=show_note if is_main() else None,
         )
     return 0
 
 
-def _print(row: Mapping[str, Any]) -> None:
-    print(json.dumps(row))
-    flush_output()  # nobody may read it any more, but the training goes on
-
-
-def _value(text: str) -> Any:
-    """The value of a field of the configuration: JSON, or else the text itself."""
-    try:
-        return flat_json(text)
-    except ValueError:
-        return text
+def _class_weights(parser: Parser, given: list[str]) -> str | dict[str, float]:
+    if given == [BALANCED]:
+        return BALANCED
+    weights = {}
+    for part in given:
+        name, equals, weight = part.rpartition("=")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals:
+            parser.error(f"--class-weights {part}: give 'balanced', or CLASS=NUMBER of every class")
+    return weights
 
 
 def make_parser() -> Parser:
@@ -157,27 +142,39 @@ def make_parser() -> Parser:
     add("--eval-data", default=[], help="evaluation data, to choose the best model by; default: none", **files)
     text = "share of the training data to hold out as evaluation data, such as 0.1; default: 0"
     add("--eval-share", type=float, default=0.0, metavar="SHARE", help=text)
+    text = "cross-validation: number of folds, each a model in OUTPUT/fold-N; default: none"
+    add("--folds", type=int, metavar="K", help=text)
     add("--test-data", default=[], help="test data, to score the best model on at the end; default: none", **files)
     add_data_options(add)
     add("--problem-type", choices=tuple(METRICS), help="of text-classification; default: what the labels look like")
+    text = "of token-classification: turn labels into this scheme first; default: learn them as they are"
+    add("--label-scheme", choices=tuple(SCHEMES), help=text)
     add("--max-length", type=int, metavar="TOKENS", help=MAX_LENGTH)
     add("--long-texts", choices=LONG_TEXTS, help=f"{LONG_TEXTS_HELP}; default: truncate")
+    losses = dict.fromkeys(loss for cls in FINETUNE_TASKS.values() for loss in cls.losses)
+    add("--loss", choices=tuple(losses), help="of ranking and sentence-embeddings; default: see below")
+    text = "of sentence-embeddings, how the token vectors become one; default: the model folder's, or mean"
+    add("--pooling", choices=POOLINGS, help=text)
     add = parser.add_argument_group("output").add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="folder to save the model in")
     add("--resume", action="store_true", help="continue an unfinished run in the output folder")
     add("--force", action="store_true", help="replace the checkpoint in the output folder")
+    add("--tensorboard", action="store_true", help="write event files for TensorBoard into OUTPUT/tensorboard")
     add = parser.add_argument_group("model").add_argument
-    add("--model", metavar="DIR", help="checkpoint folder or hub id; default: see --preset")
-    add("--preset", metavar="NAME", help="instead of --model: a published size, fresh weights; default: none")
-    text = "fields of config.json to change, such as hidden_dropout_prob=0; default: none"
-    add("--config", nargs="+", type=_pair, default=[], metavar="FIELD=VALUE", help=text)
+    add_start_options(add)
     add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
     text = "with --preset: train a vocabulary of N tokens on the data; default: none is trained"
     add("--vocab-size", type=int, metavar="N", help=text)
-    add_framework_options(add)
+    add_framework_options(add, TRAINERS)
     add = parser.add_argument_group("training").add_argument
+    text = "train with N seeds, from --seed on, each a model in OUTPUT/seed-N; default: one model in OUTPUT"
+    add("--seeds", type=int, metavar="N", help=text)
+    text = "learning-rate range test: choose the learning rate by a short run in which it rises"
+    add("--learning-rate-search", action="store_true", help=text)
     defaults = {field.name: field.default for field in fields(TrainingOptions)}
-    for name, settings in TRAINING_OPTIONS.items():
+    recipes = parser.add_argument_group("recipes, all off by default").add_argument
+    for name, settings in {**TRAINING_OPTIONS, **RECIPE_OPTIONS}.items():
+        add = recipes if name in RECIPES else add
         text = f"{settings['help']}; default: {_NO_VALUE.get(name, defaults[name])}".replace("e-0", "e-")
         add(flag_of(name), default=argparse.SUPPRESS, **{**settings, "help": text})
     return parser

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; the last is what shells give for Ctrl-C; SIGTERM too
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not everywhere
@@ -28,6 +30,12 @@ def show_note(text: str) -> None:
     """Prints what was found out about the input, on one line of standard error."""
     with suppress(BrokenPipeError):
         print("deberta: note:", " ".join(text.split()), file=sys.stderr)
+
+
+def print_row(row: Mapping[str, Any]) -> None:
+    """Prints a row of scores as a line of JSON, at once; nobody may read it any more, but the training goes on."""
+    print(json.dumps(row))
+    flush_output()
 
 
 def flush_output() -> None:

@@ -16,6 +16,7 @@ from deberta_dual.commands.messages import FAILED, show_note, show_warning
 from deberta_dual.commands.parser import (
     DATA_FORMATS,
     MAX_LENGTH,
+    SEVERAL_MODELS,
     Parser,
     add_data_options,
     add_framework_options,
@@ -24,9 +25,10 @@ from deberta_dual.commands.parser import (
 )
 from deberta_dual.data.load import read_examples
 from deberta_dual.data.records import BLANK
-from deberta_dual.data.results import ERROR, LINE, Row, answer_records, column_names
+from deberta_dual.data.results import ERROR, Row, answer_records, column_names, where
 from deberta_dual.data.streams import STANDARD_INPUT
 from deberta_dual.data.writers import json_line, write_rows, written_rows
+from deberta_dual.evaluation.entities import SCHEMES
 from deberta_dual.pipelines.entities import STRATEGIES
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.pipelines.scores import FUNCTIONS
@@ -68,6 +70,7 @@ TASK_OPTIONS: dict[str, dict[str, Any]] = {
     "multi_label": {**_FLAG, "help": "score each class by itself: several can be true"},
     "aggregation_strategy": {"choices": STRATEGIES, "help": "how tokens are grouped into entities"},
     "ignore_labels": {"nargs": "*", "metavar": "LABEL", "help": "labels to leave out"},
+    "label_scheme": {"choices": tuple(SCHEMES), "help": "also give words, and tags of this scheme"},
     "stride": {"type": int, "metavar": "TOKENS", "help": "overlap of the windows of a long text, in tokens"},
     "max_answer_len": {"type": int, "metavar": "TOKENS", "help": "maximum answer length in tokens"},
     "max_seq_len": {"type": int, "metavar": "TOKENS", "help": "maximum length of a window of question and context"},
@@ -81,6 +84,7 @@ TASK_OPTIONS: dict[str, dict[str, Any]] = {
 _NO_VALUE = {
     "function_to_apply": "what fits the model",
     "candidate_labels": "none, required",
+    "label_scheme": "none, of --output FILE.conll iob2",
     "stride": "a quarter of a window",
     "max_seq_len": "384",
     "doc_stride": "128",
@@ -102,6 +106,8 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     options, columns = _task_options(parser, arguments), columns_of(parser, arguments)
+    if arguments.resume and arguments.output is None:
+        parser.error("--resume goes with --output FILE, whose FILE.part is continued")
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         run = pipeline(
@@ -121,6 +127,7 @@ def main(argv: Sequence[str]) -> int:
             columns,
             labelled=False,
             input_format=arguments.input_format,
+            encoding=arguments.encoding,
             note=show_note,
         )
         target: Path | None = arguments.output
@@ -134,6 +141,8 @@ def main(argv: Sequence[str]) -> int:
             for row in failures:
                 sys.stdout.buffer.write(json_line(row))
                 sys.stdout.buffer.flush()
+        if not failures.rows and not arguments.resume:
+            show_note(f"{', '.join(map(str, arguments.input))}: there is nothing to answer.")
     return FAILED if failures.count else 0
 
 
@@ -142,16 +151,18 @@ class _Failures(Iterator[Row]):
 
     Attributes:
         count: how many there were; blank lines are none.
+        rows: how many rows there were at all.
     """
 
     def __init__(self, rows: Iterator[Row]) -> None:
-        self._rows, self.count = rows, 0
+        self._source, self.count, self.rows = rows, 0, 0
 
     def __next__(self) -> Row:
-        row = next(self._rows)
+        row = next(self._source)
+        self.rows += 1
         if ERROR in row and row[ERROR] != BLANK:
             self.count += 1
-            print(f"deberta: error: line {row[LINE]}: {row[ERROR]}", file=sys.stderr)
+            print(f"deberta: error: {where(row)}: {row[ERROR]}", file=sys.stderr)
         return row
 
 
@@ -165,6 +176,10 @@ def _task_options(parser: Parser, arguments: argparse.Namespace) -> dict[str, An
         if name not in known:
             flags = ", ".join(map(flag_of, sorted(known))) or "none"
             parser.error(f"{flag_of(name)} is not for {arguments.task}, whose own options are: {flags}")
+    if arguments.output is not None and arguments.output.suffix.lower() == ".conll":
+        if "label_scheme" not in known:
+            parser.error(f"--output FILE.conll is for token-classification, not for {arguments.task}")
+        given.setdefault("label_scheme", "iob2")
     if "candidate_labels" in known and "candidate_labels" not in given:
         parser.error(f"{arguments.task} needs --candidate-labels")
     return {"top_k": None} | given if arguments.task == "multiple-choice" else given
@@ -177,7 +192,7 @@ def make_parser() -> Parser:
     )
     add = parser.add_argument_group("model").add_argument
     add("--task", choices=tuple(PIPELINES), required=True, metavar="TASK", help=", ".join(PIPELINES))
-    add("--model", required=True, metavar="DIR", help="checkpoint folder or hub id, fine-tuned for TASK")
+    add("--model", **SEVERAL_MODELS)
     add("--tokenizer", metavar="DIR", help="tokenizer folder or hub id; default: the model's own")
     add_framework_options(add)
     add("--dtype", metavar="NAME", help="float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32")
@@ -187,7 +202,7 @@ def make_parser() -> Parser:
     text = "files or folders to read, - for standard input; default: standard input"
     add("--input", nargs="+", default=[STANDARD_INPUT], metavar="FILE", help=text)
     add_data_options(add)
-    text = "file to write, by its ending: .jsonl, .csv, .parquet; FILE.part until it is done; default: standard output"
+    text = "file to write: .jsonl, .csv, .parquet, .conll; FILE.part until it is done; default: standard output"
     add("--output", type=Path, metavar="FILE", help=text)
     add("--resume", action="store_true", help="continue FILE.part of --output, for the same input")
     text = "at a record that cannot be used: answer with its error, or stop; default: stop"

@@ -25,9 +25,22 @@ ROLES: dict[str, tuple[str, ...]] = {
     "query": ("query", "question", "search_query"),
     "document": ("document", "passage", "doc", "text", "answer"),
     "relevance": ("relevance", "label", "score", "grade"),
+    "positive": ("positive", "sentence2", "text_pair", "answer", "document", "passage", "context", "hypothesis"),
+    "negative": ("negative", "hard_negative"),
+    "score": ("score", "similarity", "similarity_score", "relatedness_score", "label"),
+    "prompt": ("prompt", "instruction", "question", "query"),
+    "rejected": ("rejected",),
 }
 # Roles whose other columns mean the same in some tasks: a multiple choice has a question, and its answer is a letter.
 TASK_ROLES: dict[str, dict[str, tuple[str, ...]]] = {
+    # The anchor of a pair, and the text that was chosen, are what the trained model reads.
+    "sentence-embeddings": {
+        "text": (
+            *("text", "sentence", "sentence1", "anchor", "query", "question", "premise"),
+            *("review", "comment", "comment_text", "full_text", "content"),
+        ),
+    },
+    "reward": {"text": ("text", "chosen", "response", "completion", "answer")},
     "multiple-choice": {
         "text": ("text", "question", "goal", "prompt", "context", "premise"),
         "label": ("label", "answer", "correct", "gold", "target"),
@@ -44,10 +57,13 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "masked-lm": (("text",), ()),
     "fill-mask": (("text",), ()),
     "feature-extraction": (("text",), ()),
-    "sentence-embeddings": (("text",), ()),
+    "sentence-embeddings": (("text",), ("positive", "negative", "score")),
+    "reward": (("prompt", "text"), ("rejected",)),
 }
+OPTIONAL = ("text_pair",)  # of what is read
+EITHER = ("token-classification",)  # tasks that read one of their roles
 # Roles whose value is a list, which a table has as JSON.
-LISTS = ("words", "labels", "choices", "answers")
+LISTS = ("words", "labels", "choices", "answers", "negative")
 
 
 def parse_columns(parts: Iterable[str] | Mapping[str, str | Sequence[str]]) -> dict[str, list[str]]:
@@ -97,11 +113,13 @@ class Columns:
         sources: role -> its columns; several make a list, and several labels a dict.
         roles: what the task can use.
         guessed: the roles whose column was chosen by its name.
+        needed: of each of these, one role must be there.
     """
 
     sources: Mapping[str, Sequence[str]]
     roles: Sequence[str]
     guessed: Sequence[str] = ()
+    needed: Sequence[Sequence[str]] = ()
 
     @classmethod
     def choose(
@@ -140,7 +158,7 @@ class Columns:
             if role not in chosen and found is not None:
                 chosen[role] = [found]
                 taken.add(found)
-        return cls(chosen, roles, [role for role in chosen if role not in given])
+        return cls(chosen, roles, [role for role in chosen if role not in given], _needed(task))
 
     def describe(self) -> str:
         """The choice as `--columns` takes it."""
@@ -154,23 +172,42 @@ class Columns:
         """A record with its values by role, and the others as `rest`.
 
         Raises:
-            InputError: a column that the first record has is missing, or a list is no JSON.
+            InputError: what the task needs, or a column that the first record has, is missing; or a list is no JSON.
         """
         values: dict[str, Any] = {}
         taken = {source for sources in self.sources.values() for source in sources}
         for role, sources in self.sources.items():
             if missing := [source for source in sources if source not in record.values]:
                 if len(sources) > 1 or role not in record.values:
-                    there = name_list(map(str, record.values), 20) or "nothing"
-                    raise InputError(f"there is no {missing[0]!r}, which is {role}; there is: {there}.")
+                    raise InputError(
+                        f"there is no {missing[0]!r}, which is {role} in what was read before; there is: "
+                        f"{_names_of(record)}. Give files of the same columns."
+                    )
                 sources = [role]
             values[role] = _value(role, {source: record.values[source] for source in sources})
         for role in self.roles:
             if role not in values and role in record.values and role not in taken:
                 values[role] = record.values[role]  # an entry that not all objects have
                 taken.add(role)
+        for group in self.needed:
+            if not any(role in values for role in group):
+                raise InputError(no_column(group[0], record))
         rest = {name: value for name, value in record.values.items() if name not in taken}
         return replace(record, values=values, rest=rest)
+
+
+def no_column(role: str, record: Record) -> str:
+    """The message that a record has nothing of a role."""
+    return f"there is no {role!r}, but: {_names_of(record)}. Say which it is: --columns {role}=COLUMN."
+
+
+def _names_of(record: Record) -> str:
+    return name_list(sorted(map(str, [*record.values, *record.rest])), 20) or "nothing"
+
+
+def _needed(task: str) -> list[tuple[str, ...]]:
+    read = FIELDS[task][0]
+    return [read] if task in EITHER else [(role,) for role in read if role not in OPTIONAL]
 
 
 def _names(task: str, role: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from deberta_dual.data.arrow import read_arrow, read_parquet
 from deberta_dual.data.conll import looks_like_conll, read_conll
 from deberta_dual.data.json_files import read_any_lines, read_json, read_json_lines, read_text
 from deberta_dual.data.records import Note, Reader, Record
-from deberta_dual.data.streams import STANDARD_INPUT, lines_of, opened, plain_name
+from deberta_dual.data.streams import STANDARD_INPUT, UTF8, in_utf8, lines_of, opened, plain_name
 from deberta_dual.data.tables import csv_reader, read_tsv
 
 AUTO = "auto"
@@ -32,6 +33,7 @@ FORMATS: dict[str, Callable[[Note], Reader]] = {
     "arrow": lambda note: read_arrow,
     "lines": lambda note: read_any_lines,
 }
+BINARY = ("parquet", "arrow")  # formats whose files are no text
 # Ending of a name -> format; other files are looked at.
 ENDINGS = {
     ".csv": "csv",
@@ -52,7 +54,11 @@ INPUT_FORMATS = (AUTO, *FORMATS)
 
 
 def read_files(
-    sources: str | Path | Sequence[str | Path], input_format: str = AUTO, note: Note | None = None
+    sources: str | Path | Sequence[str | Path],
+    input_format: str = AUTO,
+    note: Note | None = None,
+    *,
+    encoding: str = UTF8,
 ) -> Iterator[Record]:
     """Reads files one after the other, in constant memory but for .json files.
 
@@ -62,17 +68,21 @@ def read_files(
         input_format: a name of `FORMATS`; "auto" goes by each name's ending. A file without a known one is CoNLL if its
             first lines are, else lines of text and of JSON objects.
         note: is told what was found out; None: a log of the level INFO.
+        encoding: of files of text, by Python's name.
 
     Raises:
-        InputError: no such format; a file cannot be read, or is not what its name says.
+        InputError: no such format or encoding; a file cannot be read, or is not what its name says.
     """
     if input_format != AUTO:
         row_of(FORMATS, "input_format", input_format)
     tell = note or logging.getLogger(__name__).info
-    for file in files_of(sources):
+    files = files_of(sources)
+    for file in files:
+        name = "standard input" if str(file) == STANDARD_INPUT else str(file)
+        form = _format(file, input_format, name, tell, encoding)
         with opened(file) as stream:
-            name = "standard input" if str(file) == STANDARD_INPUT else str(file)
-            yield from _reader(file, input_format, name, tell)(stream, name)
+            for record in FORMATS[form](tell)(stream if form in BINARY else in_utf8(stream, encoding), name):
+                yield replace(record, file=str(file)) if len(files) > 1 else record
 
 
 def files_of(sources: str | Path | Sequence[str | Path]) -> list[str | Path]:
@@ -97,18 +107,18 @@ def _ending(file: str | Path) -> str:
     return Path(plain_name(file)).suffix.lower()
 
 
-def _reader(file: str | Path, input_format: str, name: str, note: Note) -> Reader:
+def _format(file: str | Path, input_format: str, name: str, note: Note, encoding: str) -> str:
     if input_format != AUTO:
-        return FORMATS[input_format](note)
+        return input_format
     if (ending := _ending(file)) in ENDINGS:
-        return FORMATS[ENDINGS[ending]](note)
+        return ENDINGS[ending]
     if str(file) == STANDARD_INPUT:
-        return read_any_lines
+        return "lines"
     with opened(file) as stream:
-        is_conll = looks_like_conll(_first_lines(stream))
+        is_conll = looks_like_conll(_first_lines(in_utf8(stream, encoding)))
     if is_conll:
         note(f"{name}: read as CoNLL, a word and its label a line. For text give --input-format text.")
-    return read_conll if is_conll else read_any_lines
+    return "conll" if is_conll else "lines"
 
 
 def _first_lines(stream: BinaryIO) -> list[str]:

@@ -66,7 +66,7 @@ def read_json(stream: BinaryIO, name: str) -> Iterator[Record]:
     except UnicodeDecodeError as problem:
         line = content.count(b"\n", 0, problem.start) + 1
         byte = f"{content[problem.start]:#04x}"
-        raise InputError(f"{name}, line {line}: byte {byte} is no UTF-8. Convert the file to UTF-8.") from None
+        raise InputError(f"{name}, line {line}: byte {byte} is no UTF-8. Give its encoding, or convert it.") from None
     except ValueError as problem:
         raise InputError(f"{name} is no JSON: {problem}.") from None
     try:

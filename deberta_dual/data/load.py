@@ -14,6 +14,7 @@ from deberta_dual.data.columns import FIELDS, Columns, parse_columns, role_of_na
 from deberta_dual.data.formats import AUTO, read_files
 from deberta_dual.data.objects import read_objects
 from deberta_dual.data.records import Note, Record
+from deberta_dual.data.streams import UTF8
 
 Sources = str | Path | Iterable[Any]
 Named = Mapping[str, str | Sequence[str]] | Iterable[str] | None
@@ -26,6 +27,7 @@ def read_examples(
     *,
     labelled: bool,
     input_format: str = AUTO,
+    encoding: str = UTF8,
     note: Note | None = None,
 ) -> Iterator[Record]:
     """Reads the examples of a task one after the other.
@@ -36,6 +38,7 @@ def read_examples(
         columns: which column is what, see `parse_columns`; others are guessed by their names.
         labelled: whether what the task learns is read, too; if not, it is handed on as all other entries are.
         input_format: of files.
+        encoding: of files of text.
         note: is told what was guessed, once; None: a log of the level INFO.
 
     Yields:
@@ -51,7 +54,8 @@ def read_examples(
     if not labelled:
         named = {role: names for role, names in named.items() if role not in learnt}
     chosen: Columns | None = None
-    for record in read_files(sources, input_format, tell) if _are_files(sources) else read_objects(sources):
+    found = read_files(sources, input_format, tell, encoding=encoding) if _are_files(sources) else read_objects(sources)
+    for record in found:
         if record.error is not None:
             yield record
             continue
@@ -71,6 +75,7 @@ def load_data(
     columns: Named = None,
     *,
     input_format: str = AUTO,
+    encoding: str = UTF8,
     note: Note | None = None,
 ) -> list[Record]:
     """Reads labelled examples of a task: as `read_examples`, all of them, blank lines left out.
@@ -79,7 +84,8 @@ def load_data(
         InputError: an example cannot be read, with its place; or there is none.
     """
     found = []
-    for record in read_examples(task, sources, columns, labelled=True, input_format=input_format, note=note):
+    options: dict[str, Any] = {"input_format": input_format, "encoding": encoding, "note": note}
+    for record in read_examples(task, sources, columns, labelled=True, **options):
         if record.error is None:
             found.append(record)
         elif not record.is_blank:

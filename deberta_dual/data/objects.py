@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from deberta_core.errors import InputError, shown
@@ -10,10 +11,11 @@ from deberta_core.tensors import to_list
 from deberta_dual.data.records import Record, broken
 
 TEXT, LABEL = "text", "label"
+LISTS = {"words", "tokens", "choices", "answers"}  # what is a list in one example, and no batch
 
 
 def read_objects(source: Any) -> Iterator[Record]:
-    """Reads dicts, pairs of inputs and label as `tf.data` and Keras have them, and plain texts.
+    """Reads dicts, pairs of inputs and label as `tf.data` and Keras have them, also in batches, and plain texts.
 
     Of a data set of Hugging Face the numbers of classes become their names.
 
@@ -21,10 +23,9 @@ def read_objects(source: Any) -> Iterator[Record]:
         InputError: it cannot be iterated.
     """
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
-        raise InputError(f"data is of type {type(source).__name__}. Give files, a data set, or an iterable of dicts.")
+        raise InputError(f"data is of type {type(source).__name__}. Give files, one data set, or an iterable of dicts.")
     names = {column: _class_names(feature) for column, feature in (getattr(source, "features", None) or {}).items()}
-    plain: Callable[[], Iterable[Any]] | None = getattr(source, "as_numpy_iterator", None)
-    for number, item in enumerate(plain() if plain else source, 1):
+    for number, item in enumerate(chain.from_iterable(map(_unbatched, _items(source))), 1):
         place = f"example {number}"
         problem = f"it is {shown(item, 40)}. Give a dict, a text, or a pair of inputs and label."
         try:
@@ -35,6 +36,26 @@ def read_objects(source: Any) -> Iterator[Record]:
             yield broken(place, number, problem)
             continue
         yield Record({key: _named(value, names.get(key)) for key, value in values.items()}, place, number)
+
+
+def _items(source: Any) -> Iterable[Any]:
+    if isinstance(count := getattr(source, "num_batches", None), int):  # Keras' own may go on for ever
+        return (source[number] for number in range(count))
+    plain: Callable[[], Iterable[Any]] | None = getattr(source, "as_numpy_iterator", None)
+    return plain() if plain else source
+
+
+def _unbatched(item: Any) -> Iterable[Any]:
+    """The examples of a batch, which is a pair of an array or a list of texts, or a dict of such, and their labels."""
+    if not (isinstance(item, tuple) and len(item) == 2):
+        return [item]
+    inputs, labels = item
+    columns = {**inputs} if isinstance(inputs, Mapping) else {TEXT: inputs}
+    lists = {name: to_list(column) for name, column in columns.items()}
+    if LISTS & {*lists} or not all(isinstance(column, list) for column in (*lists.values(), to_list(labels))):
+        return [item]
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    return zip(rows, to_list(labels), strict=True)
 
 
 def _values(item: Any) -> dict[str, Any] | None:

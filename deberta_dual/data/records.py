@@ -21,6 +21,7 @@ class Record:
         line: the line where it begins, from 1; in files without lines its number, from 1.
         error: why it cannot be read.
         rest: entries that are nothing the task reads, which are handed on.
+        file: the file, where there are several.
     """
 
     values: dict[str, Any] = field(repr=False)
@@ -28,6 +29,7 @@ class Record:
     line: int = 0
     error: InputError | None = None
     rest: dict[str, Any] = field(default_factory=dict, repr=False)
+    file: str = ""
 
     @property
     def is_blank(self) -> bool:

@@ -12,20 +12,23 @@ from deberta_core.tensors import to_list
 from deberta_dual.data.columns import FIELDS
 from deberta_dual.data.records import Record
 
-LINE, ERROR = "line", "error"
-# Task -> what an answer holds; a result that is a list, or a vector, stands under the last name.
+FILE, LINE, ERROR = "file", "line", "error"
+# Task -> what an answer holds; a result that is a list, or a vector, stands under the last name,
+# or that of entities.
 RESULTS: dict[str, tuple[str, ...]] = {
     "text-classification": ("label", "score", "labels"),
-    "token-classification": ("entities",),
+    "token-classification": ("entities", "words", "tags"),
     "question-answering": ("answer", "score", "start", "end", "candidates"),
     "multiple-choice": ("choice", "scores"),
     "ranking": ("score",),
+    "reward": ("score",),
     "zero-shot-classification": ("labels", "scores"),
     "masked-lm": ("perplexity", "predictions"),
     "fill-mask": ("predictions",),
     "feature-extraction": ("embedding",),
     "sentence-embeddings": ("embedding",),
 }
+VARYING = ("masked-lm",)  # tasks whose answers hold the one or the other
 Row = dict[str, Any]
 
 
@@ -78,7 +81,7 @@ def answer_records(task: str, run: Stream, records: Iterable[Record], *, stop: b
 
     for record, result in rows():
         if stop and _is_bad(record):
-            raise InputError(f"line {record.line}: {record.error}") from record.error
+            raise InputError(f"{where(row_of(task, record, None))}: {record.error}") from record.error
         yield row_of(task, record, result)
     if unreadable:
         raise unreadable[0]
@@ -98,17 +101,23 @@ def _example(task: str, record: Record) -> Any:
 
 def row_of(task: str, record: Record, result: Any) -> Row:
     """The row of a record: its error, or the result under the names of `RESULTS`."""
-    taken = {LINE, ERROR, *RESULTS[task]}
-    row: Row = {LINE: record.line}
+    taken = {FILE, LINE, ERROR, *RESULTS[task]} if record.file else {LINE, ERROR, *RESULTS[task]}
+    row: Row = {FILE: record.file, LINE: record.line} if record.file else {LINE: record.line}
     row |= {f"input_{name}" if name in taken else name: value for name, value in record.rest.items()}
     if record.error is not None:
         return row | {ERROR: " ".join(str(record.error).split())}
     return row | named(task, result)
 
 
+def where(row: Row) -> str:
+    """The place of a row's record, for messages."""
+    return f"{row[FILE]}, line {row[LINE]}" if FILE in row else f"line {row[LINE]}"
+
+
 def column_names(task: str, row: Row) -> list[str]:
-    """The columns of a table of rows: those of the first one, all results of the task, and the error."""
-    return list(dict.fromkeys([*(name for name in row if name != ERROR), *RESULTS[task], ERROR]))
+    """The columns of a table of rows: those of the first one, the results that others may have, and the error."""
+    others = RESULTS[task] if not row or ERROR in row or task in VARYING else ()
+    return list(dict.fromkeys([*(name for name in row if name != ERROR), LINE, *others, ERROR]))
 
 
 def named(task: str, result: Any) -> Row:
@@ -122,4 +131,4 @@ def named(task: str, result: Any) -> Row:
     plain = to_list(result)
     if task in ("text-classification", "feature-extraction") and len(plain) == 1:
         return named(task, plain[0]) if isinstance(plain[0], Mapping) else {names[-1]: plain[0]}
-    return {names[-1]: plain}
+    return {"entities" if "entities" in names else names[-1]: plain}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import lzma
@@ -17,6 +18,7 @@ from deberta_core.errors import InputError, reason
 from deberta_core.files import open_input
 
 STANDARD_INPUT = "-"
+UTF8 = "utf-8"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what decoding makes of bytes that are none
 
 
@@ -73,6 +75,40 @@ def opened(file: str | Path) -> Iterator[BinaryIO]:
             raise InputError(f"{file} cannot be unpacked: {reason(problem)}. Check that it is whole.") from problem
 
 
+def in_utf8(stream: BinaryIO, encoding: str) -> BinaryIO:
+    """A stream whose text is in another encoding, as UTF-8; bytes that are not in it are left as they are.
+
+    Raises:
+        InputError: there is no such encoding.
+    """
+    try:
+        codec = codecs.lookup(encoding)
+    except LookupError:
+        raise InputError(f"encoding={encoding!r} is not known. Give one such as latin-1, cp1252 or utf-16.") from None
+    return stream if codec.name == UTF8 else io.BufferedReader(_Recoded(stream, encoding))
+
+
+class _Recoded(io.RawIOBase):
+    """Bytes of one encoding as those of UTF-8."""
+
+    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)("surrogateescape")
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            read = self._stream.read(io.DEFAULT_BUFFER_SIZE)
+            self._ready = self._decoder.decode(read, final=not read).encode(UTF8, "surrogateescape")
+            if not read and not self._ready:
+                return 0
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+
 def lines_of(stream: BinaryIO) -> Iterator[str]:
     """The lines of a text, with their ends; bytes that are no UTF-8 are kept, see `utf8_problem`.
 
@@ -91,4 +127,7 @@ def utf8_problem(text: str) -> str | None:
         return None
     byte = ord(found[0]) - 0xDC00
     place = len(text[: found.start()].encode())
-    return f"the line is no UTF-8: byte {byte:#04x} at byte {place + 1} of the line. Convert the file to UTF-8."
+    return (
+        f"the line is no UTF-8: byte {byte:#04x} at byte {place + 1} of the line. Give the file's encoding, such as "
+        f"latin-1, or convert it to UTF-8."
+    )

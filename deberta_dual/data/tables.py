@@ -43,11 +43,13 @@ def _separator(line: str) -> str:
 def _rows(lines: Iterator[str], name: str, separator: str, quoting: Literal[0, 3]) -> Iterator[Record]:
     if csv.field_size_limit() < LONGEST_ENTRY:
         csv.field_size_limit(LONGEST_ENTRY)
-    rows = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
+    wrong: list[tuple[int, str]] = []  # lines of the row that are no UTF-8
+    rows = csv.reader(_watched(lines, wrong), delimiter=separator, quoting=quoting, strict=True)
     header: list[str] | None = None
     while True:
         line = rows.line_num + 1  # where the next row begins
         place = f"{name}, line {line}"
+        wrong.clear()
         try:
             row = next(rows)
         except StopIteration:
@@ -55,12 +57,14 @@ def _rows(lines: Iterator[str], name: str, separator: str, quoting: Literal[0, 3
         except csv.Error as problem:
             what = f"line {line} opens a quotation mark that is never closed, or closes one too early ({problem})"
             raise InputError(f"{name}: {what}. Mend the quotation marks there.") from None
+        if wrong and header is None:
+            raise InputError(f"{name}, line {wrong[0][0]}: {wrong[0][1]}")
         if header is None:
             header = _header(row, name)
         elif not any(row):
             continue
-        elif wrong := next(filter(None, map(utf8_problem, row)), None):
-            yield broken(place, line, wrong)
+        elif wrong:
+            yield broken(f"{name}, line {wrong[0][0]}", line, wrong[0][1])
         elif len(row) != len(header):
             yield broken(
                 place,
@@ -72,10 +76,16 @@ def _rows(lines: Iterator[str], name: str, separator: str, quoting: Literal[0, 3
             yield Record(dict(zip(header, row, strict=True)), place, line)
 
 
+def _watched(lines: Iterator[str], wrong: list[tuple[int, str]]) -> Iterator[str]:
+    """Lines, of which those that are no UTF-8 are put into a list, with their numbers."""
+    for number, line in enumerate(lines, 1):
+        if problem := utf8_problem(line):
+            wrong.append((number, problem))
+        yield line
+
+
 def _header(row: list[str], name: str) -> list[str]:
     header = [title.strip() for title in row]
-    if wrong := next(filter(None, map(utf8_problem, header)), None):
-        raise InputError(f"{name}, line 1: {wrong}")
     named = [title for title in header if title]
     if len({*named}) < len(named):
         raise InputError(f"{name}: two columns of the first line have one name: {header!r:.80}. Rename one.")

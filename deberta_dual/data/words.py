@@ -29,19 +29,21 @@ LOOKED_AT = 2_000  # sentences
 
 
 @cache
-def _pattern(rule: str) -> re.Pattern[str]:
+def _pattern(rule: str, with_ends: bool = False) -> re.Pattern[str]:
     marks = "".join(filter(lambda one: unicodedata.category(one)[0] == "M", map(chr, range(0x300, 0x1F000))))
-    return re.compile(_PATTERNS[rule].replace("W+", f"[\\w{marks}\u200d]+"))  # what joins characters is in their word
+    pattern = rf"\n+|{_PATTERNS[rule]}" if with_ends else _PATTERNS[rule]
+    return re.compile(pattern.replace("W+", f"[\\w{marks}\u200d]+"))  # what joins characters is in their word
 
 
-def split_words(text: str, rule: str) -> list[Span]:
+def split_words(text: str, rule: str, *, with_ends: bool = False) -> list[Span]:
     """The words of a text, by their first character and the one after the last.
 
     Args:
         text: any.
         rule: a name of `WORD_RULES`.
+        with_ends: whether line feeds, those that follow one another together, are words, too.
     """
-    return [found.span() for found in _pattern(rule).finditer(text)]
+    return [found.span() for found in _pattern(rule, with_ends).finditer(text)]
 
 
 def words_of_tokens(text: str, places: Sequence[Span]) -> list[int | None]:

@@ -118,7 +118,12 @@ class Parquet(Writer):
     def _flush(self) -> None:
         from pyarrow import parquet
 
-        schema = None if self._file is None else self._file.schema
+        if self._file is not None:
+            schema = self._file.schema
+        elif self._rows:
+            schema = None  # by the rows
+        else:
+            schema = self._pyarrow.schema([(name, self._pyarrow.null()) for name in self._names])
         try:
             table = self._pyarrow.Table.from_pylist(self._rows, schema)
         except (self._pyarrow.ArrowInvalid, self._pyarrow.ArrowTypeError) as problem:
@@ -129,8 +134,29 @@ class Parquet(Writer):
         self._rows = []
 
 
+class Conll(Writer):
+    """Words with their tags, a word a line and a blank line behind a text; an error is a line that begins with "# "."""
+
+    def write(self, row: Row) -> None:
+        """Writes a row.
+
+        Raises:
+            InputError: a word is empty or holds white space.
+        """
+        if "tags" in row:
+            for word in row["words"]:
+                if word.split() != [word]:
+                    raise InputError(f"the word {word!r:.40} cannot stand in CoNLL. Write to a .jsonl file.")
+            text = "".join(f"{word}\t{tag}\n" for word, tag in zip(row["words"], row["tags"], strict=True))
+        else:
+            text = f"# line {row['line']}: {row.get('error')}\n"
+        self._stream.write(f"{text}\n".encode())
+        self._stream.flush()
+
+
 # Ending of the output's name -> what writes it; others are JSON lines.
-WRITERS: dict[str, Callable[[BinaryIO, Sequence[str]], Writer]] = {".csv": Csv, ".parquet": Parquet}
+WRITERS: dict[str, Callable[[BinaryIO, Sequence[str]], Writer]] = {".csv": Csv, ".parquet": Parquet, ".conll": Conll}
+NOT_RESUMED = (".parquet", ".conll")  # of these files it cannot be said how many rows they hold
 
 
 def write_rows(rows: Iterable[Row], file: Path, names: Callable[[Row], Sequence[str]], *, resume: bool = False) -> None:
@@ -138,7 +164,7 @@ def write_rows(rows: Iterable[Row], file: Path, names: Callable[[Row], Sequence[
 
     Args:
         rows: in order.
-        file: .csv and .parquet, or any other name for JSON lines.
+        file: its name ends as one of `WRITERS` says; any other is for JSON lines.
         names: gives the columns of a table, by its first row.
         resume: go on behind the last whole line of FILE.part; `rows` are those that are not in it.
 
@@ -159,14 +185,14 @@ def write_rows(rows: Iterable[Row], file: Path, names: Callable[[Row], Sequence[
             except OSError:
                 stream.truncate(_whole_rows(part)[1])
                 raise
-            if writer is not None:
-                writer.close()
+            (writer or kind(stream, names({}))).close()
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(file)
         sync(file.parent)
     except OSError as problem:
-        failed = InputError(f"{file} cannot be written: {problem}. What was answered is in {part}; --resume goes on.")
+        rest = "Begin anew." if _is_lost(file) else f"What was answered is in {part}; --resume goes on."
+        failed = InputError(f"{file} cannot be written: {problem}. {rest}")
         raise failed.caused_by(problem) from problem
 
 
@@ -184,11 +210,15 @@ def written_rows(file: Path) -> int:
     part = part_of(file)
     if not part.exists():
         return 0
-    if file.suffix.lower() == ".parquet":
-        raise InputError(f"{file}: a Parquet file cannot be resumed. Write to .jsonl or .csv, or begin anew.")
+    if _is_lost(file):
+        raise InputError(f"{file}: such a file cannot be resumed. Write to .jsonl or .csv, or begin anew.")
     rows, end = _whole_rows(part)
     os.truncate(part, end)
     return max(rows - _titles(file), 0)
+
+
+def _is_lost(file: Path) -> bool:
+    return file.suffix.lower() in NOT_RESUMED
 
 
 def _titles(file: Path) -> int:

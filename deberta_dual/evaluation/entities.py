@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from deberta_dual.evaluation.classes import Metrics, f1_of
 
@@ -16,6 +16,16 @@ PREFIXES = {
     "L": (False, True),
     "S": (True, True),
     "U": (True, True),
+}
+
+
+# Scheme -> the prefix of a word, by whether it is its entity's first, its last, and behind another entity of that name.
+SCHEMES: dict[str, Callable[[bool, bool, bool], str]] = {
+    "io": lambda first, last, behind: "I",
+    "iob1": lambda first, last, behind: "B" if first and behind else "I",
+    "iob2": lambda first, last, behind: "B" if first else "I",
+    "bilou": lambda first, last, behind: ("U" if last else "B") if first else ("L" if last else "I"),
+    "bioes": lambda first, last, behind: ("S" if last else "B") if first else ("E" if last else "I"),
 }
 
 
@@ -48,6 +58,24 @@ def entities(labels: Sequence[str]) -> set[Entity]:
             first, open_name = place, name
         last, ended = prefix, ends
     return found
+
+
+def labels_of(found: Iterable[Entity], length: int, scheme: str) -> list[str]:
+    """The labels of a text of so many words, in a scheme of `SCHEMES`; of entities that overlap the first is taken."""
+    labels, last_name, last_end = [OUTSIDE] * length, "", 0
+    for name, start, end in sorted(found, key=lambda entity: (entity[1], -entity[2])):
+        first = max(start, last_end)
+        for place in range(first, end):
+            prefix = SCHEMES[scheme](place == first, place == end - 1, name == last_name and first == last_end)
+            labels[place] = f"{prefix}-{name}"
+        if first < end:
+            last_name, last_end = name, end
+    return labels
+
+
+def in_scheme(labels: Sequence[str], scheme: str) -> list[str]:
+    """Labels of any scheme that `entities` reads in one of `SCHEMES`."""
+    return labels_of(entities(labels), len(labels), scheme)
 
 
 def entity_scores(found: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]) -> Metrics:

@@ -17,10 +17,11 @@ from deberta_core.errors import InputError
 from deberta_core.files import write_text
 from deberta_core.layout import CALIBRATION
 from deberta_core.transaction import replace_files
-from deberta_dual.backends import choose_framework, get_backend
+from deberta_dual.backends import get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
+from deberta_dual.data.streams import UTF8
 from deberta_dual.evaluation.classes import classification_scores
 from deberta_dual.evaluation.judges import JUDGES, Judgement
 from deberta_dual.evaluation.zero_shot import TASK as ZERO_SHOT
@@ -28,7 +29,8 @@ from deberta_dual.evaluation.zero_shot import zero_shot_answers
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask
 from deberta_dual.finetuning.tasks.base import at, usual_length
 from deberta_dual.finetuning.tasks.text_classification import wanted_labels
-from deberta_dual.pipelines.checkpoint_heads import check_head
+from deberta_dual.pipelines.checkpoint_heads import check_head, framework_of
+from deberta_dual.pipelines.ensemble import average_models, check_vocabularies
 from deberta_dual.pipelines.examples import check_count
 
 
@@ -83,7 +85,7 @@ class Evaluation:
 
 def evaluate(
     task: str,
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     data: Sources,
     columns: Named = None,
     *,
@@ -96,6 +98,7 @@ def evaluate(
     candidate_labels: Sequence[str] | None = None,
     hypothesis_template: str | None = None,
     input_format: str = AUTO,
+    encoding: str = UTF8,
     calibrate: bool = False,
     note: Note | None = None,
 ) -> Evaluation:
@@ -103,7 +106,8 @@ def evaluate(
 
     Args:
         task: a name of `JUDGES`.
-        model: a checkpoint folder or hub id, with the task's head.
+        model: a checkpoint folder or hub id, with the task's head; or a list of them, whose probabilities are
+            averaged.
         data: files or a data set, see `read_examples`.
         columns: which column is what, see `parse_columns`; others are guessed by their names.
         framework: "torch" or "tf"; None: what is installed, PyTorch first.
@@ -115,11 +119,13 @@ def evaluate(
         candidate_labels: of zero-shot classification, the classes to choose from; None: those of the data.
         hypothesis_template: of zero-shot classification, with {} for the class; None: the pipeline's own.
         input_format: of files.
+        encoding: of files of text.
         calibrate: whether the temperature is written into the model's folder, where pipelines find it.
         note: is told what was guessed of the data; None: a log of the level INFO.
 
     Raises:
-        InputError: an argument or an example cannot be used; or the task has no temperature.
+        InputError: an argument or an example cannot be used; the task has no temperature; or several models do not go
+            together, see `average_models`.
         WeightError: the checkpoint has no head for this task, or does not fit.
         ConfigError: config.json is missing or wrong.
         TokenizationError: the tokenizer's files are missing or wrong.
@@ -130,40 +136,53 @@ def evaluate(
     cls = FINETUNE_TASKS["text-classification" if task == ZERO_SHOT else task]
     if task != ZERO_SHOT and (candidate_labels or hypothesis_template):
         raise InputError(f"candidate_labels and hypothesis_template are for {ZERO_SHOT} alone. Leave them out.")
-    records = load_examples(cls, data, columns, input_format, note)
-    folder = checkpoint_folder(model)
-    check_head(folder, cls.name, cls.task)
+    models = [model] if isinstance(model, str | Path) else list(model)
+    if not models or (calibrate and len(models) > 1):
+        raise InputError(f"{len(models)} models were given. Give at least one, and for calibrate exactly one.")
+    records = load_examples(cls, data, columns, input_format=input_format, encoding=encoding, note=note)
+    folders = [checkpoint_folder(one) for one in models]
+    for folder in folders:
+        check_head(folder, cls.name, cls.task)
     truncated = 0
     if task == ZERO_SHOT:
         about = {"framework": framework, "device": device, "dtype": dtype, "batch_size": batch_size}
         own = {name: value for name, value in {**about, "max_length": max_length}.items() if value is not None}
-        config, answers = zero_shot_answers(folder, records, candidate_labels, hypothesis_template, **own)
+        config, answers = zero_shot_answers(folders, records, candidate_labels, hypothesis_template, **own)
         scores = classification_scores(answers.argmax(axis=1), wanted_labels(config, records))
     else:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        backend = get_backend(choose_framework(framework))
-        arrays = backend.array_model(backend.load_model(folder, cls.task, device, dtype), device)
+        tokenizers = [_tokenizer(one, folder) for one, folder in zip(models, folders, strict=True)]
+        check_vocabularies(tokenizers, models)
+        tokenizer, found = tokenizers[0], []
+        for folder in folders:
+            backend = get_backend(framework_of(framework, folder, cls.task))
+            found.append(backend.array_model(backend.load_model(folder, cls.task, device, dtype), device))
+        arrays = average_models(found)
         config = arrays.config
-        length = max_length or usual_length(cls, tokenizer, config)
-        work = cls(tokenizer, max_length=length, batch_size=batch_size, long_texts=long_texts)
+        own = cls.folder_choices(models[0])
+        length = max_length or own.get("max_length") or usual_length(cls, tokenizer, config)
+        chosen = {"long_texts": long_texts, "pooling": own.get("pooling")}
+        work = cls(tokenizer, max_length=length, batch_size=batch_size, **chosen)
         features = work.features(records, config, judged=True)
         answers = work.answer(arrays, records, features)
         scores, truncated = work.compare(config, answers, records), work.truncated
     judgement = judge(config, answers, records)
     if calibrate:
-        _write_temperature(folder, judgement)
+        _write_temperature(folders[0], judgement)
     return Evaluation(task, {**scores, **judgement.metrics}, judgement, records, truncated)
 
 
-def load_examples(
-    cls: type[FinetuneTask], data: Sources, columns: Named, input_format: str, note: Note | None
-) -> list[Record]:
-    """Reads the examples of a task, and checks every one.
+def _tokenizer(model: str | Path, folder: Path) -> Any:
+    """The tokenizer of a model: of a folder, of a repository of the hub, or beside a weight file."""
+    return AutoTokenizer.from_pretrained(str(model if folder.is_dir() else folder))
+
+
+def load_examples(cls: type[FinetuneTask], data: Sources, columns: Named, **options: Any) -> list[Record]:
+    """Reads the examples of a task, and checks every one; `options` are those of `load_data`.
 
     Raises:
         InputError: one cannot be used, with its place; or there is none.
     """
-    records = load_data(cls.name, data, columns, input_format=input_format, note=note)
+    records = load_data(cls.name, data, columns, **options)
     for record in records:
         with at(record):
             cls.check(record)

@@ -14,15 +14,24 @@ from deberta_core.reference.losses import binary_cross_entropy
 from deberta_dual.data.records import Record
 from deberta_dual.evaluation.answers import no_answer_threshold
 from deberta_dual.evaluation.calibration import calibration_error, cross_entropy, fit_temperature, reliability
-from deberta_dual.evaluation.classes import best_threshold, binary_scores, class_scores, confusion_matrix, matthews
+from deberta_dual.evaluation.classes import (
+    best_threshold,
+    binary_scores,
+    class_scores,
+    confusion_matrix,
+    matthews,
+    mean_ranks,
+)
 from deberta_dual.evaluation.entities import scores_by_name
 from deberta_dual.evaluation.numbers import pearson, quadratic_kappa, spearman
+from deberta_dual.evaluation.vectors import positive_ranks
 from deberta_dual.finetuning.labels import ClassIds
-from deberta_dual.finetuning.tasks import text_classification, token_classification
+from deberta_dual.finetuning.tasks import sentence_embeddings, text_classification, token_classification
 from deberta_dual.finetuning.tasks.masked_lm import text_losses
 from deberta_dual.finetuning.tasks.multiple_choice import wanted_choices
 from deberta_dual.finetuning.tasks.question_answering import true_texts
 from deberta_dual.finetuning.tasks.ranking import queries_of, wanted_relevances
+from deberta_dual.finetuning.tasks.sentence_embeddings import wanted_scores
 from deberta_dual.finetuning.tasks.text_classification import MULTI, REGRESSION
 from deberta_dual.pipelines.scores import sigmoid, softmax
 
@@ -104,7 +113,7 @@ def judge_rankings(config: BaseConfig, logits: Any, records: Sequence[Record]) -
     wanted, judgement = wanted_relevances(records), Judgement(mistakes=np.zeros(len(records)))
     if config.problem_type == REGRESSION:
         judgement.metrics["loss"] = float(((logits - wanted) ** 2).mean())
-    elif (wanted <= 1).all():
+    elif config.problem_type == MULTI and (wanted <= 1).all():
         judgement.metrics["loss"] = float(binary_cross_entropy(logits, wanted))
     for own in queries_of(records):
         better = np.sign(np.subtract.outer(wanted[own], wanted[own]))
@@ -115,6 +124,28 @@ def judge_rankings(config: BaseConfig, logits: Any, records: Sequence[Record]) -
 def judge_masked(config: BaseConfig, answers: Any, records: Sequence[Record]) -> Judgement:
     """Of masked LM; a mistake is as bad as the loss of the record's masked tokens."""
     return Judgement(mistakes=text_losses(answers, len(records)))
+
+
+def judge_vectors(config: BaseConfig, vectors: Any, records: Sequence[Record]) -> Judgement:
+    """Of sentence embeddings.
+
+    A mistake is as bad as there are texts nearer than the positive; or by how much a negative is nearer than it; or how
+    far the ranks of cosine and score are apart, in shares of all.
+    """
+    kind, texts = sentence_embeddings.kind_of(records), [sentence_embeddings.texts_of(record) for record in records]
+    if kind == sentence_embeddings.PAIRS:
+        return Judgement(mistakes=positive_ranks(np.stack(vectors), texts) - 1.0)
+    found = sentence_embeddings.pair_cosines(vectors)
+    if kind == sentence_embeddings.TRIPLETS:
+        return Judgement(mistakes=np.array([max(0.0, float(own[1:].max() - own[0])) for own in found]))
+    near, wanted = (mean_ranks(np.asarray(one)) for one in ([o[0] for o in found], wanted_scores(records)))
+    return Judgement(mistakes=np.abs(near - wanted) / len(records))
+
+
+def judge_rewards(config: BaseConfig, scores: Any, records: Sequence[Record]) -> Judgement:
+    """Of a reward model; a mistake is as bad as the rejected text's score is above that of the chosen one."""
+    above = scores[:, 1] - scores[:, 0]
+    return Judgement({"loss": float(np.logaddexp(0.0, above).mean())}, mistakes=np.maximum(above, 0.0))
 
 
 def _single(config: BaseConfig, logits: NDArray[Any], wanted: NDArray[Any]) -> Judgement:
@@ -163,6 +194,9 @@ def _several(config: BaseConfig, logits: NDArray[Any], wanted: NDArray[Any]) -> 
             binary_scores(probabilities[:, number], wanted[:, number])
         )
     judgement.metrics["macro_f1"] = float(np.mean([row["f1"] for row in judgement.classes.values()]))
+    for name in ("roc_auc", "pr_auc"):  # of the classes that are true of some texts and not of others
+        areas = [row[name] for row in judgement.classes.values() if np.isfinite(row["roc_auc"])]
+        judgement.metrics[name] = float(np.mean(areas)) if areas else float("nan")
     threshold, f1 = best_threshold(probabilities.ravel(), wanted.ravel())
     judgement.metrics |= {"threshold": threshold, "threshold_f1": f1}
     judgement.mistakes = np.abs(probabilities - wanted).max(axis=1) * (found != wanted).any(axis=1)
@@ -197,4 +231,6 @@ JUDGES: dict[str, Callable[[BaseConfig, Any, Sequence[Record]], Judgement]] = {
     "multiple-choice": judge_choices,
     "ranking": judge_rankings,
     "masked-lm": judge_masked,
+    "sentence-embeddings": judge_vectors,
+    "reward": judge_rewards,
 }

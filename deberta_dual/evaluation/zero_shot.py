@@ -20,12 +20,16 @@ _TINY = 1e-12
 
 
 def zero_shot_answers(
-    folder: str | Path, records: Sequence[Record], labels: Sequence[str] | None, template: str | None, **options: Any
+    folders: Sequence[Path],
+    records: Sequence[Record],
+    labels: Sequence[str] | None,
+    template: str | None,
+    **options: Any,
 ) -> tuple[BaseConfig, NDArray[Any]]:
     """What a model of entailment says of texts.
 
     Args:
-        folder: its checkpoint.
+        folders: its checkpoint; several are averaged.
         records: texts with one label each.
         labels: the classes to choose from; None: those that the records have, in alphabetical order.
         template: the hypothesis, with {} for the class; None: the pipeline's own.
@@ -45,7 +49,7 @@ def zero_shot_answers(
         raise InputError(f"All labels are {names[0]!r}. There must be at least two classes.")
     if template is not None:
         options = {**options, "hypothesis_template": template}
-    ask = pipeline(TASK, folder, candidate_labels=names, **options)
+    ask = pipeline(TASK, folders, candidate_labels=names, **options)
     found = ask.stream([record.values["text"] for record in records], progress=False)
     scores = [dict(zip(one["labels"], one["scores"], strict=True)) for one in found]
     config = DebertaV2Config(id2label=dict(enumerate(names)), problem_type=SINGLE)

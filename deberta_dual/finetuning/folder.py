@@ -9,10 +9,19 @@ from typing import Any
 
 from deberta_core.errors import InputError
 from deberta_core.files import read_json, write_text
-from deberta_core.layout import METRICS, PROGRESS, STATE, is_model_file, refuse_foreign
+from deberta_core.layout import (
+    METRICS,
+    PROGRESS,
+    SENTENCE_PARTS,
+    STATE,
+    is_model_file,
+    is_run_file,
+    refuse_foreign,
+)
 from deberta_core.transaction import clear_leftovers, replace_files
 
 Rows = list[dict[str, Any]]
+Files = Mapping[str, str | bytes]
 _RUNNING, _FINISHED = "running", "finished"
 
 
@@ -50,10 +59,39 @@ class RunFolder:
         """The rows written so far."""
         return [json.loads(line) for line in (self.path / METRICS).read_text(encoding="utf-8").splitlines()]
 
-    def begin(self) -> None:
-        """Marks the folder as that of a run that is not at its end, unless one goes on; a model there stays."""
+    def begin(self, files: Files | None = None) -> None:
+        """Marks the folder as that of a run that is not at its end, unless one goes on; a model there stays.
+
+        Args:
+            files: what is in files to begin with, by name.
+        """
         if self._is_main and not self._resumes:
-            self._write({"status": _RUNNING, "step": 0})
+            self._write({"status": _RUNNING, "step": 0}, files=files, stale=is_run_file)
+
+    def begin_parts(self, identity: Mapping[str, Any], files: Files | None = None) -> bool:
+        """Marks the folder as that of several runs, each in a folder of its own within; what is there goes.
+
+        Args:
+            identity: as of `state`.
+            files: what is in files to begin with, by name.
+
+        Returns:
+            whether such a job goes on, and all stays.
+
+        Raises:
+            InputError: see `state`.
+        """
+        if self.state(identity) is not None:
+            return True
+        if self._is_main:
+            progress = {"status": _RUNNING, "step": 1, "identity": identity}
+            self._write(progress, files=files, stale=lambda name: is_run_file(name) or _is_old_model(name))
+        return False
+
+    def identity(self) -> dict[str, Any]:
+        """The settings of the run that goes on; none, if none does."""
+        found: dict[str, Any] = self._progress().get("identity", {}) if self._resumes else {}
+        return found
 
     def state(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
         """What `save` wrote last, if the run goes on.
@@ -64,13 +102,14 @@ class RunFolder:
         if not self._resumes:
             return None
         found = self._progress()
-        for name, value in identity.items():
-            there = found.get("identity", {}).get(name)
-            if there != value:
-                raise InputError(
-                    f"the run in {self.path} has {_difference(name, there, value)}. Resume with the same settings and "
-                    f"data, or begin anew with --force."
-                )
+        saved = found.get("identity", {})
+        pairs = [(name, saved.get(name), value) for name, value in identity.items()]
+        wrong = [_difference(*pair) for pair in pairs if pair[1] != pair[2]]
+        if wrong:
+            raise InputError(
+                f"the run in {self.path} has {'; '.join(wrong)}. Resume with the same settings and data, or begin anew "
+                f"with --force."
+            )
         return found
 
     @property
@@ -96,16 +135,16 @@ class RunFolder:
         """
         self._write({"status": _RUNNING, **progress}, rows, write_state, write_model)
 
-    def finish(self, rows: Rows, texts: Mapping[str, str] | None = None) -> None:
+    def finish(self, rows: Rows, files: Files | None = None) -> None:
         """Writes the last scores, marks the run as being at its end, and removes what it would go on from.
 
         Args:
             rows: the scores.
-            texts: further files, by name.
+            files: what is in further ones, by name.
         """
         if self._is_main:
             step = max((row.get("step", 0) for row in rows), default=0)
-            self._write({"status": _FINISHED, "step": step}, rows, texts=texts)
+            self._write({"status": _FINISHED, "step": step}, rows, files=files)
 
     def _write(
         self,
@@ -113,12 +152,15 @@ class RunFolder:
         rows: Iterable[Mapping[str, Any]] | None = None,
         write_state: Callable[[Path], None] | None = None,
         write_model: Callable[[Path], None] | None = None,
-        texts: Mapping[str, str] | None = None,
+        files: Files | None = None,
+        stale: Callable[[str], bool] | None = None,
     ) -> None:
-        def stale(folder: Path) -> list[str]:
-            return [STATE, *(path.name for path in folder.iterdir() if write_model and is_model_file(path.name))]
+        goes = stale or (_is_old_model if write_model else _nothing)
 
-        with replace_files(self.path, InputError, stale=stale) as staging:
+        def old(folder: Path) -> list[str]:
+            return [STATE, *(path.name for path in folder.iterdir() if goes(path.name))]
+
+        with replace_files(self.path, InputError, stale=old) as staging:
             if write_model:
                 write_model(staging)
             if rows is not None:
@@ -126,8 +168,8 @@ class RunFolder:
             if write_state:
                 (staging / STATE).mkdir()
                 write_state(staging / STATE)
-            for name, text in (texts or {}).items():
-                write_text(staging / name, text)
+            for name, content in (files or {}).items():
+                (staging / name).write_bytes(content if isinstance(content, bytes) else content.encode())
             write_text(staging / PROGRESS, json.dumps(progress))
 
     def _progress(self) -> dict[str, Any]:
@@ -145,6 +187,14 @@ class RunFolder:
             raise InputError(f"output={str(path)!r} holds something, but no run to resume. Give another name.")
         if force:
             refuse_foreign(self.path, InputError)
+
+
+def _nothing(name: str) -> bool:
+    return False
+
+
+def _is_old_model(name: str) -> bool:
+    return is_model_file(name) or name in SENTENCE_PARTS
 
 
 def _difference(name: str, there: Any, here: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deberta_core.errors import InputError, one_of
+from deberta_dual.finetuning.recipes import RecipeOptions
 from deberta_dual.pipelines.examples import check_count
 
 DTYPES = ("float32", "bfloat16")
@@ -19,7 +20,7 @@ _RANGES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingOptions:
+class TrainingOptions(RecipeOptions):
     """What can be chosen of the training; the results depend on nothing else but the data and the first weights.
 
     Args:
@@ -36,6 +37,14 @@ class TrainingOptions:
         seed: of fresh parameters, the order of examples, and dropout.
         evaluate_every: steps between evaluations, and between states to resume from; None: one epoch.
         patience: early stopping: evaluations without improvement after which training stops; None: never.
+        class_weights: "balanced", or a weight for every class by its name; None: 1 each.
+        label_smoothing: the share of a label that is spread over all classes.
+        focal_loss: the power of 1 - p that a loss is multiplied with; 0: none.
+        r_drop: weight of the divergence of two passes with dropout; 0: one pass.
+        sift: weight of the adversarial loss of perturbed embeddings; 0: none.
+        awp: share of a weight matrix's norm by which it is moved along its gradient, before the gradients are taken.
+        awp_start: the step at which that begins, from 0.
+        ema: decay of the moving average of the weights that is evaluated and saved; 0: the weights themselves are.
 
     Raises:
         InputError: a value is not allowed.
@@ -55,6 +64,7 @@ class TrainingOptions:
     patience: int | None = None
 
     def __post_init__(self) -> None:
+        RecipeOptions.__post_init__(self)
         for name in ("epochs", "batch_size", "accumulation"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, least=0)

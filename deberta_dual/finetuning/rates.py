@@ -50,10 +50,11 @@ def is_decayed(parameter: Parameter) -> bool:
 def parameter_rates(
     parameters: dict[str, Parameter], config: BaseConfig, layer_decay: float, weight_decay: float
 ) -> dict[str, tuple[float, float]]:
-    """For every parameter its share of the learning rate and its weight decay."""
+    """For every parameter its share of the learning rate and its weight decay; a backbone alone has no head."""
+    prefix = "" if any(name.startswith(BACKBONE_PREFIX) for name in parameters) else BACKBONE_PREFIX
     return {
         name: (
-            layer_share(name, config.num_hidden_layers, layer_decay),
+            layer_share(f"{prefix}{name}", config.num_hidden_layers, layer_decay),
             weight_decay if is_decayed(parameter) else 0.0,
         )
         for name, parameter in parameters.items()

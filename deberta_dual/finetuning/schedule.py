@@ -22,18 +22,25 @@ class Piece(NamedTuple):
 
     Attributes:
         batch: the arrays.
-        share: of the step's labels that count; the shares of all pieces of a step add up to 1.
+        share: of the step's labels that count, by their weights; the shares of all pieces of a step add up to 1.
         tokens: real ones, not padding.
+        row_share: of the step's labels that count, however much they weigh.
     """
 
     batch: Arrays
     share: float
     tokens: int
+    row_share: float
 
 
 def as_it_is(feature: Feature, seeds: Sequence[int]) -> Feature:
     """Nothing of an example is left to chance."""
     return feature
+
+
+def one_row(feature: Feature) -> int:
+    """An example is a row by itself."""
+    return 1
 
 
 class Schedule:
@@ -48,6 +55,8 @@ class Schedule:
         epochs: how often all examples are seen.
         seed: of their order, and of what is drawn.
         draw: what a step learns from an example, of the example and three seeds: of the run, the epoch, the example.
+        rows: how many rows of a batch an example is.
+        weigh: what the labels of an example that count weigh together; None: one each.
 
     Attributes:
         steps_per_epoch: the last may have fewer examples.
@@ -65,8 +74,11 @@ class Schedule:
         epochs: int,
         seed: int,
         draw: Callable[[Feature, Sequence[int]], Feature] = as_it_is,
+        rows: Callable[[Feature], int] = one_row,
+        weigh: Callable[[Feature], float] | None = None,
     ) -> None:
         self._features, self._collate, self._count, self._draw = features, collate, count, draw
+        self._rows, self._weigh = rows, weigh or count
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
         self._lengths = np.array([token_count(feature) for feature in features])
         self.steps_per_epoch = -(-len(features) // batch_size)
@@ -85,11 +97,13 @@ class Schedule:
         chosen = self._chosen(step)
         seeds = self._seed, step // self.steps_per_epoch
         drawn = {number: self._draw(self._features[number], (*seeds, number)) for number in chosen.tolist()}
-        total = max(sum(map(self._count, drawn.values())), 1)
+        ways = self._weigh, self._count
+        totals = [sum(map(way, drawn.values())) or 1 for way in ways]
         for part in self.parts(step, process, processes):
             features = [drawn[number] for number in (part if len(part) else chosen[:1]).tolist()]
-            share = sum(map(self._count, features)) / total if len(part) else 0.0
-            yield Piece(self._collate(features), share, self.tokens(part))
+            own = [sum(map(way, features)) if len(part) else 0.0 for way in ways]
+            share, row_share = (value / total for value, total in zip(own, totals, strict=True))
+            yield Piece(self._collate(features), share, self.tokens(part), row_share)
 
     def examples(self, step: int) -> int:
         """How many examples a step has."""
@@ -98,6 +112,11 @@ class Schedule:
     def tokens(self, numbers: NDArray[Any]) -> int:
         """The real tokens of examples."""
         return int(self._lengths[numbers].sum()) if len(numbers) else 0
+
+    def rows(self, step: int) -> list[int]:
+        """The rows of the batch of each piece, where one process takes them all."""
+        numbers = (part if len(part) else self._chosen(step)[:1] for part in self.parts(step))
+        return [sum(self._rows(self._features[number]) for number in part.tolist()) for part in numbers]
 
     def _chosen(self, step: int) -> NDArray[Any]:
         return self._order(step // self.steps_per_epoch)[step % self.steps_per_epoch]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from deberta_core.auto import CONFIG_CLASSES, TOKENIZER_CLASSES, AutoConfig, AutoTokenizer
 from deberta_core.config import BaseConfig
@@ -67,14 +67,59 @@ class Start:
                 raise InputError(one_of("field", name, known))
         return AutoConfig.for_model(names[self.preset], **{**fields, **self.changes})
 
-    def make_tokenizer(self, folder: Path | None, config: BaseConfig, texts: Sequence[str]) -> Any:
+    def make_tokenizer(self, folder: Path | None, config: BaseConfig, texts: Iterable[str]) -> Any:
         """The tokenizer: loaded, or trained on texts.
 
         Raises:
             TokenizationError: its files are missing or wrong, or the texts do not allow such a vocabulary.
         """
         if self.tokenizer is not None or folder is not None:
-            return AutoTokenizer.from_pretrained(self.tokenizer or str(folder))
+            is_weight_file = folder is not None and folder.is_file()
+            return AutoTokenizer.from_pretrained(self.tokenizer or str(folder if is_weight_file else self.model))
         assert self.vocab_size is not None
         cls: Any = TOKENIZER_CLASSES[config.model_type][0]
         return cls.train(texts, self.vocab_size, model_max_length=config.max_position_embeddings)
+
+    def fitted(self, config: BaseConfig, tokenizer: Any) -> BaseConfig:
+        """The configuration with the tokenizer's vocabulary; that of a checkpoint must be large enough as it is.
+
+        Raises:
+            InputError: it is not.
+        """
+        if self.preset is not None:
+            return config.replace(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+        if len(tokenizer) > config.vocab_size:
+            raise InputError(
+                f"the tokenizer has {len(tokenizer)} tokens, but the model vocab_size={config.vocab_size}. Use that of "
+                f"the model."
+            )
+        return config
+
+
+Options = TypeVar("Options")
+
+
+def read_choices(
+    start: tuple[type[Start], Start | None], training: tuple[type[Options], Options | None], options: Mapping[str, Any]
+) -> tuple[Start, Options]:
+    """Start and options of a training, given as such or by the names of their fields.
+
+    Args:
+        start: the class, and what was given; None: made of `options`.
+        training: likewise, of any class of options.
+        options: fields of both by name; `config` for `changes`.
+
+    Raises:
+        InputError: a name is unknown, or one is given in both ways.
+    """
+    named = {"changes" if name == "config" else name: value for name, value in options.items()}
+    found: list[Any] = []
+    for cls, given in (start, training):
+        own = {one.name: named.pop(one.name) for one in fields(cls) if one.name in named}  # type: ignore[arg-type]
+        if own and given is not None:
+            raise InputError(f"{next(iter(own))} is given beside a {cls.__name__}, which has it. Give one of them.")
+        found.append(given or cls(**own))
+    for name in named:
+        known = [one.name for cls, _ in (start, training) for one in fields(cls) if one.name != "changes"]  # type: ignore[arg-type]
+        raise InputError(one_of("option", name, ["config", *known]))
+    return found[0], found[1]

@@ -10,6 +10,7 @@ from deberta_dual.pipelines.masked_lm import MaskedLMPipeline
 from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
 from deberta_dual.pipelines.ranking import RankingPipeline
+from deberta_dual.pipelines.reward import RewardPipeline
 from deberta_dual.pipelines.text_classification import TextClassificationPipeline
 from deberta_dual.pipelines.token_classification import TokenClassificationPipeline
 from deberta_dual.pipelines.zero_shot import ZeroShotClassificationPipeline
@@ -31,6 +32,7 @@ __all__ = [
     "PipelineException",
     "QuestionAnsweringPipeline",
     "RankingPipeline",
+    "RewardPipeline",
     "SentenceEmbeddingsPipeline",
     "TextClassificationPipeline",
     "TokenClassificationPipeline",

@@ -52,7 +52,8 @@ class Pipeline(ABC):
     """A model with a tokenizer, made into a function from texts to answers; `pipeline` makes the one of a task.
 
     Args:
-        model: of the pipeline's task, a model object of `deberta_torch` or `deberta_tf`, or an `ArrayModel`.
+        model: of the pipeline's task, a model object of `deberta_torch` or `deberta_tf`, or an `ArrayModel`; or a list
+            of such, whose probabilities are averaged, see `average_models`.
         tokenizer: the model's own, or its folder.
         device: where the model computes; a PyTorch model is moved there. None: where it is.
         **options: fields of `options_class`, the defaults of every call; `framework` and `dtype`, which must be the
@@ -163,10 +164,11 @@ class Pipeline(ABC):
             **options: those of the model's `save_pretrained`.
 
         Raises:
-            InputError: the pipeline is around an `ArrayModel`, which cannot be saved.
+            InputError: the pipeline is around an `ArrayModel` or several models, which cannot be saved.
         """
         if not hasattr(self.model, "save_pretrained"):
-            raise InputError("the model is an ArrayModel, which cannot be saved. Save what it was made of.")
+            what = "an ArrayModel" if isinstance(self.model, ArrayModel) else "several"
+            raise InputError(f"the model is {what}, which cannot be saved. Save what it was made of.")
         self.model.save_pretrained(folder, **options)
         self.tokenizer.save_pretrained(folder)
 

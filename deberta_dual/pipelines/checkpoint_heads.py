@@ -8,6 +8,8 @@ from deberta_core.checkpoint import load_config, match_weights, open_weights
 from deberta_core.config import BaseConfig
 from deberta_core.errors import WeightError, name_list
 from deberta_core.tasks import TASKS, task_spec
+from deberta_dual.backends import choose_framework
+from deberta_dual.exporting.targets import exported_config
 
 
 def check_head(folder: Path, name: str, task: str | None) -> None:
@@ -19,11 +21,12 @@ def check_head(folder: Path, name: str, task: str | None) -> None:
         task: a name of `TASKS`; None needs no head.
 
     Raises:
+        InputError: it is a graph of another task.
         WeightError: parameters of the head are missing; or `architectures` of config.json says that the head is that
             of another task, which can have the same names.
         ConfigError: config.json is missing or wrong.
     """
-    if task is None:
+    if task is None or exported_config(folder, task) is not None:
         return
     spec = task_spec(task)
     config = load_config(None, folder, task)
@@ -41,6 +44,21 @@ def check_head(folder: Path, name: str, task: str | None) -> None:
             f"{folder} cannot do {name}: config.json says architectures={config.extra['architectures']}, and {name} "
             f"needs a model ...{spec.class_suffix}. Choose the task it was fine-tuned for, or another model."
         )
+
+
+def framework_of(framework: str | None, folder: Path, task: str | None) -> str:
+    """The framework to load a model in: as it is said, or "onnx" of a folder that has a graph and no weights.
+
+    Args:
+        framework: a name of `FRAMEWORKS`; None: the first that is installed.
+        folder: the checkpoint folder or weight file.
+        task: the model's task; None for the backbone.
+
+    Raises:
+        InputError: the framework is unknown or not installed, or it is a graph of another task.
+    """
+    is_graph = framework is None and exported_config(folder, task) is not None
+    return choose_framework("onnx" if is_graph else framework)
 
 
 def find_model_task(folder: Path) -> str | None:

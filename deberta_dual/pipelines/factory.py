@@ -11,9 +11,10 @@ from deberta_core.errors import InputError, MissingName, one_of
 from deberta_core.hub import HUB_OPTIONS, split_hub_options
 from deberta_core.names.pipelines import PIPELINE_OPTIONS, PIPELINE_TASKS
 from deberta_core.names.rows import Renamed, own_keywords
-from deberta_dual.backends import choose_framework, get_backend
+from deberta_dual.backends import get_backend
 from deberta_dual.pipelines.base import Pipeline
-from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task
+from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task, framework_of
+from deberta_dual.pipelines.ensemble import check_vocabularies
 from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceEmbeddingsPipeline
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
 from deberta_dual.pipelines.masked_lm import MaskedLMPipeline
@@ -21,6 +22,7 @@ from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.options import unfolded
 from deberta_dual.pipelines.question_answering import QuestionAnsweringPipeline
 from deberta_dual.pipelines.ranking import RankingPipeline
+from deberta_dual.pipelines.reward import RewardPipeline
 from deberta_dual.pipelines.text_classification import TextClassificationPipeline
 from deberta_dual.pipelines.token_classification import TokenClassificationPipeline
 from deberta_dual.pipelines.zero_shot import ZeroShotClassificationPipeline
@@ -36,6 +38,7 @@ PIPELINES: dict[str, type[Pipeline]] = {
         MaskedLMPipeline,
         MultipleChoicePipeline,
         RankingPipeline,
+        RewardPipeline,
         FeatureExtractionPipeline,
         SentenceEmbeddingsPipeline,
     )
@@ -65,9 +68,11 @@ def pipeline(
     Args:
         task: a name of `PIPELINES`, or of `deberta_core.names.pipelines.PIPELINE_TASKS`; None: that of the model's
             head.
-        model: a checkpoint folder, a hub id, or a model object of `deberta_torch` or `deberta_tf`.
+        model: a checkpoint folder, a hub id, or a model object of `deberta_torch` or `deberta_tf`; or a list of them,
+            whose probabilities are averaged.
         tokenizer: a tokenizer, a folder with one, or a hub id; None: that of the model's folder or repository.
-        framework: "torch" (or "pt") or "tf", for a model that is loaded; None: what is installed, PyTorch first.
+        framework: "torch" (or "pt"), "tf", "onnx" or "openvino", for a model that is loaded; None: what is installed,
+            PyTorch first. The runtimes take an exported folder, or make a graph of a checkpoint and cache it.
         device: where a model is loaded or moved to: a name, an object of the framework, the number of an accelerator,
             or -1 for the CPU; None: for a model that is loaded the best device there is, for an object where it is.
         dtype: what a loaded model computes in; None: float32. Half precision goes by the framework's names; on the CPU
@@ -83,9 +88,10 @@ def pipeline(
         ConfigError: config.json is missing or wrong.
         TokenizationError: the tokenizer's files are missing or wrong.
     """
-    if model is None:
+    models = list(model) if isinstance(model, list | tuple) else [model]
+    if not models or None in models:
         raise InputError("model is missing. Give a folder, a hub id, or a model of deberta_torch or deberta_tf.")
-    is_name = isinstance(model, str | Path)
+    model, is_name = models[0], isinstance(models[0], str | Path)
     hub, _ = split_hub_options(options)
     folder = checkpoint_folder(model, **hub) if is_name and task is None else None
     if task is not None:
@@ -98,6 +104,10 @@ def pipeline(
     hub, own = split_hub_options(cls.own_names(options, (*_ARGUMENTS, *HUB_OPTIONS)))
     given = {name: own.pop(name) for name in _ARGUMENTS if name in own}
     cls.read_options(own)  # what is quickly checked comes before a model is loaded
+    if len(models) > 1:
+        members = [pipeline(cls.task, one, tokenizer, pipeline_class=cls, **options) for one in models]
+        check_vocabularies([member.tokenizer for member in members], models)
+        return cls([member.model for member in members], members[0].tokenizer, **own)
     if not is_name:
         about = {name: given[name] for name in ("framework", "device", "dtype") if name in given}
         return cls(model, _tokenizer(tokenizer, hub), **about, **own)
@@ -135,7 +145,7 @@ def _load(folder: Path, model_task: str | None, given: dict[str, Any]) -> Any:
     arguments = unfolded({name: one for name, one in given.items() if name != "framework"}, "model_kwargs")
     renamed = {"torch_dtype": PIPELINE_OPTIONS["torch_dtype"]}
     arguments = own_keywords(renamed, arguments, arguments.keys() - renamed.keys())
-    backend = get_backend(choose_framework(given.get("framework")))
+    backend = get_backend(framework_of(given.get("framework"), folder, model_task))
     return backend.load_model(
         folder, model_task, arguments.pop("device", None), arguments.pop("dtype", None), **arguments
     )

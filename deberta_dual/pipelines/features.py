@@ -15,7 +15,7 @@ from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
 from deberta_dual.pipelines.examples import check_flag, read_pair
 from deberta_dual.pipelines.options import TextOptions, unfolded
-from deberta_dual.pipelines.sentence_modules import POOLINGS, module_options
+from deberta_dual.pipelines.sentence_modules import POOLINGS, module_options, write_modules
 
 _PADDINGS = (False, True, "longest", "max_length", "do_not_pad")
 _KINDS = (False, True, "np", "pt", "tf")
@@ -87,7 +87,8 @@ class SentenceEmbeddingsOptions(TextOptions):
     """What can be chosen; a folder of sentence-transformers sets other defaults.
 
     Args:
-        pooling: "first", the context token's vector; "mean" or "max", over all tokens, the special ones too.
+        pooling: "first", the context token's vector; "mean", "weighted" (a mean in which a token weighs as much as its
+            place, from 1) or "max", over all tokens, the special ones too.
         normalize: whether vectors get the length 1.
     """
 
@@ -112,6 +113,13 @@ class SentenceEmbeddingsPipeline(Pipeline):
     def folder_options(cls, folder: str | Path, **hub_options: Any) -> dict[str, Any]:
         """What the files of sentence-transformers say: pooling, normalization and the length of a text."""
         return module_options(folder, **hub_options)
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Saves the model, its tokenizer, and the modules of sentence-transformers with the options of the pipeline."""
+        super().save_pretrained(folder, **options)
+        own: SentenceEmbeddingsOptions = self.options
+        length, width = self.limit(own), self.arrays.config.hidden_size
+        write_modules(folder, width, own.pooling, normalize=own.normalize, max_length=length)
 
     def prepare(self, example: Any, options: Any) -> Prepared:
         """Makes one row of a text or a pair."""

@@ -8,6 +8,7 @@ from typing import Any
 from deberta_core.errors import InputError
 from deberta_dual.backends import Backend, get_backend, owner
 from deberta_dual.backends.protocol import ArrayModel
+from deberta_dual.pipelines.ensemble import average_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +16,9 @@ class GivenModel:
     """A model object.
 
     Args:
-        model: the object.
+        model: the object; of several models their tuple.
         arrays: what runs it.
-        framework: its name; None for an `ArrayModel`, and so are the two below.
+        framework: its name; None for an `ArrayModel`, and so are the two below; None where several models differ.
         device: where it computes.
         backend: what knows the framework.
     """
@@ -33,7 +34,7 @@ def given_model(model: Any, task: str | None, *, framework: str | None, device: 
     """Makes a model object ready for a task.
 
     Args:
-        model: a model of a framework, or an `ArrayModel`.
+        model: a model of a framework, or an `ArrayModel`; or a list of such, see `average_models`.
         task: the model's task; None takes the backbone out of any model.
         framework: if given, it must be the model's.
         device: where it is to compute; None: where it is.
@@ -42,6 +43,13 @@ def given_model(model: Any, task: str | None, *, framework: str | None, device: 
     Raises:
         InputError: the model is none, or `framework` or `dtype` are others than its own, or `device` is unknown.
     """
+    if isinstance(model, list | tuple):
+        if not model:
+            raise InputError("model=[] is not allowed. Give at least one model.")
+        members = [given_model(one, task, framework=framework, device=device, dtype=dtype) for one in model]
+        alike = (members[0].framework, members[0].device)
+        alike = alike if all((one.framework, one.device) == alike for one in members) else (None, None)
+        return GivenModel(tuple(one.model for one in members), average_models([one.arrays for one in members]), *alike)
     if isinstance(model, ArrayModel):
         return GivenModel(model, model)
     own = owner(model)

@@ -12,7 +12,7 @@ from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
 from deberta_dual.pipelines.examples import check_count, check_text, read_fields
 from deberta_dual.pipelines.options import TextOptions
-from deberta_dual.pipelines.scores import best, softmax
+from deberta_dual.pipelines.scores import best, mean_logits, softmax
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,8 @@ class MultipleChoicePipeline(Pipeline):
 
     def finish(self, prepared: Prepared, options: MultipleChoiceOptions) -> Any:
         """Names the best choices."""
-        scores = softmax(np.concatenate([value["logits"] for value in prepared.values]))
+        logits = np.stack([value["logits"] for value in prepared.values], axis=-1)  # [models, choices]
+        scores = softmax(mean_logits(logits.astype(np.float64)))
         found = [
             {"label": number, "choice": prepared.texts[number], "score": float(scores[number])}
             for number in best(scores, options.top_k)

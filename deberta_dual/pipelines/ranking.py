@@ -55,7 +55,7 @@ class RankingPipeline(TextClassificationPipeline):
     def check_model(self, options: Any) -> None:
         """Raises InputError if the model has several outputs."""
         Pipeline.check_model(self, options)
-        check_one_output(self.arrays.config)
+        check_one_output(self.arrays.config, self.task)
 
     def prepare(self, example: Any, options: Any) -> Prepared:
         """Makes one row of query and document."""
@@ -70,9 +70,9 @@ class RankingPipeline(TextClassificationPipeline):
         return {"score": float(function(prepared.values[0]["logits"])[0])}
 
 
-def check_one_output(config: BaseConfig) -> None:
+def check_one_output(config: BaseConfig, task: str = "ranking") -> None:
     """Raises InputError unless the head has one output."""
     if config.num_labels != 1:
         raise InputError(
-            f"ranking needs a model of one class, and this one has {config.num_labels}. Fine-tune it for ranking first."
+            f"{task} needs a model of one class, and this one has {config.num_labels}. Fine-tune it for {task} first."
         )

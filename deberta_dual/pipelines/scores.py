@@ -26,6 +26,26 @@ def sigmoid(logits: NDArray[Any]) -> Floats:
     return result
 
 
+def mean_logits(logits: Floats) -> Floats:
+    """Logits `[..., C]` whose softmax is the mean of the softmax of several, `[models, ..., C]`; `-inf` stays so.
+
+    Their scale, the logarithm of the sum of exponentials, is the mean of the scales: of one model they are its own.
+    """
+    if len(logits) == 1:
+        only: Floats = logits[0]
+        return only
+    scales = np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    result: Floats = np.logaddexp.reduce(logits - scales, axis=0) - math.log(len(logits)) + scales.mean(axis=0)
+    return result
+
+
+def mean_sigmoid_logits(logits: Floats) -> Floats:
+    """Logits whose sigmoid is the mean of the sigmoid of several, `[models, ...]`."""
+    true, false = (-np.logaddexp(0.0, sign * logits) for sign in (-1.0, 1.0))
+    result: Floats = np.logaddexp.reduce(true, axis=0) - np.logaddexp.reduce(false, axis=0)
+    return result
+
+
 def unchanged(logits: NDArray[Any]) -> Floats:
     """The logits themselves."""
     return logits.astype(np.float64)

@@ -1,7 +1,8 @@
-"""The files of sentence-transformers beside a checkpoint: how the vectors of tokens become one."""
+"""The files of sentence-transformers beside a checkpoint: how the vectors of tokens become one; read and written."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ from numpy.typing import NDArray
 
 from deberta_core.config_place import CONFIG_FILE
 from deberta_core.errors import InputError, name_list
-from deberta_core.files import read_content, read_json
+from deberta_core.files import read_content, read_json, write_text
 from deberta_core.hub import Wanted, local_folder
 from deberta_core.json_shape import TEXT, list_of, parse_json, record
+from deberta_core.layout import LENGTH_FILE, MODULES_FILE, POOLING_FILE, SENTENCES_FILE
+from deberta_core.transaction import replace_files
 
 # By the names of the option `pooling`: hidden states [L, C] of real tokens to [C].
 POOLINGS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "first": lambda hidden: hidden[0],
     "mean": lambda hidden: hidden.mean(axis=0, dtype=np.float64),
+    "weighted": lambda hidden: np.average(hidden.astype(np.float64), axis=0, weights=np.arange(1, len(hidden) + 1)),
     "max": lambda hidden: hidden.max(axis=0),
 }
 # The switches of a pooling module's config.json that are ours.
@@ -26,13 +30,13 @@ _SWITCHES = {
     "pooling_mode_cls_token": "first",
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_max_tokens": "max",
+    "pooling_mode_weightedmean_tokens": "weighted",
 }
-_MODES = {"cls": "first", "mean": "mean", "max": "max"}
-MODULES_FILE = "modules.json"
-LENGTH_FILE = "sentence_bert_config.json"
+_MODES = {"cls": "first", "mean": "mean", "max": "max", "weightedmean": "weighted"}
 # The modules of a folder, as they are named where modules.json is missing.
 _USUAL = {"1_Pooling": "Pooling", "2_Normalize": "Normalize"}
 _KNOWN = ("Transformer", "Pooling", "Normalize")
+_PACKAGE = "sentence_transformers.models"  # as all its versions know it
 
 
 def module_options(folder: str | Path, **hub_options: Any) -> dict[str, Any]:
@@ -45,7 +49,7 @@ def module_options(folder: str | Path, **hub_options: Any) -> dict[str, Any]:
     Raises:
         InputError: a file is broken, or asks for what is not computed here.
     """
-    names = (CONFIG_FILE, MODULES_FILE, LENGTH_FILE, "1_Pooling/config.json")
+    names = (CONFIG_FILE, MODULES_FILE, LENGTH_FILE, POOLING_FILE)
     place = local_folder(folder, [Wanted((name,), required=False) for name in names], InputError, **hub_options)
     modules = _modules(place)
     unknown = [kind for kind in modules.values() if kind not in _KNOWN]
@@ -61,6 +65,37 @@ def module_options(folder: str | Path, **hub_options: Any) -> dict[str, Any]:
         length = read_json(file, InputError, "Copy it again.").get("max_seq_length")
         options |= {} if length is None else {"max_length": length}
     return options
+
+
+def write_modules(folder: str | Path, width: int, pooling: str, *, normalize: bool, max_length: int) -> None:
+    """Writes what `module_options` reads, beside a checkpoint, as `SentenceTransformer(folder)` loads it.
+
+    Args:
+        folder: of the checkpoint; files of these names are replaced.
+        width: of a vector.
+        pooling: a name of `POOLINGS`.
+        normalize: whether vectors get the length 1.
+        max_length: of a text, in tokens.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    kinds = ("Transformer", "Pooling", *(("Normalize",) if normalize else ()))
+    modules = [
+        {"idx": number, "name": str(number), "path": f"{number}_{kind}" if number else "", "type": f"{_PACKAGE}.{kind}"}
+        for number, kind in enumerate(kinds)
+    ]
+    switches = {name: ours == pooling for name, ours in _SWITCHES.items()}
+    contents: dict[str, Any] = {
+        MODULES_FILE: modules,
+        LENGTH_FILE: {"max_seq_length": max_length, "do_lower_case": False},
+        SENTENCES_FILE: {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+        POOLING_FILE: {"word_embedding_dimension": width, **switches},
+    }
+    with replace_files(folder, InputError) as staging:
+        for name, content in contents.items():
+            (staging / name).parent.mkdir(exist_ok=True)
+            write_text(staging / name, json.dumps(content, indent=2) + "\n")
 
 
 def _modules(place: Path) -> dict[str, str]:

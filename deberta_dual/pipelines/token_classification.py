@@ -12,6 +12,7 @@ import numpy as np
 from deberta_core.errors import InputError, WrongType, one_of
 from deberta_dual.backends.protocol import Arrays
 from deberta_dual.data.words import CONFIG_KEY, WORD_RULES, split_words, words_of_tokens
+from deberta_dual.evaluation.entities import SCHEMES, labels_of
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
 from deberta_dual.pipelines.entities import STRATEGIES, Unit, make_units
@@ -36,6 +37,8 @@ class TokenClassificationOptions(PipelineOptions):
         delimiter: what joins words.
         word_rule: what a word of running text is, a name of `WORD_RULES`, and that the model reads word by word, as it
             was trained; None: what the model's configuration says, else the text is read as it is.
+        label_scheme: a name of `SCHEMES`; a result is then {"words", "tags", "entities"}, with a tag of this scheme for
+            each word, and the strategy "none" is "first".
     """
 
     aggregation_strategy: str = "none"
@@ -45,6 +48,7 @@ class TokenClassificationOptions(PipelineOptions):
     is_split_into_words: bool = False
     delimiter: str = " "
     word_rule: str | None = None
+    label_scheme: str | None = None
 
     def __post_init__(self) -> None:
         PipelineOptions.__post_init__(self)
@@ -54,6 +58,7 @@ class TokenClassificationOptions(PipelineOptions):
         if strategy not in STRATEGIES:
             raise InputError(one_of("aggregation_strategy", self.aggregation_strategy, STRATEGIES))
         strategy = "first" if self.ignore_subwords and strategy == "simple" else strategy
+        strategy = "first" if self.label_scheme is not None and strategy == "none" else strategy
         object.__setattr__(self, "aggregation_strategy", strategy)
         if isinstance(self.ignore_labels, str) or not all(isinstance(label, str) for label in self.ignore_labels):
             raise InputError(f"ignore_labels={self.ignore_labels!r} is not allowed. Give a list of names of classes.")
@@ -64,6 +69,8 @@ class TokenClassificationOptions(PipelineOptions):
             raise WrongType(f"delimiter={self.delimiter!r:.40} is no text. Give what joins words, such as a space.")
         if self.word_rule is not None and self.word_rule not in WORD_RULES:
             raise InputError(one_of("word_rule", self.word_rule, WORD_RULES))
+        if self.label_scheme is not None and self.label_scheme not in SCHEMES:
+            raise InputError(one_of("label_scheme", self.label_scheme, tuple(SCHEMES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class TokenizedText:
         spans: their characters in the text.
         words: the numbers of their words.
         windows: the first token of each window and the one after its last.
+        given: the characters of the words that were given; None where they follow from the text.
     """
 
     text: str
@@ -83,6 +91,7 @@ class TokenizedText:
     spans: list[Span]
     words: Sequence[int | None]
     windows: list[Span]
+    given: list[Span] | None = None
 
 
 class TokenClassificationPipeline(Pipeline):
@@ -143,7 +152,7 @@ class TokenClassificationPipeline(Pipeline):
 
     def prepare(self, example: Any, options: TokenClassificationOptions) -> Prepared:
         """Makes a row for each window of the text."""
-        text, ids, places, words = self._encoded(example, options)
+        text, ids, places, words, given = self._encoded(example, options)
         windows = self._windows(len(ids), options)
         rows = []
         for start, end in windows:
@@ -153,7 +162,7 @@ class TokenClassificationPipeline(Pipeline):
                 "attention_mask": [1] * (end - start + 2),
             }
             rows.append(ModelRow(inputs))
-        return Prepared(rows, TokenizedText(text, ids, places, words, windows))
+        return Prepared(rows, TokenizedText(text, ids, places, words, windows, given))
 
     def reduce(self, prepared: Prepared, row: int, outputs: Arrays, options: TokenClassificationOptions) -> Any:
         """Keeps the probabilities of a window's own tokens, `[tokens, N]`, without the special ones around them."""
@@ -168,7 +177,11 @@ class TokenClassificationPipeline(Pipeline):
         units = [unit for unit in made if unit.label not in options.ignore_labels]
         if options.aggregation_strategy == "none":
             return [self._token(unit, tokenized) for unit in units]
-        return [found for unit in units if (found := _part_of_text(unit, tokenized)) is not None]
+        found = [part for unit in units if (part := _part_of_text(unit, tokenized)) is not None]
+        if options.label_scheme is None:
+            return found
+        words = tokenized.given if tokenized.given is not None else self._split(tokenized.text, options)
+        return _tagged(tokenized.text, words, found, options.label_scheme)
 
     def aggregate(self, pre_entities: Sequence[Mapping[str, Any]], aggregation_strategy: str) -> list[dict[str, Any]]:
         """Puts tokens of which the scores are known together, as transformers' method of this name.
@@ -194,9 +207,10 @@ class TokenClassificationPipeline(Pipeline):
 
     def _encoded(
         self, example: Any, options: TokenClassificationOptions
-    ) -> tuple[str, list[int], list[Span], list[int | None]]:
-        """The text of an example, the ids of its tokens, their places in it, and the numbers of their words."""
-        given = example.get("offset_mapping") if isinstance(example, Mapping) else None
+    ) -> tuple[str, list[int], list[Span], list[int | None], list[Span] | None]:
+        """The text of an example, the ids of its tokens, their places, the numbers of their words, and given words."""
+        mapping = example.get("offset_mapping") if isinstance(example, Mapping) else None
+        given = None
         if isinstance(example, Mapping) and "words" in example:
             words = read_fields(example, ["words"], ["offset_mapping"])["words"]
             if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
@@ -204,6 +218,7 @@ class TokenClassificationPipeline(Pipeline):
             text = options.delimiter.join(words)
             starts = np.cumsum([0, *(len(word) + len(options.delimiter) for word in words)]).tolist()
             ids, places, numbers = self._word_by_word(list(words), starts)
+            given = [(start, start + len(word)) for word, start in zip(words, starts, strict=False)]
         else:
             if isinstance(example, list | tuple):
                 raise WrongType(f"the input is {example!r:.60}. Give a text, or words with is_split_into_words=True.")
@@ -215,14 +230,19 @@ class TokenClassificationPipeline(Pipeline):
                 ids, places = encoding["input_ids"], encoding["offset_mapping"]
                 numbers = words_of_tokens(text, places)
             else:
-                spans = split_words(text, options.word_rule)
+                spans = self._split(text, options)
                 parts = [text[start:end] for start, end in spans]
                 ids, places, numbers = self._word_by_word(parts, [start for start, _ in spans])
-        if given is None:
-            return text, ids, places, numbers
-        if len(given) < len(places) + 1:
-            raise InputError(f"offset_mapping has {len(given)} places for {len(places) + 2} tokens. Give one for each.")
-        return text, ids, [(int(start), int(end)) for start, end in given[1 : len(places) + 1]], numbers
+        if mapping is not None:
+            if len(mapping) < len(places) + 1:
+                there = f"offset_mapping has {len(mapping)} places for {len(places) + 2} tokens"
+                raise InputError(f"{there}. Give one for each.")
+            places = [(int(start), int(end)) for start, end in mapping[1 : len(places) + 1]]
+        return text, ids, places, numbers, given
+
+    def _split(self, text: str, options: TokenClassificationOptions) -> list[Span]:
+        """The words of running text; where line feeds are tokens of their own, also these."""
+        return split_words(text, options.word_rule or "unicode", with_ends="\n" in self.tokenizer.get_added_vocab())
 
     def _word_by_word(self, words: list[str], starts: Sequence[int]) -> tuple[list[int], list[Span], list[int | None]]:
         """The tokens of words: ids, places in the text in which the words begin at `starts`, and numbers of words."""
@@ -275,6 +295,17 @@ def _with_spans(inputs: Any, mapping: Any) -> Any:
     pairs = zip(examples, mappings, strict=True)
     found = [{**(one if isinstance(one, Mapping) else {"text": one}), "offset_mapping": own} for one, own in pairs]
     return found if isinstance(inputs, list | tuple) else found[0]
+
+
+def _tagged(text: str, words: Sequence[Span], found: list[dict[str, Any]], scheme: str) -> Any:
+    """The words of a text with a tag each, by its entities."""
+    spans = []
+    for one in found:
+        own = [number for number, (start, end) in enumerate(words) if start < one["end"] and end > one["start"]]
+        if own:
+            spans.append((one["entity_group"], own[0], own[-1] + 1))
+    tags = labels_of(spans, len(words), scheme)
+    return {"words": [text[start:end] for start, end in words], "tags": tags, "entities": found}
 
 
 def _part_of_text(unit: Unit, tokenized: TokenizedText) -> dict[str, Any] | None:

@@ -10,17 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from deberta_core.errors import InputError
-from deberta_torch.encoder import Attention, Convolution, Encoder, Intermediate, Layer, ResidualOutput
+from deberta_torch.encoder import (
+    Attention,
+    Convolution,
+    Encoder,
+    EncoderOutputs,
+    Intermediate,
+    Layer,
+    ResidualOutput,
+)
 from deberta_torch.inference.layer import PackedLayer
 from deberta_torch.inference.linears import Precision
-from deberta_torch.inference.unpadding import Packing, pack_tokens, with_padding
+from deberta_torch.inference.unpadding import Packing, filled_up, pack_tokens, with_padding
 from deberta_torch.inference.weight_lock import WeightLock
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.linear import Linear
 from deberta_torch.masks import Masks
 from deberta_torch.projections import FusedSelfAttention, SeparateSelfAttention
-
-Outputs = tuple[Tensor, tuple[Tensor, ...] | None, None]
 
 
 class PackedEncoder:
@@ -48,26 +54,53 @@ class PackedEncoder:
         self._lock = threading.Lock()
         self._packed: tuple[_Watch, Encoder, list[PackedLayer]] | None = None
 
-    def __call__(self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False) -> Outputs:
-        """Runs all layers.
+    def __call__(
+        self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False, skips_last: bool = False
+    ) -> EncoderOutputs:
+        """Runs all layers, or all but the last.
 
         Shape:
             hidden: `[B, L, C]`; returns the last hidden state and, if asked for, all of them, both 0 at padding.
         """
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
-            states = self._run(hidden, masks, output_hidden_states)
+            states = self._run(hidden, masks, output_hidden_states, skips_last)
         if torch.is_grad_enabled() and hidden.requires_grad:
             states = list(_RefuseGradients.apply(hidden, *states))
-        return states[-1], tuple(states) if output_hidden_states else None, None
+        last_input = states[-2] if len(states) > 1 else states[-1]
+        return states[-1], tuple(states) if output_hidden_states else None, None, last_input
 
-    def _run(self, hidden: Tensor, masks: Masks, output_hidden_states: bool) -> list[Tensor]:
+    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor:
+        """See `PackedLayers.decode`."""
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            decoded = self._decode(hidden, query, masks, rows)
+        if torch.is_grad_enabled() and query.requires_grad:
+            (decoded,) = _RefuseGradients.apply(query, decoded)
+        return decoded
+
+    def _decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None) -> Tensor:
+        packing = pack_tokens(masks)
+        last, keys = self._layers()[1][-1], packing.take(hidden.flatten(0, 1).float())
+        if not len(keys):  # padding alone
+            return query
+        if rows is None:
+            queries = packing.take(query.flatten(0, 1).float())
+            return packing.put_back(last.decode(keys, queries, None, packing), query)
+        places = rows
+        if packing.kept is not None:
+            places = torch.zeros(masks.tokens.numel(), dtype=torch.long)
+            places[packing.kept] = torch.arange(packing.tokens)
+            places = places[rows]
+        decoded = last.decode(keys, filled_up(query.float()), filled_up(places), packing)
+        return decoded[: len(rows)].to(query.dtype)
+
+    def _run(self, hidden: Tensor, masks: Masks, output_hidden_states: bool, skips_last: bool) -> list[Tensor]:
         packing = pack_tokens(masks)
         if self._as_ours is not None:
             packing = with_padding(packing, masks.tokens)
         conv, layers = self._layers()
         first = rows = packing.take(hidden.flatten(0, 1).float())
         states = [hidden]
-        for number, layer in enumerate(layers):
+        for number, layer in enumerate(layers[:-1] if skips_last else layers):
             if len(rows):  # a batch may be padding alone, which has no range to quantize
                 rows = layer(rows, packing)
             if number == 0 and conv is not None:

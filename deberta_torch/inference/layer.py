@@ -52,8 +52,32 @@ class PackedLayer:
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """`[rows, C]` float32 to the same."""
         content = self._content(hidden).to(self._attention_dtype)
-        context = self._attend(content, packing)
-        hidden = self._norms[0](self._attended.plus(context, hidden))
+        return self._finish(self._attend(content, packing), hidden)
+
+    def decode(self, hidden: Tensor, query: Tensor, places: Tensor | None, packing: Packing) -> Tensor:
+        """The layer twice, with queries of its own over the same keys (NUMERICS 7).
+
+        Args:
+            hidden: `[rows, C]`, what keys and values are made of.
+            query: `[n, C]`, of the first pass.
+            places: `[n]` integers, the row of each query; None for all rows, in order.
+            packing: of the rows.
+
+        Returns:
+            `[n, C]`.
+        """
+        content = self._content(hidden).to(self._attention_dtype)
+        width = self._heads * self._head_size
+        own = slice(None) if places is None else places
+        for _ in range(2):
+            if len(query):
+                content[own, :width] = self._content(query)[:, :width].to(self._attention_dtype)
+                query = self._finish(self._attend(content, packing)[own], query)
+        return query
+
+    def _finish(self, context: Tensor, residual: Tensor) -> Tensor:
+        """What follows attention: `[n, H * D]` and `[n, C]` to `[n, C]`."""
+        hidden = self._norms[0](self._attended.plus(context, residual))
         wide = self._wide(hidden)
         if self._activation is not None:
             wide = self._activation(wide)

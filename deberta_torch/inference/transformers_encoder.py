@@ -75,7 +75,7 @@ class PackedForward:
             return own(encoder, hidden_states, attention_mask, *options)
         batch, length = attention_mask.shape
         masks = make_masks(attention_mask, batch, length, attention_mask.device)
-        last, states, _ = self.packed(hidden_states, masks, output_hidden_states)
+        last, states, *_ = self.packed(hidden_states, masks, output_hidden_states)
         if not return_dict:
             return (last,) if states is None else (last, states)
         output = sys.modules[type(encoder).__module__].BaseModelOutput

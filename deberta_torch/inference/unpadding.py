@@ -56,15 +56,12 @@ class Packing(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many rows are computed: the tokens, and the last of them again up to a number of `ROW_BITS` bits."""
-        step = 1 << max(0, self.tokens.bit_length() - ROW_BITS)
-        return -(-self.tokens // step) * step
+        """How many rows are computed: the tokens, and more of them by `filled_up`."""
+        return _filled(self.tokens)
 
     def take(self, flat: Tensor) -> Tensor:
         """The rows of a flattened batch that are computed: `[B * L, C]` to `[rows, C]`."""
-        kept = flat if self.kept is None else flat[self.kept]
-        # Not zeros, whose range may be another, which int8 would have to hold.
-        return torch.cat([kept, kept[-1:].expand(self.rows - self.tokens, -1)]) if self.rows > self.tokens else kept
+        return filled_up(flat if self.kept is None else flat[self.kept])
 
     def put_back(self, rows: Tensor, like: Tensor) -> Tensor:
         """`[rows, C]` to `[B, L, C]` of the type and shape of `like`, 0 at what was left out."""
@@ -76,6 +73,20 @@ class Packing(NamedTuple):
         padded = tokens.new_zeros((like.shape[0] * like.shape[1], tokens.shape[1]))
         padded[self.kept] = tokens
         return padded.view(like.shape).to(like.dtype)
+
+
+def filled_up(rows: Tensor) -> Tensor:
+    """The rows `[n, ...]`, and the last of them again up to a number of `ROW_BITS` bits.
+
+    Not zeros, whose range may be another, which int8 would have to hold.
+    """
+    more = _filled(len(rows)) - len(rows)
+    return torch.cat([rows, rows[-1:].expand(more, *rows.shape[1:])]) if more else rows
+
+
+def _filled(count: int) -> int:
+    step = 1 << max(0, count.bit_length() - ROW_BITS)
+    return -(-count // step) * step
 
 
 def pack_tokens(masks: Masks) -> Packing:

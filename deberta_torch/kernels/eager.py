@@ -25,6 +25,11 @@ def is_eager(*values: Tensor) -> bool:
     )
 
 
+def wide(values: Tensor) -> Tensor:
+    """The numbers in float32, or as they are in float64: what sums, exponentials and losses are computed in."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def add(values: Tensor, more: Tensor) -> Tensor:
     """The sum, in the place of `values` unless gradients are recorded: a pass over memory less."""
     return values + more if torch.is_grad_enabled() else values.add_(more)

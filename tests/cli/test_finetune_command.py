@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from deberta_core import DebertaV2Config, InputError
 from deberta_dual import pipeline
 from deberta_dual.cli import main
-from deberta_dual.commands.finetune import TRAINING_OPTIONS
+from deberta_dual.commands.finetune import RECIPE_OPTIONS, TRAINING_OPTIONS
 from deberta_dual.finetuning import TrainingOptions
 from deberta_dual.finetuning.folder import RunFolder
 
@@ -104,7 +104,7 @@ WRONG = {
         1,
         "train.csv, line 2: there is no column 'body'. There are: sentence, topic",
     ),
-    "no columns": ({"columns": None}, 1, "train.csv, line 2: there is no 'label', but: text. Say which"),
+    "no columns": ({"columns": None}, 1, "train.csv, line 2: there is no 'label', but: text, topic. Say which"),
     "patience": ({"patience": 2}, 1, "patience=2 needs examples to judge the model by. Give evaluation data"),
     "short": ({"max_length": 0}, 1, "max_length=0 is not allowed. Give an int of 8 or more"),
     "long": (
@@ -139,7 +139,7 @@ def test_bad_usage_is_one_line(run, folder, tmp_path, flags, status, message):
 
 
 def test_every_option_of_training_is_a_flag(run):
-    assert list(TRAINING_OPTIONS) == [field.name for field in fields(TrainingOptions)]
+    assert {*TRAINING_OPTIONS, *RECIPE_OPTIONS} == {field.name for field in fields(TrainingOptions)}
 
 
 def test_help_names_the_defaults(capsys):

@@ -1,5 +1,6 @@
 """One file of examples through finetune, evaluate and run: the same numbers, and an answer for every example."""
 
+import csv
 import json
 
 import numpy as np
@@ -7,12 +8,15 @@ import pytest
 
 from deberta_core import DebertaV2Config
 from deberta_core.checkpoint import save_weights
+from deberta_core.errors import DebertaWarning
+from deberta_dual import Start, finetune
 from deberta_dual.cli import main
 from deberta_dual.data.results import RESULTS
+from deberta_dual.finetuning import FINETUNE_TASKS
 from tests.finetuning_data import SIZES, write_examples
 
-TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "ranking", "masked-lm")
-SCORES = ("f1", "ndcg@10", "accuracy")  # of a task the first that it has
+TASKS = tuple(FINETUNE_TASKS)
+SCORES = ("f1", "ndcg@10", "mrr@10", "accuracy")  # of a task the first that it has
 SIZES_ALONE = {**SIZES, "position_biased_input": False}
 FRAMEWORKS = (
     pytest.param("torch", id="torch"),
@@ -175,3 +179,39 @@ def test_zero_shot(deberta, small_tokenizer, random_weights, prose, tmp_path, ca
     task = ["--task", "text-classification", "--model", str(model), "--data", str(file), "--candidate-labels", "a,b"]
     assert main(["evaluate", *task]) == 1
     assert "are for zero-shot-classification alone" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_feature_extraction(deberta, small_tokenizer, random_weights, prose, tmp_path, framework):
+    """A vector for each token of each row of a table, with what the row has besides."""
+    pytest.importorskip("tensorflow" if framework == "tf" else "torch")
+    model, file = tmp_path / "model", tmp_path / "texts.csv"
+    config = DebertaV2Config(vocab_size=len(small_tokenizer), **SIZES_ALONE)
+    save_weights(model, config, None, random_weights(config, None))
+    config.save_pretrained(model), small_tokenizer.save_pretrained(model)
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("id", "review"), *((f"r{number}", text) for number, text in enumerate(prose))])
+    same = ["--task", "feature-extraction", "--framework", framework, "--device", "cpu"]
+    rows = deberta("run", *same, "--model", model, "--input", file)
+    assert [row["id"] for row in rows] == [f"r{number}" for number in range(len(prose))]
+    lengths = [len(small_tokenizer(text)["input_ids"]) for text in prose]
+    assert [np.shape(row["embedding"]) for row in rows] == [(length, SIZES["hidden_size"]) for length in lengths]
+
+
+def test_a_head_that_starts_fresh_is_told(deberta, vocabulary, prose, tmp_path):
+    """Of a backbone alone, and of a classifier of other classes; not of the same ones."""
+    pytest.importorskip("torch")
+    file = write_examples(tmp_path, "text-classification", prose)
+    same = ["--task", "text-classification", "--framework", "torch", "--device", "cpu", "--epochs", 1, "--data"]
+    config = ["--config", *(f"{name}={value}" for name, value in SIZES.items())]
+    start = ["--preset", "deberta-v3-small", *config, "--tokenizer", vocabulary]
+    deberta("finetune", *same, file, "--output", tmp_path / "a", *start)
+    deberta("finetune", *same, file, "--output", tmp_path / "b", "--model", tmp_path / "a")
+    assert main(["convert", str(tmp_path / "a"), str(tmp_path / "backbone"), "--to", "safetensors", "--drop-head"]) == 0
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"even"', '"odd"'), encoding="utf-8")
+    for model, names in (("a", "classifier.bias, classifier.weight"), ("backbone", "classifier.bias")):
+        with pytest.warns(DebertaWarning, match=rf"{model} has no {names}.*They start fresh"):
+            finetune(
+                "text-classification", file, tmp_path / f"of-{model}", Start(model=str(tmp_path / model)), device="cpu"
+            )

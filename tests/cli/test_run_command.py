@@ -123,6 +123,7 @@ OPTIONS = {
     "fill-mask": (["--top-k", "2", "--targets", "stone,mill"], "The [MASK] is old."),
     "masked-lm": (["--top-k", "2"], "The [MASK] is old."),
     "ranking": (["--function-to-apply", "none"], '{"query": "The river", "document": "It rises."}'),
+    "reward": ([], '{"prompt": "What rises?", "text": "The river."}'),
     "multiple-choice": ([], '{"text": "The river", "choices": ["rises", "falls"]}'),
     "feature-extraction": ([], "The river."),
     "sentence-embeddings": (["--pooling", "max", "--normalize"], "The river."),
@@ -132,7 +133,7 @@ OPTIONS = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_task(run, make_folder, name):
     flags, line = OPTIONS[name]
-    folder = make_folder(PIPELINES[name].model_task, id2label={0: "fits"} if name == "ranking" else NLI)
+    folder = make_folder(PIPELINES[name].model_task, id2label={0: "fits"} if name in ("ranking", "reward") else NLI)
     status, (result,), errors = run(line, "--task", name, "--model", folder, *flags)
     assert (status, errors) == (0, [])
     assert result.keys() - {"line"} <= {*RESULTS[name]}
@@ -199,6 +200,52 @@ def test_a_table_in_and_a_table_out(run, classifier, tmp_path, ending):
         ("2", "1", expected[1]["label"]),
     ]
     assert [float(row["score"]) for row in rows] == [one["score"] for one in expected]
+
+
+def test_answers_of_several_files_name_theirs(run, classifier, tmp_path):
+    files = [tmp_path / "a.csv", tmp_path / "b.jsonl"]
+    files[0].write_text("text,file\na,x\n")
+    files[1].write_text('{"text": "b"}\n{"body": "c"}\n')
+    same = ["--task", "text-classification", "--model", classifier, "--input"]
+    status, rows, errors = run("", *same, *files, "--on-error", "skip")
+    assert (status, len(errors)) == (1, 1)
+    assert [(row["file"], row["line"]) for row in rows] == [(str(files[0]), 2), (str(files[1]), 1), (str(files[1]), 2)]
+    assert rows[0]["input_file"] == "x"
+    assert f"{files[1]}, line 2: there is no 'text'" in errors[0]
+    status, rows, errors = run("", *same, *files)
+    assert (status, len(rows)) == (1, 2)
+    assert f"{files[1]}, line 2: there is no 'text', which is text in what was read before" in errors[0]
+    status, rows, _ = run("", *same, files[0])
+    assert (rows[0]["file"], "input_file" in rows[0]) == ("x", False)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_titles_alone_have_no_answers(run, classifier, tmp_path, ending):
+    file, output = tmp_path / "titles.csv", tmp_path / f"answers{ending}"
+    file.write_text("text,label\n")
+    same = ["--task", "text-classification", "--model", classifier, "--input", file]
+    assert run("", *same, "--output", output) == (0, [], [f"deberta: note: {file}: there is nothing to answer."])
+    if ending == ".jsonl":
+        assert output.read_bytes() == b""
+    elif ending == ".csv":
+        assert output.read_text() == "line,label,score,labels,error\n"
+    else:
+        assert pytest.importorskip("pyarrow.parquet").read_table(output).num_rows == 0
+
+
+def test_a_table_of_another_encoding(run, classifier, tmp_path):
+    file = tmp_path / "old.csv"
+    file.write_text('text;Größe\n"Zürich\nliegt";5\n', encoding="latin-1")
+    same = ["--task", "text-classification", "--model", classifier, "--input", file]
+    status, rows, _ = run("", *same, "--encoding", "latin-1")
+    assert (status, rows[0]["Größe"]) == (0, "5")
+    assert run("", *same)[0] == 1
+
+
+def test_resume_needs_a_file(run, classifier):
+    status, _, errors = run("", "--task", "text-classification", "--model", classifier, "--resume")
+    assert (status, len(errors)) == (2, 1)
+    assert "--resume goes with --output FILE" in errors[0]
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".csv"])

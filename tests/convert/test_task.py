@@ -67,11 +67,19 @@ def test_additional_heads_of_pretraining(config, extra):
     assert find_task(config, weights(shapes_of(config, "token_classification") | extra)) == "token_classification"
 
 
+def test_a_discriminator_with_the_head_its_training_started_with(config):
+    config = config.replace(legacy=False)
+    both = weights(shapes_of(config, "masked_lm") | shapes_of(config, "replaced_token"))
+    assert find_task(config, both) == "replaced_token"
+    assert find_task(declaring(config, "DebertaForMaskedLM"), both) == "masked_lm"
+
+
 @pytest.mark.parametrize(
     ("task", "change", "found"),
     [
         ("sequence_classification", {"num_labels": 5}, "sequence_classification"),
         ("masked_lm", {"legacy": False}, "masked_lm"),
+        ("replaced_token", {"hidden_size": 24}, "replaced_token"),
     ],
 )
 def test_a_head_that_does_not_fit_the_config_is_left_to_loading(config, task, change, found):
@@ -81,7 +89,6 @@ def test_a_head_that_does_not_fit_the_config_is_left_to_loading(config, task, ch
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (MASK_PREDICTIONS, "the head mask_predictions and config.json says architectures=None: this cannot"),
         ({"qa_outputs.bias": (2,), "classifier.bias": (3,)}, "the head classifier, qa_outputs and"),
         ({"pooler.dense.bias": (16,)}, "the head pooler and"),
     ],

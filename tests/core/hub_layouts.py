@@ -156,7 +156,7 @@ def pretraining(keys: dict[str, Any]) -> Callable[[Path, Kit], dict[str, Any]]:
         add_to_bin(folder, positions, kit.random_weights(one, "masked_lm"), "pytorch_model.generator.bin")
         (folder / "special_tokens_map.json").unlink(missing_ok=True)
         put(folder, "tokenizer_config.json", {"do_lower_case": False, "vocab_type": "spm"})
-        return weights
+        return weights | (positions if DebertaV2Config.from_dict(keys).can_enhance_decoder else {})
 
     return build
 

@@ -15,24 +15,9 @@ from deberta_core import (
 from deberta_core.collation.masking import choose_places, cut_into_ngrams, mask_budget
 from deberta_core.collation.words import LONGEST_WORD, WordStarts, words_by_ids, words_by_starts
 from deberta_core.tokenization import DebertaTokenizer, DebertaV2Tokenizer
+from tests.binomial import assert_binomial
 
 COLLATORS = (DataCollatorForLanguageModeling, DataCollatorForWholeWordMask, DataCollatorForNGramMask)
-TAIL = 1e-6  # chance, on each side, of a count outside its interval
-
-
-def binomial_interval(trials, probability):
-    """The counts left when the outermost ones, of chance TAIL on each side, are taken away; exact."""
-    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
-    counts = np.arange(trials + 1)
-    log_chance = log_factorials[-1] - log_factorials - log_factorials[::-1]
-    log_chance += counts * np.log(probability) + (trials - counts) * np.log1p(-probability)
-    below = np.cumsum(np.exp(log_chance))
-    return np.searchsorted(below, TAIL), np.searchsorted(below, 1 - TAIL)
-
-
-def assert_binomial(count, trials, probability):
-    low, high = binomial_interval(trials, probability)
-    assert low <= count <= high, f"{count} of {trials} is not {probability}: expected {low} to {high}"
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ def test_every_field_survives_a_round_trip(cls, own):
         SIZES
         | own
         | {
-            "embedding_size": 12,
+            "embedding_size": SIZES["hidden_size"],
             "hidden_act": "relu",
             "hidden_dropout_prob": 0.2,
             "attention_probs_dropout_prob": 0.3,
@@ -108,6 +108,7 @@ def test_every_field_survives_a_round_trip(cls, own):
             "problem_type": "multi_label_classification",
             "attention_head_size": 6,
             "legacy": False,
+            "mlm_decoder": "enhanced",
             "output_attentions": True,
             "output_hidden_states": True,
             "return_dict": False,

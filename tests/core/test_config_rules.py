@@ -40,6 +40,7 @@ WRONG_VALUES = [
         ("pruned_heads", value)
         for value in ([1], "0", {"x": [1]}, {0: 1}, {0: (-1,)}, {-1: (0,)}, {0: [1.0]}, {0: "1"})
     ),
+    *(("mlm_decoder", value) for value in ("emd", None, True)),
     *(("problem_type", value) for value in ("classification", 1, [])),
     *(("id2label", value) for value in ([1, 2], "a", {"x": "a"})),
     *(("label2id", value) for value in (5, ["a"], {"a": "x"})),
@@ -108,6 +109,26 @@ JOINT = [
     (
         {"conv_kernel_size": 3, "conv_groups": 7},
         "hidden_size=1536, conv_groups=7: hidden_size must be divisible by conv_groups",
+        {"conv_kernel_size": 0},
+    ),
+    (
+        {"mlm_decoder": "enhanced"},
+        "mlm_decoder='enhanced', position_biased_input=True: the enhanced decoder is where positions come in, so",
+        {"position_biased_input": False},
+    ),
+    (
+        {"mlm_decoder": "enhanced", "position_biased_input": False, "embedding_size": 128},
+        "mlm_decoder='enhanced', embedding_size=128, hidden_size=1536: .* so embedding_size must be hidden_size",
+        {"embedding_size": 1536},
+    ),
+    (
+        {
+            "mlm_decoder": "enhanced",
+            "position_biased_input": False,
+            "num_hidden_layers": 1,
+            "conv_kernel_size": 3,
+        },
+        "mlm_decoder='enhanced', num_hidden_layers=1, conv_kernel_size=3: the enhanced decoder would leave out",
         {"conv_kernel_size": 0},
     ),
     ({"position_buckets": 7}, "position_buckets=7: position_buckets must be even", {"relative_attention": False}),

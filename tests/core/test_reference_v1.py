@@ -203,7 +203,9 @@ def test_the_dtype_stays_in_every_task(name, task, dtype):
 @pytest.mark.parametrize("task", TASK_NAMES)
 @pytest.mark.parametrize("name", V1)
 def test_the_side_of_padding_does_not_matter(name, task):
-    config = CASES[name].config.replace(position_biased_input=False)
+    config = CASES[name].config.replace(
+        position_biased_input=False, mlm_decoder="plain"
+    )  # positions count from the left edge
     if task == "multiple_choice":
         config = config.replace(num_labels=1)
     params = random_params(config, task)

@@ -223,7 +223,8 @@ def test_files_with_other_columns(tmp_path):
     (tmp_path / "a.csv").write_text("review,label\na,0\n")
     (tmp_path / "b.csv").write_text("sentence,label\nb,0\n")
     with pytest.raises(
-        InputError, match=r"b\.csv, line 2: there is no 'review', which is text; there is: label, sentence"
+        InputError,
+        match=r"b\.csv, line 2: there is no 'review', which is text in what was read before; there is: label, sentence",
     ):
         load_data("text-classification", [tmp_path / "a.csv", tmp_path / "b.csv"])
 
@@ -233,6 +234,9 @@ def test_several_files_make_one_list(tmp_path):
     (tmp_path / "b.jsonl").write_text('{"text": "b"}\n')
     (tmp_path / "README.md").write_text("no data")
     found = [one.values["text"] for one in read_files([tmp_path / "b.jsonl", tmp_path / "a.csv"])]
+    places = [(one.file, one.line) for one in read_files(tmp_path)]
+    assert places == [(str(tmp_path / "a.csv"), 2), (str(tmp_path / "b.jsonl"), 1)]
+    assert [one.file for one in read_files(tmp_path / "a.csv")] == [""]
     assert found == ["b", "a"]
     assert [one.values["text"] for one in read_files(tmp_path)] == ["a", "b"]
 
@@ -272,6 +276,12 @@ WRONG = {
         "text,label\nZürich,0\n".encode("latin-1"),
         "line 2: the line is no UTF-8: byte 0xfc at byte 2",
     ),
+    "latin-1 in an entry of several lines": (
+        "data.csv",
+        'text,label\na,0\n"b\nc\nZürich",0\n'.encode("latin-1"),
+        "line 5: the line is no UTF-8: byte 0xfc at byte 2 of the line. Give the file's encoding",
+    ),
+    "no text": ("data.csv", "id,body\n1,a\n", "line 2: there is no 'text', but: body, id. Say.*--columns text=COLUMN"),
     "latin-1 in titles": ("data.csv", "text,lübel\na,0\n".encode("latin-1"), "line 1: the line is no UTF-8"),
     "latin-1, far away": ("data.conll", b"a O\n" * 9999 + b"\xfc O\n", "line 10000: the line is no UTF-8: byte 0xfc"),
     "latin-1 in json": ("data.json", b'[\n{"text": "\xfc"}]', "line 2: byte 0xfc is no UTF-8"),

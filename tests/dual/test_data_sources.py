@@ -51,6 +51,47 @@ def test_compressed_files(read, ending):
         read(f"data.csv.{ending}", b"text,label\n")
 
 
+ENCODED = {
+    "latin-1": ("data.csv", "text,label\r\nZürich,0\r\n"),
+    "cp1252": ("data.csv.gz", 'text;label\n"10 €\n\n„gut“";0\n'),
+    "utf-16": ("data.tsv", "text\tlabel\nZürich \u2028 ländlich\t0\n"),
+    "utf-16-le": ("data.conll", "Zürich B-LOC\nlebt O\n"),
+    "shift-jis": ("data.json", '[{"text": "東京", "label": 0}]'),
+    "utf-8": ("data.txt", "Zürich\x85 lebt\n"),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_encodings(tmp_path, encoding):
+    name, content = ENCODED[encoding]
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    (tmp_path / name).write_bytes(pack(content.encode(encoding)))
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / name).write_bytes(pack(content.encode()))
+    found, wanted = (
+        list(read_files(*arguments, **options))
+        for arguments, options in (([tmp_path / name], {"encoding": encoding}), ([tmp_path / "plain" / name], {}))
+    )
+    assert [record.values for record in found] == [record.values for record in wanted]
+    assert found[0].error is None
+
+
+def test_a_long_file_of_another_encoding(tmp_path):
+    lines = [f"{'äöü' * (number % 50)} {number}" for number in range(5_000)]
+    (tmp_path / "data.txt").write_text("\n".join(lines), encoding="utf-16")
+    assert [one.values["text"] for one in read_files(tmp_path / "data.txt", encoding="utf-16")] == [
+        line.strip() for line in lines
+    ]
+
+
+def test_what_no_encoding_has(tmp_path):
+    (tmp_path / "data.csv").write_bytes(b"text,label\na\x81,0\n")
+    (record,) = read_files(tmp_path / "data.csv", encoding="cp1252")
+    assert "byte 0x81 at byte 2 of the line" in str(record.error)
+    with pytest.raises(InputError, match=r"encoding='latein' is not known. Give one such as latin-1"):
+        list(read_files(tmp_path / "data.csv", encoding="latein"))
+
+
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "arrow stream"])
 def test_parquet_and_arrow(tmp_path, kind):
     pa = pytest.importorskip("pyarrow")
@@ -142,3 +183,29 @@ def test_real_files(shared, tmp_path, name):
         assert {label[:2] for record in records for label in record.values["labels"]} >= {"O", "B-", "I-"}
     else:
         assert len(records) == 300 - (task != "multiple-choice")  # titles
+
+
+class KerasData:
+    """What of a `keras.utils.PyDataset` is looked at: batches by number, without an end."""
+
+    num_batches = 2
+
+    def __iter__(self):
+        while True:
+            yield self[0]
+
+    def __getitem__(self, number):
+        return np.array([f"a{number}", f"b{number}"]), np.array([0, 1])
+
+
+def test_batches_of_other_libraries():
+    texts = [{"text": text, "label": label} for text, label in zip(("a0", "b0", "a1", "b1"), (0, 1, 0, 1), strict=True)]
+    assert [one.values for one in load_data("text-classification", KerasData())] == texts
+    batches = [({"text": np.array([b"a0", b"b0"]), "text_pair": ["x", "y"]}, np.array([[0, 1], [1, 1]]))]
+    assert [one.values for one in load_data("text-classification", iter(batches))] == [
+        {"text": "a0", "text_pair": "x", "label": [0, 1]},
+        {"text": "b0", "text_pair": "y", "label": [1, 1]},
+    ]
+    pair = ({"words": ["a", "b"]}, ["O", "B-X"])
+    (record,) = load_data("token-classification", iter([pair]), {"labels": "label"})
+    assert record.values == {"words": ["a", "b"], "labels": ["O", "B-X"]}

@@ -35,7 +35,7 @@ def test_both_frameworks_learn_alike(task, tokenizer, tmp_path):
     training = TrainingOptions(**TRAINING, accumulation=PIECES.get(task, 1))
     rows = {
         framework: finetune(
-            task, file, tmp_path / framework, start, training, evaluation=file, framework=framework, device="cpu"
+            task, file, tmp_path / framework, start, training, eval_data=file, framework=framework, device="cpu"
         )
         for framework in ("torch", "tf")
     }

@@ -91,6 +91,24 @@ def test_a_share_is_that_of_labels():
         assert piece.share == pytest.approx(piece.batch["number"].sum() / 6)
 
 
+@pytest.mark.parametrize("accumulation", [1, 2, 4])
+def test_rows_are_those_of_the_batches(accumulation):
+    """Also of an example that stands in for an empty piece."""
+    rows = [{"input_ids": [1], "number": number, "rows": 1 + number % 3} for number in range(9)]
+    schedule = Schedule(
+        rows,
+        lambda features: {"rows": np.array([one["rows"] for one in features])},
+        lambda feature: 1,
+        batch_size=4,
+        accumulation=accumulation,
+        epochs=1,
+        seed=0,
+        rows=lambda feature: feature["rows"],
+    )
+    for step in range(schedule.steps):
+        assert schedule.rows(step) == [int(piece.batch["rows"].sum()) for piece in schedule.pieces(step)]
+
+
 def test_tokens_of_choices():
     assert token_count({"input_ids": [1, 2, 3]}) == 3
     assert token_count({"input_ids": [[1, 2, 3], [1, 2]]}) == 5
@@ -127,6 +145,13 @@ def test_every_parameter_has_its_rates(cls):
         assert 0.9**3 <= share <= 1
         assert decay == (0.01 if is_decayed(parameters[name]) else 0), name
         assert is_decayed(parameters[name]) != (name.endswith("bias") or "LayerNorm" in name), name
+
+
+def test_a_backbone_alone_has_the_rates_of_one_below_a_head(small_config):
+    alone = parameter_rates(expand(small_config, None), small_config, 0.5, 0.01)
+    below = parameter_rates(expand(small_config, "token_classification"), small_config, 0.5, 0.01)
+    assert alone == {name: below[f"deberta.{name}"] for name in alone}
+    assert max(share for share, _ in alone.values()) == 0.5
 
 
 WRONG = {

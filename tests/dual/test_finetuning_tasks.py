@@ -12,7 +12,7 @@ from deberta_dual.finetuning import FINETUNE_TASKS, Record
 from deberta_dual.finetuning.labels import ClassIds, find_classes
 from deberta_dual.finetuning.tasks.base import at
 
-TEXTS, WORDS, ANSWERS, CHOICES, RANKS, MASKS = FINETUNE_TASKS
+TEXTS, WORDS, ANSWERS, CHOICES, RANKS, MASKS, VECTORS, REWARDS = FINETUNE_TASKS
 NLI = {0: "contradiction", 1: "neutral", 2: "entailment"}
 CONTEXT = "The river rises in the hills above the old town and runs for ninety miles before it meets the sea."
 QUESTION = {"question": "Where does it rise?", "context": CONTEXT}

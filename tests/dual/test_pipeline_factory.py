@@ -33,6 +33,7 @@ def test_the_names_of_pipelines():
         "masked-lm",
         "multiple-choice",
         "ranking",
+        "reward",
         "feature-extraction",
         "sentence-embeddings",
     }

@@ -369,8 +369,10 @@ def test_files_of_sentence_transformers(sentence_folder, tmp_path):
     assert module_options(sentence_folder(switches)) == {"pooling": "first", "normalize": True, "max_length": 128}
     plain = sentence_folder({"pooling_mode": "mean"}, modules=("Transformer", "Pooling"), length=None)
     assert module_options(plain) == {"pooling": "mean"}
-    with pytest.raises(InputError, match="asks for pooling_mode_weightedmean_tokens; known are"):
-        module_options(sentence_folder({"pooling_mode_weightedmean_tokens": True}))
+    for weighted in ({"pooling_mode": "weightedmean"}, {"pooling_mode_weightedmean_tokens": True}):
+        assert module_options(sentence_folder(weighted))["pooling"] == "weighted"
+    with pytest.raises(InputError, match="asks for pooling_mode_lasttoken; known are"):
+        module_options(sentence_folder({"pooling_mode_lasttoken": True}))
     with pytest.raises(InputError, match="modules that are not computed here: Dense"):
         module_options(sentence_folder(switches, modules=("Transformer", "Pooling", "Dense")))
     (tmp_path / "modules.json").write_text("3")

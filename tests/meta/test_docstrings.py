@@ -12,7 +12,7 @@ FORWARD = {"forward", "call"}
 BOUNDARY = {
     "deberta_torch/models.py": {"Backbone.forward"},
     "deberta_torch/task_models.py": {"TaskModel.forward", "LmModel.forward", "SpanModel.forward"},
-    "deberta_tf/models.py": {"PreTrainedModel.__call__"},
+    "deberta_tf/calls.py": {"Called.__call__"},
 }
 
 

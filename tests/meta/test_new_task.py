@@ -61,11 +61,11 @@ def reference_loss(config, outputs, labels, mask):
     return label_loss(config, {"logits": SHARPNESS * outputs["logits"]}, labels, mask)
 
 
-def torch_loss(config, predictions, labels, mask):
-    return torch_losses.label_losses(config, {"logits": SHARPNESS * predictions["logits"]}, labels, mask)
+def torch_loss(config, predictions, labels, mask, options):
+    return torch_losses.label_losses(config, {"logits": SHARPNESS * predictions["logits"]}, labels, mask, options)
 
 
-def keras_loss(config, predictions, labels, mask):
+def keras_loss(config, predictions, labels, mask, options):
     return keras_losses.label_losses(config, {"logits": SHARPNESS * predictions["logits"]}, labels, mask)
 
 

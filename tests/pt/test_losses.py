@@ -7,6 +7,7 @@ import torch
 from conformance.suite.cases import CASES, LABEL_SETTINGS, padding_mask, random_labels
 from conformance.suite.compare import assert_close, output_scale
 from deberta_core import reference
+from deberta_core.loss_options import PLAIN
 from deberta_core.tasks import TASKS
 from deberta_torch.losses import LOSSES, cross_entropy, mean_loss, span_cross_entropy
 
@@ -23,7 +24,7 @@ def case(setting: str, seed: int = 0):
 
 def parts_of(config, logits, labels):
     predictions, targets = {"logits": logits}, {"labels": labels}
-    return LOSSES[TASKS[TASK].loss](config, predictions, targets, torch.from_numpy(ONES).bool())
+    return LOSSES[TASKS[TASK].loss](config, predictions, targets, torch.from_numpy(ONES).bool(), PLAIN)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -81,7 +82,10 @@ def test_the_mean_is_over_labels_that_count():
 # Tokens, choices, spans
 
 OTHERS = {"masked_lm": (5, 6, 97), "token_classification": (5, 6, 4), "multiple_choice": (5, 3)}
-REFERENCES = dict.fromkeys(OTHERS, reference.label_loss) | {"question_answering": reference.question_answering_loss}
+REFERENCES = dict.fromkeys(OTHERS, reference.label_loss) | {
+    "question_answering": reference.question_answering_loss,
+    "replaced_token": reference.replaced_token_loss,
+}
 
 
 def other_case(task, side="right", seed=0):
@@ -91,6 +95,9 @@ def other_case(task, side="right", seed=0):
     if task == "question_answering":
         predictions = {f"{name}_logits": 3 * random.standard_normal((5, 6)) for name in ("start", "end")}
         return predictions, {f"{name}_positions": random.integers(-1, 9, 5) for name in ("start", "end")}, mask
+    if task == "replaced_token":
+        labels = random.integers(-1, 2, (5, 6))
+        return {"logits": 3 * random.standard_normal((5, 6))}, {"labels": np.where(labels < 0, -100, labels)}, mask
     labels = random.integers(0, OTHERS[task][-1], OTHERS[task][:-1])
     return {"logits": 3 * random.standard_normal(OTHERS[task])}, {"labels": np.where(labels == 1, -100, labels)}, mask
 
@@ -98,7 +105,9 @@ def other_case(task, side="right", seed=0):
 def loss_of(task, predictions, labels, mask, dtype=torch.float32):
     tensors = {name: torch.from_numpy(np.asarray(value)).to(dtype) for name, value in predictions.items()}
     targets = {name: torch.from_numpy(np.asarray(value)) for name, value in labels.items()}
-    return mean_loss(LOSSES[TASKS[task].loss](CASES["v3_like"].config, tensors, targets, torch.from_numpy(mask).bool()))
+    return mean_loss(
+        LOSSES[TASKS[task].loss](CASES["v3_like"].config, tensors, targets, torch.from_numpy(mask).bool(), PLAIN)
+    )
 
 
 def test_every_task_has_its_losses():

@@ -12,6 +12,7 @@ import torch
 
 from conformance.suite.compare import assert_close
 from deberta_core import DebertaV2Config, InputError
+from deberta_core.errors import DebertaWarning
 from deberta_dual import pipeline
 from deberta_dual.finetuning import Start, TrainingOptions, finetune
 from deberta_torch import DebertaV2ForSequenceClassification
@@ -38,7 +39,7 @@ def run(file, output, start, *, task=TASK, report=None, resume=False, max_length
         output,
         start,
         TrainingOptions(**{**TRAINING, **training}),
-        evaluation=file,
+        eval_data=file,
         framework="torch",
         device="cpu",
         report=report,
@@ -171,7 +172,8 @@ def test_other_classes_get_a_new_classifier(file, start, tmp_path, capsys):
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     names = {"long": "lang", "short": "kurz", "even": "gerade"}
     file.write_text("\n".join(json.dumps({**line, "label": names[line["label"]]}) for line in lines))
-    run(file, tmp_path / "other", Start(model=tmp_path / "first"), epochs=1, learning_rate=0.0)
+    with pytest.warns(DebertaWarning, match=r"has no classifier.*They start fresh"):
+        run(file, tmp_path / "other", Start(model=tmp_path / "first"), epochs=1, learning_rate=0.0)
     other = weights(tmp_path / "other")
     assert not torch.equal(other["classifier.weight"], first["classifier.weight"])
     assert torch.equal(other["pooler.dense.weight"], first["pooler.dense.weight"])

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import deberta_tf
-from conformance.suite.adapters import flatten_outputs
+from conformance.suite.adapters import flatten_outputs, model_class
 from conformance.suite.compare import assert_close, assert_outputs_close
 from conformance.suite.golden import goldens
 from deberta_core import DebertaV2Config, DebertaV2Tokenizer
+from deberta_core.checkpoint import generator_config_of
 from deberta_core.parameters import expand
 from deberta_tf.weights import assign, parameter_variables
 
@@ -28,15 +29,7 @@ TEXTS = [
 
 
 def golden_model(golden):
-    family = type(golden.config).__name__.removesuffix("Config")
-    name = next(
-        name
-        for name in deberta_tf.__all__
-        if name.startswith(f"TF{family}")
-        and not name.endswith("PreTrainedModel")
-        and getattr(deberta_tf, name).task == golden.task
-    )
-    model = getattr(deberta_tf, name)(golden.config)
+    model = getattr(deberta_tf, f"TF{model_class(golden.config, golden.task)}")(golden.config)
     assign(model, golden.params())
     return model
 
@@ -74,6 +67,7 @@ def check_goldens():
         for kind in ("output", "tf_output"):
             skipped = {"loss"} if golden.task == "question_answering" and not mask.all() else set()
             expected = golden.tensors(kind)
+            skipped |= {name for name in expected if name.startswith(("decoder.", "last_hidden_state"))} - set(actual)
             chosen = {name: actual[name] for name in expected if name not in skipped}
             assert_outputs_close(chosen, expected, mask, quantity="golden")
         count += 1
@@ -133,9 +127,32 @@ def check_training(folder):
         model.export(folder / "exported")
 
 
+def check_pretraining():
+    """Joint steps of generator and discriminator, and masked LM of labelled tokens, which JAX does not tell apart."""
+    config = DebertaV2Config.preset(
+        "deberta-v3-xsmall", vocab_size=60, num_hidden_layers=2, hidden_size=48, intermediate_size=40
+    )
+    ids = np.random.default_rng(0).integers(5, 60, (8, 12))
+    labels = np.where(np.arange(12) % 4 == 1, ids, -100)
+    masked = np.where(labels >= 0, 4, ids)
+    keras.utils.set_random_seed(0)
+    pair = deberta_tf.TFDebertaV2ForPreTraining(generator_config_of(config), config, special_ids=range(5), seed=0)
+    pair.compile(keras.optimizers.Adam(3e-3))
+    history = pair.fit(masked, labels, epochs=10, verbose=0).history
+    assert all(history[name][-1] < history[name][0] for name in ("loss", "mlm_loss", "rtd_loss")), history
+    drawn = keras.ops.convert_to_numpy(pair.corrupt(masked, labels=labels).corrupted_ids)
+    assert (drawn >= 5).all()
+    losses = []
+    for only in (False, True):
+        pair.generator.compile(keras.optimizers.SGD(0.0), labelled_logits_only=only)
+        losses.append(pair.generator.evaluate(masked, labels, verbose=0))
+    assert_close(np.array(losses[1]), np.array(losses[0]), quantity="loss", name="labelled")
+
+
 if __name__ == "__main__":
     assert sys.argv[1] == BACKEND, BACKEND
     print(f"{check_goldens()} goldens, {check_gradients()} with gradients", end=", ")
     with tempfile.TemporaryDirectory() as place:
         check_training(Path(place))
+    check_pretraining()
     print("trained and saved")

@@ -51,7 +51,7 @@ def runs(prose, small_tokenizer, tmp_path_factory):
     file = write_examples(folder, "text-classification", prose)
     start = small_start(folder / "tokenizer", small_tokenizer, num_hidden_layers=1)  # most of the time is tracing
     training = TrainingOptions(epochs=3, batch_size=6, accumulation=2, learning_rate=1e-3, evaluate_every=2)
-    settings = {"evaluation": file, "framework": "tf", "device": "cpu"}
+    settings = {"eval_data": file, "framework": "tf", "device": "cpu"}
 
     def kill(row):
         if row["step"] == 4:

@@ -49,6 +49,9 @@ def cases(prose) -> dict[str, Case]:
         "ranking": Case(
             [{"query": pair["text"], "document": pair["text_pair"]} for pair in pairs], long_rows, {0: "fits"}
         ),
+        "reward": Case(
+            [*texts, *({"prompt": pair["text"], "text": pair["text_pair"]} for pair in pairs)], long_rows, {0: "score"}
+        ),
         "multiple-choice": Case(choices, {"top_k": None, **long_rows}),
         "feature-extraction": Case(texts, {"return_tensors": "np"}),
         "sentence-embeddings": Case(texts, {"normalize": True}),

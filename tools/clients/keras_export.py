@@ -64,7 +64,7 @@ def litert(folder: Path, model: Any) -> Run:
 
 def openvino(folder: Path, model: Any) -> Run:
     """By OpenVINO on a CPU, in float32."""
-    import openvino  # type: ignore[import-not-found] # of an environment of its own
+    import openvino
 
     model.export(folder / "model.xml", format="openvino", verbose=False)
     compiled = openvino.compile_model(folder / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -1,1 +1,1 @@
-"""What small models learn on five real data sets, in both frameworks; see `python -m tools.task_scores`."""
+"""What small models learn on real data sets, in both frameworks; see `python -m tools.task_scores`."""

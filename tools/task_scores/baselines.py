@@ -13,6 +13,8 @@ from deberta_dual.data.records import Record
 from deberta_dual.evaluation.answers import answer_scores
 from deberta_dual.evaluation.classes import Metrics, classification_scores
 from deberta_dual.evaluation.entities import entity_scores
+from deberta_dual.evaluation.vectors import retrieval_scores
+from deberta_dual.finetuning.tasks import sentence_embeddings
 
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 _WORD = re.compile(r"\w+")
@@ -71,12 +73,21 @@ def of_choices(training: Sequence[Record], test: Sequence[Record]) -> dict[str, 
     }
 
 
+def of_pairs(training: Sequence[Record], test: Sequence[Record]) -> dict[str, Metrics]:
+    """The nearest by cosines of weighted words."""
+    texts = [sentence_embeddings.texts_of(record) for record in test]
+    words = _words().fit([text for record in training for text in sentence_embeddings.texts_of(record)])
+    vectors = np.stack([words.transform(side).toarray() for side in zip(*texts, strict=True)], axis=1)
+    return {"TF-IDF": retrieval_scores(vectors, texts)}
+
+
 # By task.
 BASELINES: dict[str, Baseline] = {
     "text-classification": of_texts,
     "token-classification": of_words,
     "question-answering": of_questions,
     "multiple-choice": of_choices,
+    "sentence-embeddings": of_pairs,
 }
 
 
@@ -97,12 +108,16 @@ def _regression(texts: Sequence[str], labels: Sequence[str], asked: Sequence[str
 
 
 def _probabilities(texts: Sequence[str], labels: Sequence[str], asked: Sequence[str]) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
-    return make_pipeline(words, LogisticRegression(C=10, max_iter=1000)).fit(texts, labels).predict_proba(asked)
+    return make_pipeline(_words(), LogisticRegression(C=10, max_iter=1000)).fit(texts, labels).predict_proba(asked)
+
+
+def _words() -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
 
 
 def _judged(found: Sequence[Any], wanted: Sequence[Any]) -> Metrics:

@@ -1,4 +1,4 @@
-"""The five data sets as files for `deberta finetune`: what they are, and how they are divided."""
+"""The data sets as files for `deberta finetune`: what they are, and how they are divided."""
 
 from __future__ import annotations
 
@@ -78,6 +78,17 @@ def _piqa(source: Path, target: Path) -> Files:
     return files
 
 
+def _piqa_pairs(source: Path, target: Path) -> Files:
+    """The rows of PIQA with the way that leads to the goal alone."""
+    files = {}
+    for part, file in _piqa(source, target).items():
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        pairs = [{"text": row["text"], "positive": row["choices"][row["label"]]} for row in rows]
+        files[part] = file.with_name(f"pairs-{file.name}")
+        files[part].write_text("\n".join(map(json.dumps, pairs)) + "\n", encoding="utf-8")
+    return files
+
+
 DATA_SETS: dict[str, DataSet] = {
     "sst2": DataSet(
         "SST-2",
@@ -118,5 +129,13 @@ DATA_SETS: dict[str, DataSet] = {
         ("accuracy",),
         "which of two ways leads to a goal, from half of the rows for the other half",
         {"epochs": 5},
+    ),
+    "piqa_pairs": DataSet(
+        "PIQA, pairs",
+        "sentence-embeddings",
+        _piqa_pairs,
+        ("mrr@10", "recall@10"),
+        "which of all ways belongs to a goal, by their vectors, from half of the rows for the other half",
+        {"epochs": 10},
     ),
 }

@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from deberta_core.collation import DataCollatorWithPadding
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, TokenizationError
 from deberta_core.tokenization.lengths import NO_LIMIT
-from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.backends.protocol import ArrayModel, Arrays, Comparison
+from deberta_dual.data.columns import no_column
 from deberta_dual.data.records import Record
 from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.schedule import Feature
@@ -43,30 +45,44 @@ class FinetuneTask(ABC):
         batch_size: rows in a batch of an evaluation.
         long_texts: "truncate", "windows" or "error", of texts that are longer than a row, where the task can choose;
             None: as is usual.
+        loss: a name of `losses`; None: as is usual.
+        pooling: a name of `poolings`; None: as is usual.
 
     Attributes:
         name: of the pipeline that answers with the trained model.
-        task: of the model, a name of `deberta_core.tasks.TASKS`.
+        task: of the model, a name of `deberta_core.tasks.TASKS`; None for a backbone.
         entries: what a record must hold.
         optional: what it may hold besides.
         max_length: what is usual, in tokens; None: what the model can read.
         collator: makes batches of features.
         long_texts: what can be chosen for texts that are longer than a row.
+        losses: what can be chosen for the loss.
+        poolings: what can be chosen for making one vector of those of tokens.
         truncated: how many texts `features` has cut so far.
     """
 
     name: ClassVar[str]
-    task: ClassVar[str]
+    task: ClassVar[str | None]
     entries: ClassVar[tuple[str, ...]]
     optional: ClassVar[tuple[str, ...]] = ()
     max_length: ClassVar[int | None] = None
     collator: ClassVar[type[DataCollatorWithPadding]] = DataCollatorWithPadding
     long_texts: ClassVar[tuple[str, ...]] = ()
+    losses: ClassVar[tuple[str, ...]] = ()
+    poolings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, tokenizer: Any, *, max_length: int, batch_size: int, long_texts: str | None = None) -> None:
-        if long_texts is not None and long_texts not in self.long_texts:
-            usual = ", ".join(self.long_texts) or "nothing else than windows, or cuts"
-            raise InputError(f"long_texts={long_texts!r} is not for {self.name}, which has: {usual}.")
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        max_length: int,
+        batch_size: int,
+        long_texts: str | None = None,
+        loss: str | None = None,
+        pooling: str | None = None,
+    ) -> None:
+        self.check_choices(long_texts=long_texts, loss=loss, pooling=pooling)
+        self.loss, self.pooling = loss, pooling
         self.reads_windows, self.refuses_long = long_texts == "windows", long_texts == "error"
         self.tokenizer, self.length, self.batch_size = tokenizer, max_length, batch_size
         self.truncated = 0
@@ -77,13 +93,30 @@ class FinetuneTask(ABC):
         """Raises InputError unless the entries have the form they should; all else takes that for granted."""
 
     @classmethod
-    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
+    def check_choices(cls, **given: str | None) -> None:
+        """Raises InputError for a `long_texts`, `loss` or `pooling` that the task does not have; None is no choice."""
+        choices = {"long_texts": cls.long_texts, "loss": cls.losses, "pooling": cls.poolings}
+        for name, value in given.items():
+            if value is not None and value not in choices[name]:
+                has = ", ".join(choices[name]) or "nothing to choose there"
+                raise InputError(f"{name}={value!r} is not for {cls.name}, which has: {has}.")
+
+    @classmethod
+    def folder_choices(cls, model: str | Path) -> dict[str, Any]:
+        """What the files beside a checkpoint, or in a repository of the hub, say of `max_length` and `pooling`."""
+        return {}
+
+    @classmethod
+    def head(
+        cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None, loss: str | None = None
+    ) -> Head:
         """Reads off the training data which head they need; most tasks have one only.
 
         Args:
             records: all of them.
             config: of the model that the training starts from.
             problem_type: as in a configuration, where the task has several; None: what the data show.
+            loss: a name of `losses`; None: as is usual.
 
         Raises:
             InputError: the labels cannot be used together; or the data have no such head.
@@ -91,6 +124,15 @@ class FinetuneTask(ABC):
         if problem_type is not None:
             raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
         return Head()
+
+    @classmethod
+    def labels_in(cls, scheme: str) -> dict[str, Any]:
+        """What a configuration holds that says in which scheme labels of words are learnt.
+
+        Raises:
+            InputError: the task has none, or no such one.
+        """
+        raise InputError(f"label_scheme={scheme!r} is for token-classification alone. Leave it out.")
 
     @abstractmethod
     def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
@@ -109,8 +151,13 @@ class FinetuneTask(ABC):
 
     @classmethod
     @abstractmethod
-    def metric(cls, config: BaseConfig) -> str:
-        """The one of `score` that says which model is the best; more of it is better, but of a loss less."""
+    def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
+        """The one of `score` that says which model is the best; more of it is better, but of a loss less.
+
+        Args:
+            config: of the model.
+            records: it is judged by.
+        """
 
     @abstractmethod
     def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
@@ -138,10 +185,33 @@ class FinetuneTask(ABC):
         """What records share that must not be divided between training and evaluation; None: it stands by itself."""
         return None
 
+    @classmethod
+    def stratum(cls, record: Record, config: BaseConfig) -> Hashable | None:
+        """What all folds should have equally much of, such as the class of a record; None: nothing."""
+        return None
+
     def collate(self, features: Sequence[Feature]) -> Arrays:
-        """Makes a batch: int64, or float32 where labels are floats."""
+        """Makes a batch: int64, or float32 where labels are floats. Those of compared rows begin with their group."""
+        if self.comparison() is not None:
+            features = [
+                {**row, "labels": [float(group), *label]}
+                for group, feature in enumerate(features)
+                for row, label in zip(single_rows(feature), feature["labels"], strict=True)
+            ]
         batch: Arrays = self.collator(self.tokenizer).collate(features)
         return batch
+
+    def comparison(self) -> Comparison | None:
+        """The loss of rows that are compared with each other; None: the model's own."""
+        return None
+
+    def rows(self, feature: Feature) -> int:
+        """How many rows of a batch an example is."""
+        return 1 if self.comparison() is None else len(feature["input_ids"])
+
+    def save(self, folder: Path, config: BaseConfig) -> None:
+        """Writes the tokenizer, and whatever else the pipeline needs besides the model."""
+        self.tokenizer.save_pretrained(folder)
 
     def count(self, feature: Feature) -> int:
         """How many labels of a row count in the loss."""
@@ -165,6 +235,12 @@ class FinetuneTask(ABC):
         return [found[number] for number in range(len(rows))]
 
 
+def single_rows(feature: Feature) -> list[dict[str, Any]]:
+    """The model's inputs of a feature that has several rows, row by row."""
+    names = [name for name in MODEL_ROW if name in feature]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(feature[name] for name in names), strict=True)]
+
+
 def entry(record: Record, name: str) -> Any:
     """An entry of a record.
 
@@ -172,8 +248,7 @@ def entry(record: Record, name: str) -> Any:
         InputError: there is none; the message names those that are there.
     """
     if record.values.get(name) is None:
-        there = ", ".join(sorted(map(str, record.values))) or "nothing"
-        raise InputError(f"there is no {name!r}, but: {there}. Say which it is: --columns {name}=COLUMN.")
+        raise InputError(no_column(name, record))
     return record.values[name]
 
 

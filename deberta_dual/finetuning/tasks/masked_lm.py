@@ -101,7 +101,7 @@ class MaskedLM(FinetuneTask):
         return sum(label != IGNORED_LABEL for label in feature["labels"])
 
     @classmethod
-    def metric(cls, config: BaseConfig) -> str:
+    def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
         """The loss."""
         return "loss"
 

@@ -16,8 +16,9 @@ from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
 from deberta_dual.evaluation.classes import Metrics
 from deberta_dual.finetuning.schedule import Feature
-from deberta_dual.finetuning.tasks.base import MODEL_ROW, FinetuneTask, at, entry
+from deberta_dual.finetuning.tasks.base import FinetuneTask, at, entry, single_rows
 from deberta_dual.pipelines.examples import check_text
+from deberta_dual.pipelines.scores import mean_logits
 
 
 class MultipleChoice(FinetuneTask):
@@ -63,20 +64,15 @@ class MultipleChoice(FinetuneTask):
         return features
 
     @classmethod
-    def metric(cls, config: BaseConfig) -> str:
+    def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
         """The share of right choices."""
         return "accuracy"
 
     def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
         """Logits `[N, choices]`."""
-        names = [name for name in MODEL_ROW if name in features[0]]
-        rows = [
-            {name: feature[name][choice] for name in names}
-            for feature in features
-            for choice in range(len(feature["input_ids"]))
-        ]
-        logits = np.concatenate([output["logits"] for output in self.outputs(model, rows)])
-        return logits.reshape(len(features), -1)
+        rows = [row for feature in features for row in single_rows(feature)]
+        logits = np.stack([output["logits"] for output in self.outputs(model, rows)], axis=-1).astype(np.float64)
+        return mean_logits(logits.reshape(len(logits), len(features), -1))
 
     def compare(self, config: BaseConfig, answers: Any, records: Sequence[Record]) -> Metrics:
         """Accuracy."""

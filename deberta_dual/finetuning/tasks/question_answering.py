@@ -61,7 +61,7 @@ class QuestionAnswering(FinetuneTask):
         return features
 
     @classmethod
-    def metric(cls, config: BaseConfig) -> str:
+    def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
         """F1 of words."""
         return "f1"
 

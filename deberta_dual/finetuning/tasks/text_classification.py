@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,7 +67,9 @@ class TextClassification(FinetuneTask):
                 check_label(one)
 
     @classmethod
-    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
+    def head(
+        cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None, loss: str | None = None
+    ) -> Head:
         """Finds the classes, and what kind of labels they are."""
         labels = [entry(record, "label") for record in records]
         kind = type(labels[0]) if isinstance(labels[0], list | dict) else None
@@ -109,6 +111,14 @@ class TextClassification(FinetuneTask):
         pair = record.values.get("text_pair")
         return [entry(record, "text"), *([] if pair is None else [pair])]
 
+    @classmethod
+    def stratum(cls, record: Record, config: BaseConfig) -> Hashable | None:
+        """The class, or the set of classes; of numbers nothing."""
+        if config.problem_type == REGRESSION:
+            return None
+        label = _label(entry(record, "label"), ClassIds(config.id2label or {}), str(config.problem_type), judged=False)
+        return tuple(label) if isinstance(label, list) else label
+
     def features(self, records: Sequence[Record], config: BaseConfig, *, judged: bool = False) -> list[dict[str, Any]]:
         """Makes a row of every text or pair, or of every window, with the label of its text."""
         assert config.id2label is not None
@@ -130,7 +140,7 @@ class TextClassification(FinetuneTask):
         return super().collate([{name: v for name, v in one.items() if name != RECORD} for one in features])
 
     @classmethod
-    def metric(cls, config: BaseConfig) -> str:
+    def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
         """By the kind of labels; see `METRICS`."""
         return METRICS[str(config.problem_type)]
 

@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 
 from deberta_core.collation import DataCollatorForTokenClassification, align_word_labels
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError
+from deberta_core.errors import InputError, one_of
 from deberta_core.inputs import IGNORED_LABEL
 from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
 from deberta_dual.data.words import CONFIG_KEY, choose_rule
 from deberta_dual.evaluation.classes import Metrics
-from deberta_dual.evaluation.entities import entity_scores
+from deberta_dual.evaluation.entities import SCHEMES, entity_scores, in_scheme
 from deberta_dual.finetuning.labels import OUTSIDE, ClassIds, check_label, find_classes
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import FinetuneTask, Head, at, entry
 
 # What a feature holds for the scores alone.
 RECORD, STARTS = "record", "word_starts"
+SCHEME = "label_scheme"  # in config.json, of a model that learnt labels of a scheme, whatever that of the data
 
 
 class TokenClassification(FinetuneTask):
@@ -49,13 +50,22 @@ class TokenClassification(FinetuneTask):
             check_label(label)
 
     @classmethod
-    def head(cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None) -> Head:
+    def head(
+        cls, records: Sequence[Record], config: BaseConfig, problem_type: str | None, loss: str | None = None
+    ) -> Head:
         """Finds the classes, and the rule by which running text has such words."""
         if problem_type is not None:
             raise InputError(f"problem_type={problem_type!r} is for text-classification alone. Leave it out.")
-        names, is_new = find_classes([label for record in records for label in entry(record, "labels")], config)
+        names, is_new = find_classes([label for record in records for label in labels_of(record, config)], config)
         rule = choose_rule([entry(record, "words") for record in records])
         return Head({"id2label": names, "extra": {**config.extra, CONFIG_KEY: rule}}, is_new)
+
+    @classmethod
+    def labels_in(cls, scheme: str) -> dict[str, Any]:
+        """The scheme, which stays with the model, so that data of any scheme judge it."""
+        if scheme not in SCHEMES:
+            raise InputError(one_of(SCHEME, scheme, tuple(SCHEMES)))
+        return {SCHEME: scheme}
 
     @classmethod
     def texts(cls, record: Record) -> list[str]:
@@ -70,7 +80,7 @@ class TokenClassification(FinetuneTask):
         for number, record in enumerate(records):
             with at(record):
                 find = ids.or_unknown if judged else ids.__getitem__
-                labels = [find(label) for label in entry(record, "labels")]
+                labels = [find(label) for label in labels_of(record, config)]
                 features += self._windows(entry(record, "words"), labels, number)
         return features
 
@@ -83,7 +93,7 @@ class TokenClassification(FinetuneTask):
         return sum(label >= 0 for label in feature["labels"])
 
     @classmethod
-    def metric(cls, config: BaseConfig) -> str:
+    def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
         """F1 of entities."""
         return "f1"
 
@@ -135,4 +145,15 @@ def found_labels(config: BaseConfig, answers: Sequence[NDArray[Any]]) -> list[li
 def wanted_labels(config: BaseConfig, records: Sequence[Record]) -> list[list[str]]:
     """The names of the classes of words, as the model calls them."""
     ids = ClassIds(config.id2label or {})
-    return [[ids.name(label) for label in entry(record, "labels")] for record in records]
+    return [[ids.name(label) for label in labels_of(record, config)] for record in records]
+
+
+def labels_of(record: Record, config: BaseConfig) -> list[Any]:
+    """The labels of a record, in the scheme of the model's configuration if that has one."""
+    labels: list[Any] = entry(record, "labels")
+    scheme = config.extra.get(SCHEME)
+    if scheme not in SCHEMES:
+        return labels
+    if not all(isinstance(label, str) for label in labels):
+        raise InputError(f"labels={labels!r:.60} are no names, and label_scheme={scheme!r} is of names. Give names.")
+    return in_scheme(labels, scheme)

@@ -36,6 +36,9 @@ _FILES = {
     "squad.jsonl": ("question-answering", '{"question": "where?", "context": "in water", "answers": '
                     '[{"text": "water", "answer_start": 3}]}\n'),
     "ranks.csv": ("ranking", "query,document,relevance\nheron,a bird,1\nheron,a train,0\n"),
+    "pairs.csv": ("sentence-embeddings", "anchor,positive,score\nheron,a bird,0.9\ntrain,a bird,2.5\n"),
+    "triplets.jsonl": ("sentence-embeddings", '{"text": "heron", "positive": "bird", "negative": ["a", "b"]}\n' * 2),
+    "chosen.jsonl": ("reward", '{"prompt": "heron", "chosen": "a bird", "rejected": "a train"}\n' * 2),
     "lines.txt": ("masked-lm", "a grey heron waits\n\nno train\n"),
     "choices.jsonl": ("multiple-choice", '{"text": "a heron", "choices": ["waits", "runs"], "label": 0}\n' * 2),
 }  # fmt: skip

@@ -27,6 +27,7 @@ _LINES = {
     "fill-mask": '{"text": "a [MASK] heron"}\n[MASK]\n',
     "masked-lm": '{"text": "a [MASK] heron"}\na grey heron\n',
     "ranking": '{"query": "a heron", "document": "waits"}\n',
+    "reward": '{"prompt": "a heron", "text": "waits"}\nx\n',
     "multiple-choice": '{"text": "a heron", "choices": ["waits", "runs"]}\n',
     "sentence-embeddings": '{"text": "a heron"}\nx\n',
     "feature-extraction": '{"text": "a heron"}\nx\n',
@@ -51,7 +52,13 @@ def _pipelines() -> dict[str, Any]:
     for task in _LINES:
         cls = PIPELINES[task]
         zero_shot = task.startswith("zero")
-        names = ("entailment", "neutral", "contradiction") if zero_shot else ("score",) if task == "ranking" else ()
+        names = (
+            ("entailment", "neutral", "contradiction")
+            if zero_shot
+            else ("score",)
+            if task in ("ranking", "reward")
+            else ()
+        )
         labels = {"id2label": dict(enumerate(names))} if names else {}
         model = config("v2", vocab_size=len(own), **labels)
         arrays = weights(model, cls.model_task)

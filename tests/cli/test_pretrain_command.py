@@ -1,0 +1,45 @@
+"""`deberta pretrain`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deberta_dual.cli import main
+
+SIZES = ["hidden_size=32", "num_hidden_layers=2", "num_attention_heads=2", "attention_head_size=null"]
+SIZES += ["intermediate_size=48", "max_position_embeddings=64", "position_buckets=8"]
+RUN = ["--preset", "deberta-v3-xsmall", "--config", *SIZES, "--steps", "2", "--batch-size", "4", "--max-length", "32"]
+RUN += ["--held-out", "0.2", "--workers", "0", "--framework", "torch"]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """JSON lines whose text is in a column of its own name."""
+    words = Path(json.__file__).read_text().split()
+    file = tmp_path / "texts.jsonl"
+    lines = [json.dumps({"body": " ".join(words[start : start + 30])}) for start in range(0, 1200, 30)]
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+def test_a_run(corpus, tmp_path, capsys):
+    pytest.importorskip("torch")
+    words = ["pretrain", "--objective", "rtd", "--corpus", corpus, "--columns", "text=body", *RUN]
+    words += ["--vocabulary", "train:350", "--output", str(tmp_path / "out")]
+    assert main(words) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["step"] for row in rows] == [2]
+    assert {"mlm_loss", "rtd_loss", "eval_rtd_f1"} <= rows[0].keys()
+    assert "pretrained by replaced-token detection" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_what_is_refused(corpus, tmp_path, capsys):
+    assert main(["pretrain", "--corpus", corpus, *RUN, "--output", str(tmp_path / "out")]) == 1
+    assert "A preset needs a vocabulary" in capsys.readouterr().err
+    words = ["--vocabulary", "train:350", "--embedding-sharing", "es", "--output", str(tmp_path / "out")]
+    assert main(["pretrain", "--corpus", corpus, *RUN, *words]) == 1
+    assert "updates='joint'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
