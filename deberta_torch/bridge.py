@@ -203,7 +203,7 @@ def _fast_tokenizer(tokenizer: Tokenizer) -> Any:
     if tokenizer.additional_special_tokens:
         options["additional_special_tokens"] = tokenizer.additional_special_tokens
     with TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
+        tokenizer.save_pretrained(folder, legacy_format=False)
         if not tokenizer.layout.has_tokenizer_json:
             DebertaV2TokenizerFast.from_pretrained(folder).save_pretrained(folder)
         return _transformers().PreTrainedTokenizerFast(

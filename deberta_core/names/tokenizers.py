@@ -45,11 +45,11 @@ TOKENIZER_CALL: Rows = {
 }
 # Attributes and methods.
 TOKENIZER_ATTRIBUTES: Rows = {
-    "encode_plus": Renamed("__call__", note="a text and a pair"),
     "batch_encode_plus": Renamed("__call__", note="a list of texts, or of pairs"),
     "extra_special_tokens": Renamed("additional_special_tokens"),
     "extra_special_tokens_ids": Renamed("additional_special_tokens_ids"),
     "max_len": Renamed("model_max_length"),
+    "add_prefix_space": Accepted("SentencePiece starts with a space; it reads as it was given", reads_as=True),
     "init_inputs": Accepted("options are given by name", reads_as=()),
     "verbose": Accepted("warnings go through the module warnings", reads_as=True),
     "pad_token_type_id": Accepted("it is 0, as in every DeBERTa", reads_as=0),

@@ -241,6 +241,7 @@ def test_autocast():
     assert_close(outputs["sdpa"], outputs["eager"], quantity="fused bfloat16", name="autocast")
 
 
+@pytest.mark.skipif(torch.__version__ < "2.7", reason="torch 2.6 guards against lengths beyond the span, or below it")
 @pytest.mark.parametrize("name", ["sdpa", "eager"])
 def test_an_exported_program_without_gradients(name):
     model = make(V3.replace(num_hidden_layers=1))
@@ -252,7 +253,6 @@ def test_an_exported_program_without_gradients(name):
             (),
             {"input_ids": IDS, "attention_mask": MASK},
             dynamic_shapes={"input_ids": axes, "attention_mask": axes},
-            strict=False,  # torch 2.6's other default guards against short texts
         )
         operators = {str(node.target) for node in program.graph.nodes}
         assert ("aten.scaled_dot_product_attention.default" in operators) == (name == "sdpa")
