@@ -39,9 +39,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(
             f"deberta serve needs the package {problem.name}. Run: pip install 'deberta-dual[serve]'."
         ) from problem
-    settings = ServeSettings(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    )
+    settings = ServeSettings.read(given)
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         serve(settings)

@@ -115,7 +115,8 @@ class ServedModel:
         with self._lock:
             if task not in self._pipelines:
                 self._pipelines[task] = self._make(task)
-            return self._pipelines[task]
+            found: Pipeline = self._pipelines[task]
+            return found
 
     def _prepare(
         self, task: str, inputs: Sequence[Any], options: Mapping[str, Any]
@@ -143,9 +144,11 @@ class ServedModel:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a request may do is no warning for the log
             if self.main.framework is None:  # a graph has one output
-                return pipeline(task, str(self._folder), **self._options())
+                made: Pipeline = pipeline(task, str(self._folder), **self._options())
+                return made
             options = {**cls.folder_options(self._folder), **self._lengths()}
-            return cls(self.main.model, self.main.tokenizer, **options)
+            made = cls(self.main.model, self.main.tokenizer, **options)
+            return made
 
     def _batcher(self, run: Pipeline) -> Batcher:
         with self._lock:

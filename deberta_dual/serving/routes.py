@@ -75,7 +75,7 @@ async def rerank(request: Request, body: RerankBody) -> list[Rank]:
 
 
 @ROUTES.post("/tokens", summary="Entities of texts")
-async def tokens(request: Request, body: TokensBody) -> list[Any]:
+async def tokens(request: Request, body: TokensBody) -> Any:
     """Entities with their characters `start` to `end`; a list of such for a list of texts."""
     options = _given(body, "aggregation_strategy", "stride")
     return await _one_or_many(request, body.model, "token-classification", body.inputs, options)
@@ -90,7 +90,7 @@ async def answer(request: Request, body: AnswerBody) -> Any:
 
 
 @ROUTES.post("/fill", summary="Words for masks")
-async def fill(request: Request, body: FillBody) -> list[Any]:
+async def fill(request: Request, body: FillBody) -> Any:
     """Predictions of the mask; a list of such for several masks, and for a list of texts."""
     options = {**_given(body, "top_k", "targets"), **_cut(request, body.truncate)}
     return await _one_or_many(request, body.model, "fill-mask", body.inputs, options)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
 import sys
 import tempfile
 from contextlib import ExitStack
-from functools import partial
+from dataclasses import asdict
+from math import ceil
+from typing import Any
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from deberta_core.errors import InputError, reason
 from deberta_dual.serving.app import make_app
@@ -21,6 +23,7 @@ from deberta_dual.serving.settings import ServeSettings
 
 # How long a server that is told to stop answers what it took, beyond the time of one request.
 _GRACE = 5
+_SETTINGS = "DEBERTA_SERVE"  # of the environment of uvicorn's processes
 
 
 def serve(settings: ServeSettings) -> None:
@@ -33,39 +36,42 @@ def serve(settings: ServeSettings) -> None:
         DebertaError: a model cannot be loaded.
         InputError: the address cannot be listened at.
     """
+    seconds = ceil(settings.timeout)
+    options: dict[str, Any] = {
+        "access_log": False,
+        "log_level": "warning",
+        "server_header": False,
+        "timeout_keep_alive": seconds,
+        "timeout_graceful_shutdown": seconds + _GRACE,
+    }
     with ExitStack() as stack:
-        if settings.workers > 1:
-            os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="deberta-metrics-"))
-            app: App = partial(_of_process, settings)  # each process loads the models
-        else:
-            app = _of_process(settings)
-        config = uvicorn.Config(
-            app,
-            factory=settings.workers > 1,
-            workers=settings.workers,
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            timeout_keep_alive=int(settings.timeout),
-            timeout_graceful_shutdown=int(settings.timeout) + _GRACE,
-        )
+        app = _logged(make_app(settings)) if settings.workers == 1 else None
         listener = stack.enter_context(_listen(settings))
         host, port = listener.getsockname()[:2]
         print(f"deberta: serving {', '.join(settings.names)} at http://{host}:{port}", file=sys.stderr, flush=True)
-        server = uvicorn.Server(config)
-        if settings.workers > 1:
-            Multiprocess(config, target=server.run, sockets=[listener]).run()
-        else:
-            server.run(sockets=[listener])
+        if app is not None:
+            uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[listener])
+            return
+        # uvicorn's processes are told by their environment, and each loads the models.
+        os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="deberta-metrics-"))
+        os.environ[_SETTINGS] = json.dumps(asdict(settings))
+        place = f"{__name__}:app_of_process"
+        uvicorn.run(place, factory=True, workers=settings.workers, fd=listener.fileno(), **options)
 
 
-def _of_process(settings: ServeSettings) -> App:
+def app_of_process() -> App:
+    """The application of one of several processes."""
+    return _logged(make_app(ServeSettings.read(json.loads(os.environ[_SETTINGS]))))
+
+
+def _logged(app: App) -> App:
+    """An application whose log goes to standard error, a JSON object a line."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter('{"time": "%(asctime)s", "level": "%(levelname)s", "event": %(message)s}'))
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
-    return make_app(settings)
+    return app
 
 
 def _listen(settings: ServeSettings) -> socket.socket:

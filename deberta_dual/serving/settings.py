@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,14 @@ class ServeSettings:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InputError(f"two models are called {twice[0]!r}. Rename the folder of one.")
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> ServeSettings:
+        """Settings by name, as JSON or a command line has them: lists for tuples."""
+        fitting: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**fitting)
 
     @property
     def names(self) -> list[str]:
