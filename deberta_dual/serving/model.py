@@ -143,7 +143,7 @@ class ServedModel:
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a request may do is no warning for the log
-            if self.main.framework is None:  # a graph has one output
+            if cls.model_task != self._head and not hasattr(self.main.model, "deberta"):  # a graph has one head
                 made: Pipeline = pipeline(task, str(self._folder), **self._options())
                 return made
             options = {**cls.folder_options(self._folder), **self._lengths()}

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from math import ceil
 from typing import Any
@@ -49,6 +49,7 @@ def serve(settings: ServeSettings) -> None:
         listener = stack.enter_context(_listen(settings))
         host, port = listener.getsockname()[:2]
         print(f"deberta: serving {', '.join(settings.names)} at http://{host}:{port}", file=sys.stderr, flush=True)
+        stack.enter_context(suppress(KeyboardInterrupt))  # which uvicorn raises again when all is answered
         if app is not None:
             uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[listener])
             return
