@@ -75,11 +75,11 @@ def check_layer(config: BaseConfig, layer: int) -> int:
     return layer % layers
 
 
-def rows_by_distance(config: BaseConfig, length: int) -> NDArray[np.int64]:
+def rows_by_distance(config: BaseConfig, length: int) -> NDArray[np.int32]:
     """The row of the relative table for key - query = 1 - L, ..., L - 1."""
     table = position_index_table(config)
     reach = len(table) // 2
-    rows: NDArray[np.int64] = table[np.clip(np.arange(length - 1, -length, -1), -reach, reach) + reach]
+    rows: NDArray[np.int32] = table[np.clip(np.arange(length - 1, -length, -1), -reach, reach) + reach]
     return rows
 
 

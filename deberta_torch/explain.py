@@ -32,7 +32,7 @@ def score_parts(model: PreTrainedModel, layer: int, **inputs: Tensor) -> ScorePa
     number = check_layer(model.config, layer)
     with torch.no_grad():
         found = model(**inputs, output_hidden_states=True, output_attentions=True, return_dict=True)
-        encoder = model.base_model.encoder
+        encoder: Any = model.base_model.encoder
         hidden, own = found.hidden_states[number], encoder.layer[number].attention.self
         length = hidden.shape[1]
         query, key, _ = (

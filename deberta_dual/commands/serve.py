@@ -17,7 +17,7 @@ _EXAMPLE = """examples:
   deberta serve my-reranker my-embedder --host 0.0.0.0 --api-key "$KEY"     ("model": "my-embedder" in a request)
 
 routes: /embed /predict /rerank /v1/embeddings as text-embeddings-inference has them, /tokens /answer /fill /zero-shot,
-/info /health /metrics; /docs and /openapi.json describe them.
+/explain /info /health /metrics; /docs and /openapi.json describe them.
 """
 
 
@@ -66,6 +66,8 @@ def make_parser() -> Parser:
     add("--api-key", default=os.environ.get(KEY_VARIABLE), metavar="KEY", help=text)
     text = "web sites whose pages may call the server, * for all; default: none"
     add("--cors-origins", nargs="+", default=[], metavar="URL", help=text)
+    text = "show a page at / that explains answers in a browser; with a key at /#key=KEY"
+    add("--page", action="store_true", help=text)
     add = parser.add_argument_group("limits").add_argument
     text = "tokens in a batch; default: 1024 on a CPU, else 16384"
     add("--max-batch-tokens", type=int, metavar="N", help=text)

@@ -10,9 +10,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
+from deberta_dual.explaining.page import page
 from deberta_dual.serving.errors import Refused
 from deberta_dual.serving.guard import LOG, App, Guard
 from deberta_dual.serving.measures import Measures
@@ -49,6 +50,8 @@ def make_app(settings: ServeSettings) -> App:
     app = FastAPI(title="deberta serve", version=own_version(), description=_SUMMARY, lifespan=life)
     app.state.models, app.state.settings, app.state.measures = models, settings, measures
     app.include_router(ROUTES)
+    if settings.page:
+        app.add_api_route("/", lambda: HTMLResponse(page()), include_in_schema=False)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _not_found)

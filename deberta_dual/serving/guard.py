@@ -19,8 +19,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 LOG = logging.getLogger("deberta.serve")
-# Routes without a key: a load balancer asks for it.
-OPEN = ("/health",)
+# Routes without a key: what a load balancer asks for, and the page, which holds nothing and asks with a key.
+OPEN = ("/health", "/")
 # Of a body that is too large so much is read and thrown away: a client that is still writing reads no answer.
 _DRAINED = 64_000_000
 

@@ -15,6 +15,7 @@ from deberta_core.errors import DebertaError, InputError
 from deberta_core.files import read_json
 from deberta_core.layout import SENTENCES_FILE
 from deberta_core.tasks import task_spec
+from deberta_dual.explaining.explanation import explain
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.checkpoint_heads import find_model_task
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
@@ -66,7 +67,7 @@ class ServedModel:
         self.prompts = _prompts(self._folder)
         self._pipelines = {self.main.task: self.main}
         self._batchers: dict[str | None, Batcher] = {}
-        self._lock = threading.Lock()
+        self._lock, self._explaining = threading.Lock(), threading.Lock()
 
     @property
     def head(self) -> str | None:
@@ -100,6 +101,23 @@ class ServedModel:
         outputs = await asyncio.wrap_future(self._batcher(run).submit(rows))
         results = await asyncio.to_thread(_told(_finish), run, prepared, outputs, used)
         return Answers(results, sum(map(len, rows)))
+
+    async def explain(self, **arguments: Any) -> dict[str, Any]:
+        """Explains a text; one at a time.
+
+        Args:
+            **arguments: of `deberta_dual.explain`.
+
+        Raises:
+            Refused: an argument cannot be used.
+        """
+
+        def run() -> dict[str, Any]:
+            with self._explaining:
+                return explain(self.main, **arguments).to_dict()
+
+        found: dict[str, Any] = await asyncio.to_thread(_told(run))
+        return found
 
     def close(self) -> None:
         """Answers what was taken, and stops."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from deberta_dual.serving.shapes import (
     Body,
     EmbedBody,
     ErrorAnswer,
+    ExplainBody,
     FillBody,
     OpenAIBody,
     PredictBody,
@@ -104,6 +106,14 @@ async def zero_shot(request: Request, body: ZeroShotBody) -> Any:
     return await _one_or_many(request, body.model, "zero-shot-classification", body.inputs, options)
 
 
+@ROUTES.post("/explain", summary="Attention scores taken apart, and what each token did")
+async def explain(request: Request, body: ExplainBody) -> dict[str, Any]:
+    """One head of one layer, and one number of the outputs; see `deberta_dual.explain`."""
+    model = _model(request, body.model)
+    async with _in_time(request):
+        return await model.explain(**body.model_dump(exclude={"model"}))
+
+
 @ROUTES.post("/v1/embeddings", summary="Vectors, as OpenAI's clients ask for them")
 async def openai_embeddings(request: Request, body: OpenAIBody) -> dict[str, Any]:
     """Vectors of length 1, as lists or as base64 of little-endian float32."""
@@ -173,6 +183,17 @@ def _model(request: Request, name: str | None) -> ServedModel:
     return model
 
 
+@asynccontextmanager
+async def _in_time(request: Request) -> AsyncIterator[None]:
+    seconds = request.app.state.settings.timeout
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        text = f"not answered within {seconds:g} s. Send fewer or shorter texts, or try again later."
+        raise Refused(text, "Unhealthy", 1) from None
+
+
 async def _answers(
     request: Request,
     model: ServedModel,
@@ -183,12 +204,8 @@ async def _answers(
     settings, state = request.app.state.settings, request.scope["state"]
     if len(inputs) > settings.max_texts:
         raise Refused(f"the request has {len(inputs)} texts, and no more than {settings.max_texts} may be. Send fewer.")
-    try:
-        async with asyncio.timeout(settings.timeout):
-            found = await model.answer(task, inputs, options)
-    except TimeoutError:
-        text = f"not answered within {settings.timeout:g} s. Send fewer or shorter texts, or try again later."
-        raise Refused(text, "Unhealthy", 1) from None
+    async with _in_time(request):
+        found = await model.answer(task, inputs, options)
     state["texts"], state["tokens"] = len(inputs), found.tokens
     return found
 

@@ -40,6 +40,7 @@ class ServeSettings:
         workers: processes, each with its own models.
         api_key: that a request must carry as `Authorization: Bearer KEY`; None: none.
         cors_origins: web sites whose pages may call the server; "*" is all.
+        page: whether `/` is the page that shows explanations.
         log_texts: whether the log holds the bodies of requests.
 
     Raises:
@@ -62,6 +63,7 @@ class ServeSettings:
     workers: int = 1
     api_key: str | None = None
     cors_origins: tuple[str, ...] = ()
+    page: bool = False
     log_texts: bool = False
 
     def __post_init__(self) -> None:

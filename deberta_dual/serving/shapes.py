@@ -119,6 +119,20 @@ class ZeroShotBody(CutBody):
     multi_label: Annotated[bool, Field(description="score each class by itself")] = False
 
 
+class ExplainBody(Body):
+    """A text or a pair, a head, and what is attributed to the tokens."""
+
+    model_config = _example(text="The striker misses the final.", layer=-1, head=0)
+
+    text: str
+    text_pair: str | None = None
+    layer: Annotated[int, Field(description="from 0, or negative from the end")] = -1
+    head: Annotated[int, Field(description="from 0, or negative from the end")] = 0
+    target: Annotated[str | None, Field(description="class or word; default: the likeliest")] = None
+    token: Annotated[int | None, Field(ge=0, description="whose output; default: the one that decides")] = None
+    steps: Annotated[int, Field(ge=1, le=256, description="of integrated gradients")] = 32
+
+
 class OpenAIBody(BaseModel):
     """A request of OpenAI's clients."""
 

@@ -24,6 +24,7 @@ MODELS = {
     "/answer": "reader",
     "/fill": "words",
     "/zero-shot": "classes",
+    "/explain": "classes",
     "/v1/embeddings": "vectors",
 }
 
