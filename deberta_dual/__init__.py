@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deberta_dual.data.load import load_data
     from deberta_dual.evaluation.job import evaluate
+    from deberta_dual.explaining.explanation import explain
     from deberta_dual.exporting.export import export
     from deberta_dual.finetuning import Start, TrainingOptions, finetune
     from deberta_dual.pipelines import pipeline
@@ -18,6 +19,7 @@ _MODULES = {
     "Start": "deberta_dual.finetuning",
     "TrainingOptions": "deberta_dual.finetuning",
     "evaluate": "deberta_dual.evaluation.job",
+    "explain": "deberta_dual.explaining.explanation",
     "export": "deberta_dual.exporting.export",
     "finetune": "deberta_dual.finetuning",
     "load_data": "deberta_dual.data.load",
@@ -29,6 +31,7 @@ __all__ = [
     "Start",
     "TrainingOptions",
     "evaluate",
+    "explain",
     "export",
     "finetune",
     "load_data",

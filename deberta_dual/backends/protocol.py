@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from deberta_core.config import BaseConfig
+from deberta_core.explanations import Attributions, ScoreParts
 
 if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
@@ -209,3 +210,15 @@ class PretrainingBackend(Protocol):
 
     def pretrain(self, models: PretrainingModel, run: PretrainingRun, device: Any = None) -> None:
         """Trains as a run says; a run that goes on from a state ends as if it had not been interrupted."""
+
+
+class ExplainingBackend(Protocol):
+    """What explanations ask of a framework, as a module of this package; arrays in, arrays out."""
+
+    def score_parts(self, model: Any, layer: int, inputs: Arrays) -> ScoreParts:
+        """See `score_parts` of the framework's module `explain`."""
+
+    def integrated_gradients(
+        self, model: Any, output: str, index: tuple[int, ...], inputs: Arrays, steps: int
+    ) -> Attributions:
+        """See `integrated_gradients` of the framework's module `explain`; `baseline_ids` is among the inputs."""

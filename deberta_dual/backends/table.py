@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from deberta_core.errors import InputError, one_of
-from deberta_dual.backends.protocol import Backend, PretrainingBackend
+from deberta_dual.backends.protocol import Backend, ExplainingBackend, PretrainingBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,17 @@ def get_backend(framework: str) -> Backend:
 def pretraining_backend(framework: str) -> PretrainingBackend:
     """What pretrains in a framework of `TRAINERS` that is installed."""
     return cast(PretrainingBackend, importlib.import_module(f"{FRAMEWORKS[framework].module}_pretraining"))
+
+
+def explaining_backend(framework: str | None) -> ExplainingBackend:
+    """What explains models of a framework of `TRAINERS`.
+
+    Raises:
+        InputError: it is another framework: a graph tells nothing of its inside.
+    """
+    if framework not in TRAINERS:
+        raise InputError(f"a model of {framework} cannot be explained. Load it with one of: {', '.join(TRAINERS)}.")
+    return cast(ExplainingBackend, importlib.import_module(f"{FRAMEWORKS[framework].module}_explain"))
 
 
 def owner(model: Any) -> str:

@@ -265,7 +265,7 @@ def _auto_class(task: str | None) -> Any:
 
 def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
     where = next(model.parameters()).device
-    with torch.inference_mode(), _evaluating(model), ExitStack() as held:
+    with torch.inference_mode(), evaluating(model), ExitStack() as held:
         for lock in locks_of(model):
             held.enter_context(lock.calling())  # the two steps below are of the same weights
         tensors = {name: torch.from_numpy(array).to(where) for name, array in inputs.items()}
@@ -279,7 +279,8 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
+    """Within, a model is in evaluation mode; then as it was."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
