@@ -388,22 +388,3 @@ def test_both_frameworks(tensorflow, run, classifier, prose):
     assert [one["label"] for one in ours] == [one["label"] for one in theirs]
     scores, expected = (np.array([one["score"] for one in results]) for results in (ours, theirs))
     assert_close(scores, expected, quantity="pipeline", name="scores")
-
-
-@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no such device here")
-def test_a_device_is_written_into_and_not_replaced(run, classifier, tmp_path):
-    """A full one: told in a line, at once."""
-    link = tmp_path / "out.jsonl"
-    link.symlink_to("/dev/full")
-    arguments = ["--task", "text-classification", "--model", classifier, "--output", link]
-    status, _, errors = run("a\nb\n", *arguments)
-    assert status == 1
-    assert "out.jsonl cannot be written" in errors[-1]
-    assert "No space left" in errors[-1]
-    assert link.is_char_device()
-    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
-    link.unlink(), link.symlink_to("/dev/null")
-    assert run("a\nb\n", *arguments)[0] == 0
-    assert link.is_char_device()
-    link.unlink(), link.mkdir()
-    assert "out.jsonl cannot be written: [Errno 21]" in run("a\nb\n", *arguments)[2][-1]
