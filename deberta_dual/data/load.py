@@ -92,7 +92,7 @@ def load_data(
             raise InputError(f"{record.place}: {record.error}")
     if not found:
         names = ", ".join(map(str, [sources] if isinstance(sources, str | Path) else sources)) or "no file"
-        raise InputError(f"{names if _are_files(sources) else 'data'} holds no example.")
+        raise InputError(f"{names if _are_files(sources) else 'data'} holds no example. Give one that has some.")
     return found
 
 

@@ -164,7 +164,8 @@ def write_rows(rows: Iterable[Row], file: Path, names: Callable[[Row], Sequence[
 
     Args:
         rows: in order.
-        file: its name ends as one of `WRITERS` says; any other is for JSON lines.
+        file: its name ends as one of `WRITERS` says; any other is for JSON lines. What is there and no file, such as
+            /dev/stdout or a named pipe, is written into as it is.
         names: gives the columns of a table, by its first row.
         resume: go on behind the last whole line of FILE.part; `rows` are those that are not in it.
 
@@ -183,13 +184,16 @@ def write_rows(rows: Iterable[Row], file: Path, names: Callable[[Row], Sequence[
                     writer = writer or kind(stream, names(row))
                     writer.write(row)
             except OSError:
-                stream.truncate(_whole_rows(part)[1])
+                if part != file:
+                    stream.truncate(_whole_rows(part)[1])
                 raise
             (writer or kind(stream, names({}))).close()
             stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-        sync(file.parent)
+            if part != file:
+                os.fsync(stream.fileno())
+        if part != file:
+            part.replace(file)
+            sync(file.parent)
     except OSError as problem:
         rest = "Begin anew." if _is_lost(file) else f"What was answered is in {part}; --resume goes on."
         failed = InputError(f"{file} cannot be written: {problem}. {rest}")
@@ -197,8 +201,8 @@ def write_rows(rows: Iterable[Row], file: Path, names: Callable[[Row], Sequence[
 
 
 def part_of(file: Path) -> Path:
-    """The name of a file while it is written."""
-    return file.with_name(file.name + PART)
+    """The name of a file while it is written; a device, which must not be replaced, keeps its own."""
+    return file if file.exists() and not file.is_file() else file.with_name(file.name + PART)
 
 
 def written_rows(file: Path) -> int:
@@ -218,7 +222,7 @@ def written_rows(file: Path) -> int:
 
 
 def _is_lost(file: Path) -> bool:
-    return file.suffix.lower() in NOT_RESUMED
+    return file.suffix.lower() in NOT_RESUMED or part_of(file) == file
 
 
 def _titles(file: Path) -> int:

@@ -62,7 +62,9 @@ def fit_temperature(logits: Floats, wanted: Ints) -> float:
 
 
 def cross_entropy(logits: Floats, wanted: Ints) -> float:
-    """The mean cross entropy; `[N, C]` and `[N]`."""
+    """The mean cross entropy; `[N, C]` and `[N]`; NaN of none."""
+    if not len(wanted):
+        return float("nan")
     shifted = logits - logits.max(axis=1, keepdims=True)
     chosen = shifted[np.arange(len(wanted)), wanted]
     return float((np.log(np.exp(shifted).sum(axis=1)) - chosen).mean())

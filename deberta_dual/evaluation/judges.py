@@ -175,8 +175,9 @@ def _calibrated(
     confidences, right = probabilities.max(axis=1), (logits.argmax(axis=1) == wanted).astype(float)
     judgement.metrics["ece"] = calibration_error(confidences, right)
     judgement.reliability = reliability(confidences, right)
-    judgement.temperature = fit_temperature(logits, wanted)
-    judgement.metrics["calibrated_loss"] = cross_entropy(logits / judgement.temperature, wanted)
+    if len(wanted):  # else all classes are unknown to the model
+        judgement.temperature = fit_temperature(logits, wanted)
+        judgement.metrics["calibrated_loss"] = cross_entropy(logits / judgement.temperature, wanted)
     losses = -np.log(np.maximum(probabilities[np.arange(len(wanted)), wanted], 1e-300)) * (1 - right)
     known = np.ones(len(wanted), dtype=bool) if known is None else known
     judgement.mistakes = np.full(len(known), np.inf)

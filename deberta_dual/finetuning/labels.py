@@ -41,6 +41,15 @@ def has_fractions(labels: Iterable[Any]) -> bool:
         return False
 
 
+def lost_numbers(labels: Sequence[Any]) -> list[int]:
+    """Where NaN or an infinity stands, as a text, among labels that are all numbers otherwise."""
+    try:
+        finite = [math.isfinite(float(label)) for label in labels]
+    except (ValueError, OverflowError):
+        return []
+    return [place for place, is_finite in enumerate(finite) if not is_finite] if any(finite) else []
+
+
 def find_classes(labels: Sequence[Any], config: BaseConfig) -> tuple[dict[int, str], bool]:
     """The classes that labels name.
 

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from deberta_core import DebertaV2Config
+from deberta_core.errors import DebertaWarning
+from deberta_dual.data.records import Record
 from deberta_dual.evaluation.answers import answer_scores, no_answer_threshold
 from deberta_dual.evaluation.calibration import calibration_error, cross_entropy, fit_temperature, reliability
 from deberta_dual.evaluation.classes import (
@@ -16,6 +19,7 @@ from deberta_dual.evaluation.classes import (
     roc_auc,
 )
 from deberta_dual.evaluation.entities import entities, entity_scores, scores_by_name
+from deberta_dual.evaluation.judges import JUDGES
 from deberta_dual.evaluation.numbers import quadratic_kappa, ranking_scores, regression_scores, spearman
 
 
@@ -236,3 +240,17 @@ def test_the_temperature_that_was_put_in_is_found(true):
     assert abs(np.log(found / true)) < 0.05
     best = cross_entropy(logits * true / found, wanted)
     assert best <= min(cross_entropy(logits * true / found * step, wanted) for step in (0.99, 1.01))
+
+
+@pytest.mark.filterwarnings("error")
+def test_classes_of_which_the_model_has_none():
+    """All wrong; there is no loss, and nothing to calibrate by."""
+    config = DebertaV2Config(
+        hidden_size=8, num_attention_heads=1, problem_type="single_label_classification", id2label={0: "a", 1: "b"}
+    )
+    records = [Record({"text": "t", "label": label}, f"f, line {line}", line) for line, label in ((2, "c"), (3, "d"))]
+    with pytest.warns(DebertaWarning, match="is none of the model's"):
+        found = JUDGES["text-classification"](config, np.array([[1.0, 0.0], [0.0, 1.0]]), records)
+    assert np.isnan(found.metrics["loss"])
+    assert (found.metrics["micro_f1"], found.metrics["ece"], found.temperature) == (0.0, 0.0, None)
+    assert "calibrated_loss" not in found.metrics

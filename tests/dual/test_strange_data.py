@@ -34,6 +34,17 @@ def test_a_label_in_json(tmp_path, label):
         head(file)
 
 
+@pytest.mark.parametrize("label", ["NaN", "nan", "inf"])
+@pytest.mark.parametrize("column", ["label", "score"])
+def test_a_score_that_is_lost_is_no_class(tmp_path, column, label):
+    file = tmp_path / "train.csv"
+    file.write_text(f"text,{column}\na,1\nb,2\nc,{label}\n")
+    with pytest.raises(InputError, match=rf"line 4: the label is '{label}', and others are numbers\. Give a number"):
+        head(file)
+    file.write_text(f"text,{column}\na,one\nb,two\nc,{label}\n")  # a word among words
+    assert len(head(file).changes["id2label"]) == 3
+
+
 @pytest.mark.parametrize("label", ["1e300", "1" + "0" * 400, '"1e999"', '"x"'])
 def test_a_number_to_learn(tmp_path, small_tokenizer, label):
     file = tmp_path / "train.jsonl"

@@ -16,7 +16,7 @@ from deberta_dual.backends.protocol import ArrayModel
 from deberta_dual.data.records import Record
 from deberta_dual.evaluation.classes import Metrics, classification_scores, multi_label_scores
 from deberta_dual.evaluation.numbers import regression_scores
-from deberta_dual.finetuning.labels import ClassIds, check_label, find_classes, has_fractions
+from deberta_dual.finetuning.labels import ClassIds, check_label, find_classes, has_fractions, lost_numbers
 from deberta_dual.finetuning.schedule import Feature
 from deberta_dual.finetuning.tasks.base import FinetuneTask, Head, at, entry
 from deberta_dual.pipelines.examples import check_text
@@ -89,6 +89,11 @@ class TextClassification(FinetuneTask):
                 f"problem_type={problem!r}, but the first label is {labels[0]!r:.40}. Lists are for {MULTI}."
             )
         flat = [one for label in labels for one in label] if kind is list else labels
+        if kind is None and (lost := lost_numbers(labels)):
+            raise InputError(
+                f"{records[lost[0]].place}: the label is {labels[lost[0]]!r:.40}, and others are numbers. Give a "
+                f"number, or leave the example out."
+            )
         if has_fractions(flat):
             number = next(label for label in flat if isinstance(label, float) or "." in str(label))
             raise InputError(
