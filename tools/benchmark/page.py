@@ -61,6 +61,15 @@ SECTIONS = {
         "A step of AdamW with dropout of 0.1: forward, backward, update. The masked language model has the full "
         "vocabulary of 128,100 and labels at 15 % of the positions. Memory is that of fresh processes.",
     ),
+    "pretraining": (
+        "Pretraining",
+        "A step of replaced-token detection: a generator of half of the layers, masks at 15 % of the tokens, draws "
+        "from its predictions, a discriminator, and a step of AdamW for each; dropout of 0.1, {threads} thread(s). "
+        "transformers has no such step: theirs is made of `DebertaV2ForMaskedLM` and "
+        '`DebertaV2ForTokenClassification`, without the enhanced decoder and with two tables, as is the line "ours, as '
+        'theirs". The last lines make the rows of as many tokens, in a process of their own. Other programs ran beside '
+        "it: the ratios tell more than the times.",
+    ),
     "keras_models": (
         "Keras",
         "TensorFlow backend; `predict_on_batch` and `train_on_batch`, and for inference with transformers 4 a "
