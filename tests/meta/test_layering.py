@@ -46,7 +46,7 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_dual/backends/torch.py": ({"torch", "deberta_torch"}, "the seam to PyTorch"),
     "deberta_dual/backends/torch_pretraining.py": ({"torch", "deberta_torch"}, "pretrains in PyTorch"),
     "deberta_dual/backends/tf_recipes.py": ({"tensorflow", "keras", "deberta_tf"}, "recipes of training in Keras"),
-    "deberta_dual/backends/torch_lora.py": ({"torch", "deberta_torch", "peft", "safetensors"}, "PEFT's adapters"),
+    "deberta_dual/backends/torch_lora.py": ({"torch", "peft", "safetensors"}, "PEFT's adapters"),
     "deberta_dual/backends/torch_recipes.py": ({"torch", "deberta_torch"}, "recipes of training in PyTorch"),
     "deberta_dual/backends/torch_processes.py": ({"torch", "deberta_torch"}, "the processes of torchrun"),
     "deberta_dual/backends/tf_pretraining.py": ({"tensorflow", "keras", "deberta_tf"}, "pretrains in Keras"),

@@ -8,7 +8,7 @@ import pytest
 
 from tools.benchmark import claims, tables
 from tools.benchmark.__main__ import IMAGES, JSON, PAGE, parse
-from tools.benchmark.claims import COMPARISONS, LIMITS, MEMORY, sentences
+from tools.benchmark.claims import COMPARISONS, LIMITS, MEMORY, PROCESSOR, sentences
 from tools.benchmark.figures import draw, figures
 from tools.benchmark.page import SECTIONS, page
 from tools.benchmark.sections import (
@@ -78,6 +78,18 @@ def test_claims_follow_the_rows(data):
     ]
 
 
+def test_processor_time_is_compared(data):
+    used = {"the model alone": 200.0, "deberta run": 210.0}
+    rows = [
+        row(name, "2,000 lines", seconds, 1.0, baseline="the model alone", processor=seconds)
+        for name, seconds in used.items()
+    ]
+    assert sentences("streaming", rows)[1:] == [
+        "**deberta run** takes 1.05 of the processor time of **the model alone** (2,000 lines)."
+    ]
+    assert "| deberta run | 210,000.0 | 1.00 | 0.90 to 1.10 | 210,000.0 |" in tables.down(rows)
+
+
 def test_a_claim_turns_round_with_the_rows(data):
     rows = data["sections"]["inference"]["rows"]
     for found in rows:
@@ -98,7 +110,8 @@ def test_spread_is_told(data):
 
 def test_every_name_that_is_compared_is_measured():
     for section, pairs in COMPARISONS.items():
-        named = set(pairs).union(*pairs.values()) | {name for pair in MEMORY.get(section, ()) for name in pair}
+        more = (*MEMORY.get(section, ()), *PROCESSOR.get(section, ()))
+        named = set(pairs).union(*pairs.values()) | {name for pair in more for name in pair}
         assert named <= SUBJECTS[section]
     assert {*LIMITS, *LIMITS.values()} <= SUBJECTS["inference"]
 

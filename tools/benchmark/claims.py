@@ -54,6 +54,8 @@ COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
     "loading": {"ours": ("transformers 4", "transformers 5"), "ours, Keras": ("transformers 4, TensorFlow",)},
     "streaming": {"deberta run": ("the model alone",)},
 }
+# Of these the time of all threads together, which other programs beside them change little.
+PROCESSOR = {"streaming": (("deberta run", "the model alone"),)}
 LIMITS = {"ours, optimized": "linear layers alone", "ours, optimized, int8": "linear layers alone, int8"}
 # Of these the memory is compared, too.
 MEMORY = {
@@ -65,7 +67,13 @@ MEMORY = {
 
 def sentences(section: str, rows: Sequence[Row]) -> list[str]:
     """All that can be claimed of a section."""
-    return [*_speeds(section, rows), *_shares(rows), *_memories(section, rows), *_accuracy(rows)]
+    return [
+        *_speeds(section, rows),
+        *_shares(rows),
+        *_processor(section, rows),
+        *_memories(section, rows),
+        *_accuracy(rows),
+    ]
 
 
 def spread(rows: Sequence[Row]) -> str:
@@ -107,6 +115,14 @@ def _shares(rows: Sequence[Row]) -> Iterator[str]:
         quotients = [quotient for _, quotient in _quotients(rows, "seconds", limit, ours)]
         if quotients:
             yield f"**{ours}** reaches {_range(quotients)} of the speed of the {limit}."
+
+
+def _processor(section: str, rows: Sequence[Row]) -> Iterator[str]:
+    for ours, theirs in PROCESSOR.get(section, ()):
+        quotients = _quotients(rows, "processor", ours, theirs)
+        if quotients:
+            share, where = _range([share for _, share in quotients]), ", ".join(cell for cell, _ in quotients)
+            yield f"**{ours}** takes {share} of the processor time of **{theirs}** ({where})."
 
 
 def _memories(section: str, rows: Sequence[Row]) -> Iterator[str]:

@@ -73,6 +73,7 @@ def down(rows: Sequence[Row]) -> str:
             MISSING if _has_one_round(row) else f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
         ),
         "times as fast by processor time": _by_processor,
+        "processor, ms": lambda row: f"{row['processor'] * MS:,.1f}" if "processor" in row else None,
         "memory, MB": memory,
         "difference": difference,
     }

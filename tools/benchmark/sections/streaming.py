@@ -5,55 +5,85 @@ from __future__ import annotations
 import json
 import os
 import re
+import statistics
 import subprocess
 import time
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deberta_core import DebertaV2Tokenizer
 from tools.benchmark.process import ROOT
 from tools.benchmark.session import Row, Session, make_rows
 from tools.benchmark.timing import samples
 
-LINES, FEW = 50_000, 5_000
+# Of a shape how many lines.
+CELLS = (("v3-xsmall", 50_000), ("v3-base", 2_000))
+FEW = 5_000  # of the first shape's lines, whose memory is compared with that of all
 VOCABULARY = 8000
 WORDS = range(4, 13)  # in a line
 BASELINE, COMMAND = SUBJECTS = ("the model alone", "deberta run")
-ARCHITECTURE = "v3-xsmall"
+
+
+class Used(NamedTuple):
+    """What a process used.
+
+    Attributes:
+        seconds: from its start to its end.
+        processor: seconds of all its threads together.
+        peak: of its memory, in MB.
+    """
+
+    seconds: float
+    processor: float
+    peak: float
 
 
 def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
-    """Rows of time; the peak memory, and that of a tenth of the lines, which says whether it grows."""
+    """Rows of time; the peak memory, and that of fewer lines, which says whether it grows."""
     if not session.options.get("text"):
         session.leave_out("streaming", "all", "it needs --text")
         return {}, []
-    lines = read_lines(session.options["text"], LINES)
-    tokenizer = DebertaV2Tokenizer.train(lines, VOCABULARY, model_max_length=512)
-    folder = Path(session.checkpoint(ARCHITECTURE, None, len(tokenizer), "ForSequenceClassification"))
+    facts: dict[str, Any] = {"vocabulary": VOCABULARY}
+    rows: list[Row] = []
+    for architecture, count in CELLS:
+        if not session.chosen or architecture in session.chosen:
+            rows += _measure(session, architecture, count, facts)
+    return facts, rows
+
+
+def _measure(session: Session, architecture: str, count: int, facts: dict[str, Any]) -> list[Row]:
+    lines = read_lines(session.options["text"], count)
+    tokenizer = DebertaV2Tokenizer.train(lines, VOCABULARY, model_max_length=512, hard_vocab_limit=False)
+    folder = Path(session.checkpoint(architecture, None, len(tokenizer), "ForSequenceClassification"))
     tokenizer.save_pretrained(folder)
-    files = {count: session.folder / f"{count}.txt" for count in (LINES, FEW)}
-    for count, file in files.items():
-        file.write_text("\n".join(lines[:count]) + "\n", encoding="utf-8")
-    python, peaks = session.pythons["ours"], dict.fromkeys(files, 0.0)
+    file, python = session.folder / f"{count}.txt", session.pythons["ours"]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    processor: dict[str, list[float]] = {subject: [] for subject in SUBJECTS}
+    peak = 0.0
 
     def call(subject: str) -> float:
+        nonlocal peak
         if subject == BASELINE:
-            command = [python, "-m", "tools.benchmark.streaming", str(folder), str(files[LINES])]
-            return float(json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout))
-        seconds, peaks[LINES] = run_command(python, folder, files[LINES])
-        return seconds
+            command = [python, "-m", "tools.benchmark.streaming", str(folder), str(file)]
+            done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+            seconds, of_threads = json.loads(done.stdout)
+        else:
+            seconds, of_threads, peak = run_command(python, folder, file)
+        processor[subject].append(of_threads)
+        return float(seconds)
 
-    _, peaks[FEW] = run_command(python, folder, files[FEW])
     measured = samples(SUBJECTS, call, session.rounds, warmups=0)
-    facts = {
-        "lines": LINES,
-        "few": FEW,
+    facts[architecture] = {
+        "lines": count,
         "tokens": sum(len(tokenizer(line)["input_ids"]) for line in lines),
-        "peak": peaks[LINES],
-        "few_peak": peaks[FEW],
+        "peak": peak,
     }
-    return facts, make_rows(ARCHITECTURE, f"{LINES:,} lines", measured, BASELINE, {})
+    if count > FEW:
+        file.write_text("\n".join(lines[:FEW]) + "\n", encoding="utf-8")
+        facts[architecture] |= {"few": FEW, "few_peak": run_command(python, folder, file).peak}
+    extras = {subject: {"processor": statistics.median(own)} for subject, own in processor.items()}
+    return make_rows(architecture, f"{count:,} lines", measured, BASELINE, extras)
 
 
 def read_lines(file: Path, count: int) -> list[str]:
@@ -63,8 +93,8 @@ def read_lines(file: Path, count: int) -> list[str]:
     return [f"{number} {text}" for number, text in enumerate(islice(cycle(short), count))]
 
 
-def run_command(python: str, folder: Path, file: Path) -> tuple[float, float]:
-    """The seconds of the whole command, and its peak memory in MB."""
+def run_command(python: str, folder: Path, file: Path) -> Used:
+    """What the whole command used, with the start of Python and the loading of the model."""
     command = [python, "-m", "deberta_dual.cli", "run", "--task=text-classification", f"--model={folder}"]
     command += ["--device=cpu", "--framework=torch", f"--input={file}", f"--output={file}.out"]
     start = time.perf_counter()
@@ -72,4 +102,4 @@ def run_command(python: str, folder: Path, file: Path) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         raise RuntimeError(f"deberta run ended with {status}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return Used(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
