@@ -105,3 +105,75 @@ def _attend(
         mask=mask, seed=seed, longest=longest, scale=scale, dropout=dropout,
     )  # fmt: skip
     return forward(problem, Blocks(size, warps, stages))
+
+
+@_attend.register_fake
+def _(query: Tensor, *others: Any, **_: Any) -> tuple[Tensor, Tensor]:
+    heads, tokens = query.shape[-2], query.shape[:-2].numel()
+    out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    return out, query.new_empty((heads, tokens), dtype=torch.float32)
+
+
+@custom_op("deberta::disentangled_attention_gradients", mutates_args=())
+def _differentiate(
+    grad: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    content_rows: Tensor | None,
+    position_rows: Tensor | None,
+    starts: Tensor | None,
+    mask: Tensor | None,
+    seed: Tensor | None,
+    longest: int,
+    scale: float,
+    dropout: float,
+    size: int,
+    warps: int,
+    stages: int,
+) -> list[Tensor]:
+    from deberta_torch.kernels.triton.backward import backward
+
+    problem = Problem(
+        query=query, key=key, value=value, content_rows=content_rows, position_rows=position_rows, starts=starts,
+        mask=mask, seed=seed, longest=longest, scale=scale, dropout=dropout,
+    )  # fmt: skip
+    return backward(problem, grad, out, lse, Blocks(size, warps, stages))
+
+
+@_differentiate.register_fake
+def _(
+    grad: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    content_rows: Tensor | None,
+    position_rows: Tensor | None,
+    *others: Any,
+    **_: Any,
+) -> list[Tensor]:
+    rows = (query.new_empty(0) if one is None else torch.empty(one.shape, dtype=query.dtype, device=query.device) for one in (content_rows, position_rows))
+    return [*(torch.empty_like(out) for _ in range(3)), *rows]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    tensors, ctx.options = inputs[:8], inputs[8:]
+    ctx.save_for_backward(*output, *tensors)
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    nothing = (None,) * (len(ctx.options) + 3)
+    out, lse, *tensors = ctx.saved_tensors
+    if grad is None:
+        return (None,) * 5 + nothing
+    *grads, content, position = _differentiate(grad, out, lse, *tensors, *ctx.options)
+    return (*grads, None if tensors[3] is None else content, None if tensors[4] is None else position, *nothing)
+
+
+_attend.register_autograd(_backward, setup_context=_save)

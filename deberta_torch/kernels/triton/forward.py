@@ -28,9 +28,9 @@ from deberta_torch.kernels.triton.tiles import (
 def _weigh(s, keep, v, most, total, context, row_key, column_key, i0, j0, threshold, rescale,
            DROPOUT: tl.constexpr, M: tl.constexpr):  # fmt: skip
     """One step of the online softmax."""
-    s = tl.where(keep, s, -1.0e30)
-    new = tl.maximum(most, tl.max(s, 1))
-    p = tl.where(keep, tl.exp2(s - new[:, None]), 0.0)
+    s = tl.where(keep, s, float("-inf"))
+    new = tl.maximum(most, tl.max(s, 1))  # finite, as `most` is from the start
+    p = tl.exp2(s - new[:, None])
     shrink = tl.exp2(most - new)
     total = total * shrink + tl.sum(p, 1)
     if DROPOUT:
@@ -152,7 +152,7 @@ def _forward(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, OUT, LSE,
 if is_interpreted():
     repair_interpreter()
 
-_TL_TYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+TL_TYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 
 
 def forward(problem: Problem, blocks: Blocks) -> tuple[Tensor, Tensor]:
@@ -166,7 +166,7 @@ def forward(problem: Problem, blocks: Blocks) -> tuple[Tensor, Tensor]:
             *p.pointers, out, lse, *p.strides, p.tokens, p.longest, p.heads, p.width, p.reach, p.scale * math.log2(math.e),
             p.threshold, p.rescale,
             PACKED=p.packed, C2P=p.content_rows is not None, P2C=p.position_rows is not None,
-            FAR=p.has_far, KIND=p.mask_kind, DROPOUT=p.threshold > 0, ROUNDED=_TL_TYPES[p.query.dtype],
+            FAR=p.has_far, KIND=p.mask_kind, DROPOUT=p.threshold > 0, ROUNDED=TL_TYPES[p.query.dtype],
             M=blocks.size, D=max(16, triton.next_power_of_2(p.width)), num_warps=blocks.warps, num_stages=blocks.stages,
         )  # fmt: skip
     return out, lse
