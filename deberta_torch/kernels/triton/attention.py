@@ -73,7 +73,7 @@ def disentangled_attention(
         dropout=dropout,
     )
     sizes = blocks or choose_blocks(problem.width, problem.longest, query.dtype.itemsize)
-    return _attend(**vars(problem), **sizes._asdict())[0]
+    return _attend(**vars(problem), blocks=sizes.flat())[0]
 
 
 def last_contiguous(values: Tensor) -> Tensor:
@@ -94,9 +94,7 @@ def _attend(
     longest: int,
     scale: float,
     dropout: float,
-    size: int,
-    warps: int,
-    stages: int,
+    blocks: list[int],
 ) -> tuple[Tensor, Tensor]:
     from deberta_torch.kernels.triton.forward import forward
 
@@ -104,7 +102,7 @@ def _attend(
         query=query, key=key, value=value, content_rows=content_rows, position_rows=position_rows, starts=starts,
         mask=mask, seed=seed, longest=longest, scale=scale, dropout=dropout,
     )  # fmt: skip
-    return forward(problem, Blocks(size, warps, stages))
+    return forward(problem, Blocks.of(blocks).forward)
 
 
 @_attend.register_fake
@@ -130,9 +128,7 @@ def _differentiate(
     longest: int,
     scale: float,
     dropout: float,
-    size: int,
-    warps: int,
-    stages: int,
+    blocks: list[int],
 ) -> list[Tensor]:
     from deberta_torch.kernels.triton.backward import backward
 
@@ -140,7 +136,7 @@ def _differentiate(
         query=query, key=key, value=value, content_rows=content_rows, position_rows=position_rows, starts=starts,
         mask=mask, seed=seed, longest=longest, scale=scale, dropout=dropout,
     )  # fmt: skip
-    return backward(problem, grad, out, lse, Blocks(size, warps, stages))
+    return backward(problem, grad, out, lse, Blocks.of(blocks))
 
 
 @_differentiate.register_fake

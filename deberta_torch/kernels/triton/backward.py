@@ -19,9 +19,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from deberta_torch.kernels.triton.blocks import Blocks
-from deberta_torch.kernels.triton.forward import TL_TYPES
-from deberta_torch.kernels.triton.problem import Problem, token_strides
+from deberta_torch.kernels.triton.blocks import Block, Blocks
+from deberta_torch.kernels.triton.forward import ROUNDED, padded_width
+from deberta_torch.kernels.triton.problem import Problem, row_strides, token_strides
 from deberta_torch.kernels.triton.tiles import (
     dropout_keys,
     is_kept,
@@ -53,13 +53,14 @@ def _row_products(A, B, OUT, tokens, heads, width, M: tl.constexpr, D: tl.conste
 
 @triton.jit
 def _tile_gradients(s, i0, j0, q_keep, v, context_grad, value_grad, LSE, DELTA, BY_QUERY, BY_KEY, pitch, length,
-                    row_key, column_key, threshold, rescale, scale, DROPOUT: tl.constexpr, M: tl.constexpr):  # fmt: skip
+                    row_key, column_key, threshold, rescale, scale, log_scale, DROPOUT: tl.constexpr,
+                    M: tl.constexpr):  # fmt: skip
     """From the scores of a tile to the gradients of the scores, which are stored, and of the values."""
     i, j = i0 + tl.arange(0, M), j0 + tl.arange(0, M)
     keep = q_keep & (i < length)[:, None]
     lse = tl.load(LSE + i, mask=i < length, other=0.0)
     delta = tl.load(DELTA + i, mask=i < length, other=0.0)
-    p = tl.exp2(tl.where(keep, s - lse[:, None], float("-inf")))
+    p = tl.exp2(tl.where(keep, s * log_scale - lse[:, None], float("-inf")))
     p_grad = tl.dot(context_grad, tl.trans(v), input_precision="ieee")
     if DROPOUT:
         kept = tl.where(is_kept(row_key, column_key, i0, j0, threshold, M), rescale, 0.0)
@@ -123,30 +124,33 @@ def _score_gradients(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, CONTEXT_GRA
                 s = tl.dot(q, tl.trans(k), input_precision="ieee") + key_score[None, :]
                 s += tl.sum(q.to(tl.float32) * c_edge[None, :], 1)[:, None]
                 keep = load_keep(MASK, text, first, i0, j0, length, KIND, M)
-                value_grad = _tile_gradients(s * log_scale, i0, j0, keep, v, g, value_grad, LSE, DELTA, BY_QUERY, BY_KEY,
-                                             pitch, length, row_key, column_key, threshold, rescale, scale, DROPOUT, M)  # fmt: skip
-        upper = tl.zeros([M, M], tl.float32)
+                value_grad = _tile_gradients(s, i0, j0, keep, v, g, value_grad, LSE, DELTA, BY_QUERY, BY_KEY,
+                                             pitch, length, row_key, column_key, threshold, rescale, scale, log_scale,
+                                             DROPOUT, M)  # fmt: skip
+        upper = tl.zeros([M, M], ROUNDED)
         if P2C:
             rows_tile = load_rows(POSITION, p_row, j0 - begin + 1 + reach, last, width, M, D)
-            upper = tl.dot(rows_tile, tl.trans(k), input_precision="ieee") * log_scale
+            upper = tl.dot(rows_tile, tl.trans(k), input_precision="ieee").to(ROUNDED)
         for i0 in range(begin, end, M):
             q = load_tokens(Q, q_token, i0, length, width, M, D)
             g = load_tokens(CONTEXT_GRAD, g_token, i0, length, width, M, D)
-            s = tl.dot(q, tl.trans(k), input_precision="ieee") * log_scale
+            s = tl.zeros([M, M], tl.float32)
             if C2P:
                 rows_tile = load_rows(CONTENT, c_row, j0 - i0 - (M - 1) + reach, last, width, M, D)
-                left = tl.dot(q, tl.trans(rows_tile), input_precision="ieee") * log_scale
+                left = tl.dot(q, tl.trans(rows_tile), input_precision="ieee").to(ROUNDED)
                 rows_tile = load_rows(CONTENT, c_row, j0 - i0 + 1 + reach, last, width, M, D)
-                right = tl.dot(q, tl.trans(rows_tile), input_precision="ieee") * log_scale
-                s += read_by_query(left.to(ROUNDED), right.to(ROUNDED), M).to(tl.float32)
+                right = tl.dot(q, tl.trans(rows_tile), input_precision="ieee").to(ROUNDED)
+                s += read_by_query(left, right, M)
             if P2C:
                 rows_tile = load_rows(POSITION, p_row, j0 - i0 - (M - 1) + reach, last, width, M, D)
-                lower = tl.dot(rows_tile, tl.trans(k), input_precision="ieee") * log_scale
-                s += read_by_key(lower.to(ROUNDED), upper.to(ROUNDED), M).to(tl.float32)
+                lower = tl.dot(rows_tile, tl.trans(k), input_precision="ieee").to(ROUNDED)
+                s += read_by_key(lower, upper, M)
                 upper = lower
+            s = tl.dot(q, tl.trans(k), s, input_precision="ieee")
             keep = load_keep(MASK, text, first, i0, j0, length, KIND, M)
             value_grad = _tile_gradients(s, i0, j0, keep, v, g, value_grad, LSE, DELTA, BY_QUERY, BY_KEY, pitch, length,
-                                         row_key, column_key, threshold, rescale, scale, DROPOUT, M)  # fmt: skip
+                                         row_key, column_key, threshold, rescale, scale, log_scale,
+                                             DROPOUT, M)  # fmt: skip
         if FAR:
             c_edge = tl.load(CONTENT + d, mask=(d < width) & C2P, other=0.0).to(tl.float32)
             p_edge = tl.load(POSITION + d, mask=(d < width) & P2C, other=0.0).to(tl.float32)
@@ -157,8 +161,9 @@ def _score_gradients(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, CONTEXT_GRA
                 s = tl.dot(q, tl.trans(k), input_precision="ieee") + key_score[None, :]
                 s += tl.sum(q.to(tl.float32) * c_edge[None, :], 1)[:, None]
                 keep = load_keep(MASK, text, first, i0, j0, length, KIND, M)
-                value_grad = _tile_gradients(s * log_scale, i0, j0, keep, v, g, value_grad, LSE, DELTA, BY_QUERY, BY_KEY,
-                                             pitch, length, row_key, column_key, threshold, rescale, scale, DROPOUT, M)  # fmt: skip
+                value_grad = _tile_gradients(s, i0, j0, keep, v, g, value_grad, LSE, DELTA, BY_QUERY, BY_KEY,
+                                             pitch, length, row_key, column_key, threshold, rescale, scale, log_scale,
+                                             DROPOUT, M)  # fmt: skip
         j = j0 + tl.arange(0, M)
         at = VALUE_GRAD + ((first + j)[:, None] * heads + head) * width + d[None, :]
         tl.store(at, value_grad.to(VALUE_GRAD.dtype.element_ty), mask=(j < length)[:, None] & (d < width)[None, :])
@@ -282,65 +287,107 @@ def _relative_gradients(GRADS, TOKENS, SEEN, STARTS, OUT, FAR_SUMS, x_text, x_to
 def backward(problem: Problem, grad: Tensor, out: Tensor, lse: Tensor, blocks: Blocks) -> list[Tensor]:
     """Gradients of query, key, value `[..., H, D]`, and of content and position rows, empty where there are none."""
     p, grad = problem, grad.contiguous()
-    device, item = p.query.device, p.query.dtype.itemsize
+    plan = _plan(p, blocks)
     query_grad, key_grad, value_grad = (torch.empty_like(out) for _ in range(3))
-    head_rows = [p.content_rows, p.position_rows]
-    delta = torch.empty_like(lse)
-    width = max(16, triton.next_power_of_2(p.width))
-    plan = _plan(p, blocks.size, item)
-    count = 2 * p.reach + 1
-    partial = [
-        None if rows is None else torch.zeros((plan.parts * plan.text_chunks, count, p.heads, p.width), dtype=torch.float32, device=device)
-        for rows in head_rows
-    ]
-    if not p.tokens:
-        return [query_grad, key_grad, value_grad, *(_sum_parts(part, p.query) for part in partial)]
-    warps = {"num_warps": blocks.warps, "num_stages": blocks.stages}
-    shape = {"M": blocks.size, "D": width, **warps}
-    _row_products[(triton.cdiv(p.tokens, blocks.size) * p.heads,)](out, grad, delta, p.tokens, p.heads, p.width, **shape)
-    front = 2 * blocks.size
-    scratch = torch.empty((2, plan.scratch), dtype=p.query.dtype, device=device)
-    by_query, by_key = scratch[0, front:], scratch[1, front:]
-    far = torch.empty((2, 2, p.heads, p.tokens) if p.has_far else (2, 0), dtype=torch.float32, device=device)
-    seen = p.query if p.mask is None else p.mask if p.mask_kind == 1 else p.mask.amax(dim=1)
-    masked = p.mask is not None
-    token_blocks = triton.cdiv(p.longest, blocks.size)
-    limit = p.reach - 1 if p.has_far else min(p.reach, p.longest - 1)
-    distance_blocks = 2 * (limit // blocks.size + 1)
-    sides = (
-        (by_query, p.key, masked, p.content_rows, query_grad, far[0], p.query, False, partial[0], 1),
-        (by_key, p.query, False, p.position_rows, key_grad, far[1], p.key, masked, partial[1], -1),
+    parts = (plan.parts * plan.text_chunks, 2 * p.reach + 1, p.heads, p.width)
+    content, position = (
+        None if rows is None else out.new_zeros(parts, dtype=torch.float32) for rows in (p.content_rows, p.position_rows)
     )
-    for number, first_text in enumerate(range(0, p.texts, plan.texts)):
-        texts = min(plan.texts, p.texts - first_text)
-        for first_head in range(0, p.heads, plan.heads):
-            heads = min(plan.heads, p.heads - first_head)
-            _score_gradients[(token_blocks * texts * heads,)](
-                *p.pointers, grad, lse, delta, value_grad, by_query, by_key, *p.strides, p.tokens, p.longest, p.heads,
-                p.width, p.reach, p.scale, p.threshold, p.rescale, p.scale * math.log2(math.e), first_head, heads,
-                first_text, plan.rows, plan.skewed_pitch,
-                PACKED=p.packed, C2P=p.content_rows is not None, P2C=p.position_rows is not None, FAR=p.has_far,
-                KIND=p.mask_kind, DROPOUT=p.threshold > 0, ROUNDED=TL_TYPES[p.query.dtype], **shape,
-            )  # fmt: skip
-            for grads, others, others_masked, rows, token_grad, far_sums, own, own_masked, parts, sign in sides:
-                relative = p.query if rows is None else rows
-                row, head = (0, 0) if rows is None else (rows.stride(0), rows.stride(1))
-                starts = p.query if p.starts is None else p.starts
-                _token_gradients[(token_blocks * texts * heads,)](
-                    grads, others, seen, relative, starts, token_grad, far_sums, *token_strides(others), row, head,
-                    p.tokens, p.longest, p.heads, p.width, p.reach, first_head, heads, first_text, plan.rows,
-                    plan.skewed_pitch, SIGN=sign, PACKED=p.packed, POSITIONS=rows is not None,
-                    FAR=p.has_far and rows is not None, MASKED=others_masked, **shape,
-                )  # fmt: skip
-                if parts is None:
-                    continue
-                _relative_gradients[(distance_blocks * heads * plan.parts,)](
-                    grads, own, seen, starts, parts, far_sums, *token_strides(own), p.tokens, p.longest, p.heads,
-                    p.width, p.reach, limit, distance_blocks, first_head, heads, first_text, texts,
-                    triton.cdiv(texts, plan.parts), number * plan.parts, plan.rows, plan.skewed_pitch, SIGN=sign,
-                    PACKED=p.packed, FAR=p.has_far, MASKED=own_masked, **shape,
-                )  # fmt: skip
-    return [query_grad, key_grad, value_grad, *(_sum_parts(part, p.query) for part in partial)]
+    if p.tokens:
+        delta = torch.empty_like(lse)
+        _row_products[(triton.cdiv(p.tokens, 32) * p.heads,)](
+            out, grad, delta, p.tokens, p.heads, p.width, M=32, D=padded_width(p), num_warps=4
+        )
+        scratch = out.new_empty((2, plan.scratch))
+        by_query, by_key = scratch[:, plan.margin :]
+        far = lse.new_empty((2, 2, *lse.shape) if p.has_far else (2, 0))
+        hides = p.mask is not None
+        sides = (
+            _Side(by_query, p.key, hides, p.content_rows, query_grad, far[0], p.query, False, content, 1),
+            _Side(by_key, p.query, False, p.position_rows, key_grad, far[1], p.key, hides, position, -1),
+        )
+        seen = p.query if p.mask is None else p.mask if p.mask_kind == 1 else p.mask.amax(dim=1)
+        for number, first_text in enumerate(range(0, p.texts, plan.texts)):
+            texts = min(plan.texts, p.texts - first_text)
+            for first_head in range(0, p.heads, plan.heads):
+                chunk = _Chunk(first_text, texts, first_head, min(plan.heads, p.heads - first_head), number)
+                _launch_scores(p, plan, chunk, blocks.scores, grad, lse, delta, value_grad, by_query, by_key)
+                for side in sides:
+                    _launch_tokens(p, plan, chunk, blocks.tokens, side, seen)
+                    if side.parts is not None:
+                        _launch_rows(p, plan, chunk, blocks.rows, side, seen)
+    return [query_grad, key_grad, value_grad, *(_sum_parts(one, out) for one in (content, position))]
+
+
+class _Side(NamedTuple):
+    """What the gradients of queries, or of keys, are made of.
+
+    Attributes:
+        scores: gradients of scores, by token and other.
+        others: `[..., H, D]`, the keys of queries, or the queries of keys.
+        hides_others: whether a mask may hide some of these.
+        rows: relative rows that the tokens meet, or None.
+        grad: `[..., H, D]`, of the tokens.
+        far: `[2, H, T]`, sums of gradients of scores with others too far behind, and ahead.
+        tokens: `[..., H, D]`.
+        hides_tokens: whether a mask may hide some of these.
+        parts: `[parts, W, H, D]`, of the rows.
+        sign: of distances from token to other, as rows count them.
+    """
+
+    scores: Tensor
+    others: Tensor
+    hides_others: bool
+    rows: Tensor | None
+    grad: Tensor
+    far: Tensor
+    tokens: Tensor
+    hides_tokens: bool
+    parts: Tensor | None
+    sign: int
+
+
+class _Chunk(NamedTuple):
+    """The texts and heads whose gradients of scores are in memory together."""
+
+    first_text: int
+    texts: int
+    first_head: int
+    heads: int
+    number: int
+
+
+def _launch_scores(p: Problem, plan: _Plan, chunk: _Chunk, block: Block, *tensors: Tensor) -> None:
+    _score_gradients[(triton.cdiv(p.longest, block.size) * chunk.texts * chunk.heads,)](
+        *p.pointers, *tensors, *p.strides, p.tokens, p.longest, p.heads, p.width, p.reach, p.scale, p.threshold, p.rescale,
+        p.scale * math.log2(math.e), chunk.first_head, chunk.heads, chunk.first_text, plan.rows, plan.skewed_pitch,
+        PACKED=p.packed, C2P=p.content_rows is not None, P2C=p.position_rows is not None, FAR=p.has_far,
+        KIND=p.mask_kind, DROPOUT=p.threshold > 0, ROUNDED=ROUNDED[p.query.dtype], M=block.size, D=padded_width(p),
+        num_warps=block.warps, num_stages=block.stages,
+    )  # fmt: skip
+
+
+def _launch_tokens(p: Problem, plan: _Plan, chunk: _Chunk, block: Block, side: _Side, seen: Tensor) -> None:
+    _token_gradients[(triton.cdiv(p.longest, block.size) * chunk.texts * chunk.heads,)](
+        side.scores, side.others, seen, p.query if side.rows is None else side.rows,
+        p.query if p.starts is None else p.starts, side.grad, side.far, *token_strides(side.others),
+        *row_strides(side.rows), p.tokens, p.longest, p.heads, p.width, p.reach, chunk.first_head, chunk.heads,
+        chunk.first_text, plan.rows, plan.skewed_pitch, SIGN=side.sign, PACKED=p.packed, POSITIONS=side.rows is not None,
+        FAR=p.has_far and side.rows is not None, MASKED=side.hides_others, M=block.size, D=padded_width(p),
+        num_warps=block.warps, num_stages=block.stages,
+    )  # fmt: skip
+
+
+def _launch_rows(p: Problem, plan: _Plan, chunk: _Chunk, block: Block, side: _Side, seen: Tensor) -> None:
+    limit = p.reach - 1 if p.has_far else min(p.reach, p.longest - 1)
+    distances = 2 * (limit // block.size + 1)
+    _relative_gradients[(distances * chunk.heads * plan.parts,)](
+        side.scores, side.tokens, seen, p.query if p.starts is None else p.starts, side.parts, side.far,
+        *token_strides(side.tokens), p.tokens, p.longest, p.heads, p.width, p.reach, limit, distances, chunk.first_head,
+        chunk.heads, chunk.first_text, chunk.texts, triton.cdiv(chunk.texts, plan.parts), chunk.number * plan.parts,
+        plan.rows, plan.skewed_pitch, SIGN=side.sign, PACKED=p.packed, FAR=p.has_far, MASKED=side.hides_tokens,
+        M=block.size, D=padded_width(p), num_warps=block.warps, num_stages=block.stages,
+    )  # fmt: skip
 
 
 class _Plan(NamedTuple):
@@ -354,6 +401,7 @@ class _Plan(NamedTuple):
         rows: tokens at a time, at most.
         skewed_pitch: numbers from what a token has with another to what their next ones have with each other.
         scratch: numbers of each of the two copies.
+        margin: numbers before the first: tiles reach over the edges, where what they read is put to 0.
     """
 
     texts: int
@@ -363,19 +411,19 @@ class _Plan(NamedTuple):
     rows: int
     skewed_pitch: int
     scratch: int
+    margin: int
 
 
-def _plan(p: Problem, size: int, item: int) -> _Plan:
+def _plan(p: Problem, blocks: Blocks) -> _Plan:
     skewed_pitch = triton.cdiv(p.longest + 1, 16) * 16
-    texts, rows = max(p.texts, 1), p.tokens
-    heads = min(p.heads, SCRATCH // (2 * item * skewed_pitch * max(rows, 1)))
+    numbers = SCRATCH // (2 * p.query.dtype.itemsize * skewed_pitch)  # rows of the scratch
+    texts, heads = max(p.texts, 1), min(p.heads, numbers // max(p.tokens, 1))
     if not heads:
-        heads, texts = 1, max(1, SCRATCH // (2 * item * skewed_pitch * max(p.longest, 1)))
-        texts = min(texts, p.texts)
-        rows = min(p.tokens, texts * p.longest)
-    parts = min(texts, max(1, _PARTS // heads))
-    margin = (size + 1) * skewed_pitch + 4 * size
-    return _Plan(texts, heads, -(-p.texts // texts), parts, rows, skewed_pitch, heads * rows * skewed_pitch + margin)
+        heads, texts = 1, min(texts, max(numbers // p.longest, 1))
+    rows = min(p.tokens, texts * p.longest)
+    margin = 2 * max(block.size for block in blocks)
+    scratch = (heads * rows + margin) * skewed_pitch + 2 * margin
+    return _Plan(texts, heads, -(-p.texts // texts), min(texts, max(_PARTS // heads, 1)), rows, skewed_pitch, scratch, margin)
 
 
 def _sum_parts(parts: Tensor | None, like: Tensor) -> Tensor:
