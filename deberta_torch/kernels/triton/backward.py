@@ -280,8 +280,8 @@ def _relative_gradients(GRADS, TOKENS, SEEN, STARTS, OUT, FAR_SUMS, x_text, x_to
     tl.store(at, grad, mask=((by >= -limit) & (by <= limit))[:, None] & (d < width)[None, :])
     if FAR:
         if (block == 0) | (block == blocks - 1):
-            row = tl.where(block == 0, (1 - SIGN) * reach, (1 + SIGN) * reach)
-            tl.store(OUT + (row * heads + head) * width + d, edge, mask=d < width)
+            edge_row = tl.where(block == 0, (1 - SIGN) * reach, (1 + SIGN) * reach)
+            tl.store(OUT + (edge_row * heads + head) * width + d, edge, mask=d < width)
 
 
 def backward(problem: Problem, grad: Tensor, out: Tensor, lse: Tensor, blocks: Blocks) -> list[Tensor]:
