@@ -20,7 +20,7 @@ import triton.language as tl
 from torch import Tensor
 
 from deberta_torch.kernels.triton.blocks import Block, Blocks
-from deberta_torch.kernels.triton.forward import ROUNDED, padded_width
+from deberta_torch.kernels.triton.forward import COUNTS, ROUNDED, padded_width
 from deberta_torch.kernels.triton.problem import Problem, row_strides, token_strides
 from deberta_torch.kernels.triton.tiles import (
     dropout_keys,
@@ -39,7 +39,7 @@ SCRATCH = 1 << 27
 _PARTS = 48
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def _row_products(A, B, OUT, tokens, heads, width, M: tl.constexpr, D: tl.constexpr):
     """Sums of products over the last axis: two `[T, H, D]` to `[H, T]`."""
     head, t = tl.program_id(0) % heads, tl.program_id(0) // heads * M + tl.arange(0, M)
@@ -76,7 +76,7 @@ def _tile_gradients(s, i0, j0, q_keep, v, context_grad, value_grad, LSE, DELTA, 
     return value_grad
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def _score_gradients(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, CONTEXT_GRAD, LSE, DELTA, VALUE_GRAD,
                      BY_QUERY, BY_KEY, q_text, q_token, q_head, k_text, k_token, k_head, v_text, v_token, v_head,
                      c_row, c_head, p_row, p_head, tokens, length, heads, width, reach, scale, threshold, rescale,
@@ -169,7 +169,7 @@ def _score_gradients(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, CONTEXT_GRA
         tl.store(at, value_grad.to(VALUE_GRAD.dtype.element_ty), mask=(j < length)[:, None] & (d < width)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def _token_gradients(GRADS, OTHERS, SEEN, RELATIVE, STARTS, OUT, FAR_SUMS, o_text, o_token, o_head, r_row, r_head,
                      tokens, length, heads, width, reach, first_head, chunk_heads, first_text, rows, skewed_pitch,
                      SIGN: tl.constexpr, PACKED: tl.constexpr, POSITIONS: tl.constexpr, FAR: tl.constexpr,
@@ -233,7 +233,7 @@ def _token_gradients(GRADS, OTHERS, SEEN, RELATIVE, STARTS, OUT, FAR_SUMS, o_tex
         tl.store(at, grad.to(OUT.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def _relative_gradients(GRADS, TOKENS, SEEN, STARTS, OUT, FAR_SUMS, x_text, x_token, x_head, tokens, length, heads, width,
                         reach, limit, blocks, first_head, chunk_heads, first_text, texts, texts_each, first_part, rows,
                         skewed_pitch, SIGN: tl.constexpr, PACKED: tl.constexpr, FAR: tl.constexpr,

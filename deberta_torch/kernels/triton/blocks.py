@@ -23,7 +23,7 @@ class Blocks(NamedTuple):
     """The blocks of each kernel: the forward pass, and the gradients of scores, tokens and relative rows."""
 
     forward: Block = Block(32, 2, 2)
-    scores: Block = Block(32, 2, 2)
+    scores: Block = Block(32, 4, 2)
     tokens: Block = Block(64, 4, 2)
     rows: Block = Block(64, 4, 2)
 
@@ -37,11 +37,14 @@ class Blocks(NamedTuple):
         return cls(*(Block(*numbers[start : start + 3]) for start in range(0, len(numbers), 3)))
 
 
+_SHORT = Block(16, 1, 2)
+
+
 def choose_blocks(head_size: int, longest: int, item_size: int) -> Blocks:
     """The blocks for a head size, the longest text, and bytes of a number."""
-    small = Block(16, 1, 2)
+    if item_size == 4:  # products of float32 are made of single numbers, all held in registers
+        tiles, sums = Block(16, 4 if head_size <= 64 else 8, 1), Block(16, 2, 1)
+        return Blocks(tiles, tiles, sums, sums)
     if longest <= 16:
-        return Blocks(small, small, small, small)
-    if item_size == 4:
-        return Blocks(tokens=Block(32, 4, 1), rows=Block(32, 4, 1))
-    return Blocks()
+        return Blocks(_SHORT, _SHORT, _SHORT, _SHORT)
+    return Blocks() if head_size <= 64 else Blocks(forward=Block(32, 4, 2))

@@ -24,6 +24,11 @@ from deberta_torch.kernels.triton.tiles import (
 )
 
 
+# Triton would compile a kernel again where one of these is 1, or divisible by 16.
+COUNTS = ["tokens", "length", "heads", "reach", "first_head", "chunk_heads", "first_text", "texts", "texts_each", "first_part",
+          "rows", "limit", "blocks", "threshold"]  # fmt: skip
+
+
 @triton.jit
 def _weigh(s, keep, V, v_stride, seen, j0, most, total, context, more, row_key, column_key, i0, threshold, rescale, scale,
            length, width, DROPOUT: tl.constexpr, M: tl.constexpr, D: tl.constexpr, SPLIT: tl.constexpr):  # fmt: skip
@@ -84,7 +89,7 @@ def load_values(V, stride, j0, length, width, seen, M: tl.constexpr, D: tl.const
     return tl.load(V + tl.cast(j0, tl.int64) * stride + rows[:, None] * stride + d[None, :], mask=inside, other=0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def _forward(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, OUT, LSE,
              q_text, q_token, q_head, k_text, k_token, k_head, v_text, v_token, v_head,
              c_row, c_head, p_row, p_head, tokens, length, heads, width, reach, scale, threshold, rescale,
