@@ -307,7 +307,7 @@ def main() -> None:
         if time.time() - START > options.seconds:
             break
         p = problem(*shape)
-        blocks = choose_blocks(p.width, p.longest, 2)
+        blocks = choose_blocks(p)
         try:
             out, lse = front.forward(p, blocks.forward)
             for size in SCRATCH if shape == MAIN else SCRATCH[2:3]:

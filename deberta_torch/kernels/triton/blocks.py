@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from deberta_torch.kernels.triton.problem import Problem
+
 
 class Block(NamedTuple):
     """How a kernel divides its work.
@@ -32,19 +34,20 @@ class Blocks(NamedTuple):
         return [number for block in self for number in block]
 
     @classmethod
-    def of(cls, numbers: list[int]) -> Blocks:
-        """What `flat` was made of."""
-        return cls(*(Block(*numbers[start : start + 3]) for start in range(0, len(numbers), 3)))
+    def of(cls, numbers: list[int]) -> Blocks | None:
+        """What `flat` was made of; None of no numbers."""
+        blocks = (Block(*numbers[start : start + 3]) for start in range(0, len(numbers), 3))
+        return cls(*blocks) if numbers else None
 
 
 _SHORT = Block(16, 1, 2)
 
 
-def choose_blocks(head_size: int, longest: int, item_size: int) -> Blocks:
-    """The blocks for a head size, the longest text, and bytes of a number."""
-    if item_size == 4:  # products of float32 are made of single numbers, all held in registers
-        tiles, sums = Block(16, 4 if head_size <= 64 else 8, 1), Block(16, 2, 1)
+def choose_blocks(problem: Problem) -> Blocks:
+    """The blocks for a head size, the length of the longest text, and a type of numbers."""
+    if problem.query.dtype.itemsize == 4:  # their products are made of single numbers, all held in registers
+        tiles, sums = Block(16, 4 if problem.width <= 64 else 8, 1), Block(16, 2, 1)
         return Blocks(tiles, tiles, sums, sums)
-    if longest <= 16:
+    if problem.longest <= 16:
         return Blocks(_SHORT, _SHORT, _SHORT, _SHORT)
-    return Blocks() if head_size <= 64 else Blocks(forward=Block(32, 4, 2))
+    return Blocks() if problem.width <= 64 else Blocks(forward=Block(32, 4, 2))
