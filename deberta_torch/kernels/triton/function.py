@@ -42,10 +42,9 @@ def relative_rows(
     layer: DisentangledSelfAttention, positions: RelativePositions, length: int
 ) -> tuple[Tensor | None, Tensor | None]:
     """What queries and keys of texts of this length meet, by key - query, or None; `[W, H, D]`, the latter scaled."""
-    if torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling():
-        reach = torch.sym_min(positions.reach, length)  # export guards against `min`
-    else:
-        reach = min(positions.reach, length)
+    # torch.export guards against `min`; there all distances have a row.
+    exported = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+    reach = length if exported else min(positions.reach, length)
     index = positions.rows[length - reach : length + reach + 1]
     table, shape = layer.table_dropout(positions.table), (layer.num_heads, layer.head_size)
     content = position = None
