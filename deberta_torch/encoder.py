@@ -12,7 +12,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
-from deberta_torch.kernels.attention_functions import choose_attention
+from deberta_torch.kernels.attention_functions import AttentionUsed, choose_attention
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import is_traced
 from deberta_torch.kernels.linear import Linear
@@ -140,6 +140,7 @@ class Encoder(nn.Module):
 
     Attributes:
         attn_implementation: a name of `deberta_torch.kernels.attention_functions.ATTENTION_FUNCTIONS`.
+        attention_used: what the last forward pass used, and why; None before the first, and not of traced ones.
         checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
             a layer computed inside and computes it again in the backward pass; the last layer apart.
         packed: None; or what `deberta_torch.optimize` puts here, which does `forward` and `decode` in evaluation mode.
@@ -155,6 +156,7 @@ class Encoder(nn.Module):
         self.conv = Convolution(config) if config.convolution_kernel else None
         self.config = config
         self.attn_implementation = "sdpa"
+        self.attention_used: AttentionUsed | None = None
         self.checkpointing: dict[str, Any] | None = None
         self.packed: PackedLayers | None = None
         # The same numbers twice: reading a list waits for no device.
@@ -180,7 +182,7 @@ class Encoder(nn.Module):
             return self.packed(hidden, masks, output_hidden_states, skips_last)
         positions = self.relative_positions(hidden.shape[1], hidden.shape[1])
         # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
-        attend = self._attention_function(hidden.device, output_attentions)
+        attend = self._attention_function(hidden, output_attentions)
         checkpointing = self._checkpoints()
         hidden_states, attentions = [hidden], []
         encoder_input = last_input = hidden
@@ -228,7 +230,7 @@ class Encoder(nn.Module):
         if self.packed is not None and self._runs_packed(hidden):
             return self.packed.decode(hidden, query, masks, rows)
         table = self.relative_positions(hidden.shape[1], hidden.shape[1])
-        last, attend, checkpointing = self.layer[-1], self._attention_function(hidden.device), self._checkpoints()
+        last, attend, checkpointing = self.layer[-1], self._attention_function(hidden), self._checkpoints()
         if checkpointing is None:
             query, _ = last(hidden, masks, table, attend, query, rows)
         else:
@@ -239,13 +241,20 @@ class Encoder(nn.Module):
     def _runs_packed(self, hidden: Tensor) -> bool:
         return not self.training and is_plain_cpu_call(hidden)
 
-    def _attention_function(self, device: torch.device, output_attentions: bool = False) -> AttentionFunction:
-        return choose_attention(
+    def _attention_function(self, hidden: Tensor, output_attentions: bool = False) -> AttentionFunction:
+        device = hidden.device
+        autocast = torch.is_autocast_enabled(device.type)
+        used = choose_attention(
             self.attn_implementation,
             device,
             has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
             needs_probabilities=output_attentions or self.config.mixes_heads,
+            dtype=torch.get_autocast_dtype(device.type) if autocast else hidden.dtype,
+            head_size=self.config.head_size,
         )
+        if not is_traced():
+            self.attention_used = used
+        return used.function
 
     def _checkpoints(self) -> dict[str, Any] | None:
         return self.checkpointing if self.training and torch.is_grad_enabled() else None

@@ -41,6 +41,7 @@ ONLY_TORCH: dict[str, str] = {
     "layers.py initialize": "Keras draws weights by initializers given to layers",
     "model_names.py": "what Trainer, accelerate and notebooks ask of PyTorch models",
     "models.py PreTrainedModel.attn_implementation": "one of several implementations of attention; Keras has one",
+    "models.py PreTrainedModel.attn_implementation_used": "the same",
     "models.py PreTrainedModel.base_model": "PyTorch users' own classes have their backbone anywhere",
     "models.py PreTrainedModel.device": "Keras places variables itself",
     "models.py PreTrainedModel.dtype": "a Keras model has one already",
