@@ -112,10 +112,10 @@ def pretraining_table() -> str:
 
 
 def _mean(values: list[float]) -> str:
-    """The mean of some runs, with the lowest and the highest."""
+    """The mean of some runs, with their number, the lowest and the highest."""
     if not values:
         return ""
-    spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+    spread = f" ({len(values)} seeds, {min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{spread}"
 
 

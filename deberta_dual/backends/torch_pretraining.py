@@ -228,7 +228,8 @@ class _Trainer:
         settings = [
             {"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in groups.items()
         ]
-        return torch.optim.AdamW(settings, betas=BETAS, eps=EPSILON)
+        fused = True if self._where.type in ("cpu", "cuda") else None  # one pass over the numbers, not ten
+        return torch.optim.AdamW(settings, betas=BETAS, eps=EPSILON, fused=fused)
 
     def _tensors(self, piece: MaskedPiece) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array).to(self._where) for name, array in piece.batch.items()}

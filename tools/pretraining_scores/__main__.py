@@ -5,7 +5,10 @@
 
 FOLDER has `text/`, and `datasets/sst2/`, whose training sentences are read without labels, too. All runs see as many
 tokens. Writes `docs/pretraining_scores.json`, of which `tools/page_tables.py` makes the table in `docs/pretraining.md`.
-A run that is in that file is not repeated, so that the command can be stopped and called again; `--again` repeats.
+A run that is in that file is not repeated, so that the command can be stopped and called again. Other sizes of runs go
+into another file:
+
+    python -m tools.pretraining_scores --data FOLDER --device cuda --pretraining steps=20000 --json FILE
 """
 
 from __future__ import annotations
@@ -52,16 +55,30 @@ def main() -> None:
     for seed in arguments.seeds:
         for name in ROWS:
             key = (arguments.framework, name, str(seed))
-            if not arguments.again and _found(*key):
+            if _read(arguments.json).get(name, {}).get(arguments.framework, {}).get(str(seed)):
                 continue
-            result = measure(arguments.data, arguments.work / arguments.framework, *key)
-            _add(result, *key)
+            changes = dict(pair.split("=") for pair in arguments.pretraining)
+            work = arguments.work / arguments.framework
+            result = measure(arguments.data, work, *key, device=arguments.device, changes=changes)
+            _add(arguments.json, result, *key)
             print(*key, json.dumps(result), flush=True)
 
 
-def measure(data: Path, work: Path, framework: str, name: str, seed: str) -> dict[str, Any]:
-    """Pretrains and fine-tunes a model once; its scores."""
-    shared: dict[str, Any] = {"framework": framework, "device": "cpu", "seed": seed}
+def measure(
+    data: Path, work: Path, framework: str, name: str, seed: str, *, device: str, changes: dict[str, str]
+) -> dict[str, Any]:
+    """Pretrains and fine-tunes a model once; its scores.
+
+    Args:
+        data: the folder of the command.
+        work: where models go.
+        framework: of `FRAMEWORKS`.
+        name: of `ROWS`.
+        seed: of all.
+        device: of both trainings.
+        changes: of `PRETRAINING`.
+    """
+    shared: dict[str, Any] = {"framework": framework, "device": device, "seed": seed}
     corpus = [data / "text", data / "datasets/sst2/train_binary_sent.csv"]
     vocabulary, pretrained, chosen = work / "vocabulary", work / "pretrained", ROWS[name]
     if not vocabulary.exists():
@@ -86,6 +103,7 @@ def measure(data: Path, work: Path, framework: str, name: str, seed: str) -> dic
                 "corpus": corpus,
                 "columns": COLUMNS,
                 **PRETRAINING,
+                **changes,
                 **shared,
                 "output": pretrained,
             },
@@ -113,22 +131,18 @@ def _last(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], int]:
     return rows[-1], seconds
 
 
-def _read() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else {}
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return found
 
 
-def _found(framework: str, name: str, seed: str) -> Any:
-    return _read().get(name, {}).get(framework, {}).get(seed)
-
-
-def _add(result: dict[str, Any], framework: str, name: str, seed: str) -> None:
+def _add(file: Path, result: dict[str, Any], framework: str, name: str, seed: str) -> None:
     """Writes a result beside the others; another process may do so at the same time."""
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        results = {row: {} for row in ROWS} | _read()
+        results = {row: {} for row in ROWS} | _read(file)
         results[name].setdefault(framework, {})[seed] = result
-        JSON.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def _parse() -> argparse.Namespace:
@@ -136,7 +150,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="the folder with text/ and datasets/sst2/")
     parser.add_argument("--framework", choices=FRAMEWORKS, default=FRAMEWORKS[0], help="default: torch")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")
-    parser.add_argument("--again", action="store_true", help="repeat runs that are in the file")
+    parser.add_argument("--device", default="cpu", help="default: cpu")
+    parser.add_argument("--pretraining", nargs="+", default=[], metavar="OPTION=VALUE", help="other than in the table")
+    parser.add_argument("--json", type=Path, default=JSON, help="default: docs/pretraining_scores.json")
     parser.add_argument("--work", type=Path, default=ROOT / "build/pretraining_scores", help="where models go")
     return parser.parse_args()
 
