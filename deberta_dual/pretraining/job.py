@@ -242,7 +242,12 @@ def _models(
 
 
 def _check_framework(framework: str, processes: int, training: PretrainingOptions) -> None:
-    """Refuses what Keras does not do here."""
+    """Refuses what cannot be sharded, and what Keras does not do here."""
+    if training.fully_shard and (framework != "torch" or processes == 1):
+        raise InputError(
+            f"fully_shard spreads a model over processes of PyTorch, which torchrun starts; this is one of {processes} "
+            f"of framework={framework!r}. Leave it out, or use torchrun --nproc-per-node N."
+        )
     if framework != "tf":
         return
     if processes > 1:

@@ -42,6 +42,7 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_dual/backends/torch_pretraining.py": ({"torch", "deberta_torch"}, "pretrains in PyTorch"),
     "deberta_dual/backends/torch_recipes.py": ({"torch", "deberta_torch"}, "recipes of training in PyTorch"),
     "deberta_dual/backends/torch_processes.py": ({"torch", "deberta_torch"}, "the processes of torchrun"),
+    "deberta_dual/backends/torch_shards.py": ({"torch"}, "models sharded over the processes of torchrun"),
     "deberta_dual/backends/tf_pretraining.py": ({"tensorflow", "keras", "deberta_tf"}, "pretrains in Keras"),
     "deberta_dual/backends/torch_export.py": ({"torch", "deberta_torch"}, "writes programs of PyTorch"),
     "deberta_dual/backends/tf_export.py": ({"tensorflow", "deberta_tf"}, "writes what Keras exports"),
