@@ -115,8 +115,7 @@ def pretrain(
     start, training = choices
     chosen = choose_framework(framework, trains=True)
     process, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if chosen == "tf" and training.gradient_checkpointing:
-        raise InputError("gradient_checkpointing is not for Keras. Leave it out, or use framework='torch'.")
+    _check_framework(chosen, processes, training)
     files = Corpus(
         corpus,
         columns=columns,
@@ -240,6 +239,17 @@ def _models(
     other = load_config(None, place, "masked_lm") if place and place.is_dir() else generator_config_of(config)
     check_pair(other, config, training.embedding_sharing, decoupled=training.updates == "decoupled")
     return tokenizer, config, other
+
+
+def _check_framework(framework: str, processes: int, training: PretrainingOptions) -> None:
+    """Refuses what cannot be sharded, and what Keras does not do here."""
+    if training.fully_shard and (framework != "torch" or processes == 1):
+        raise InputError(
+            f"fully_shard spreads a model over processes of PyTorch, which torchrun starts; this is one of {processes} "
+            f"of framework={framework!r}. Leave it out, or use torchrun --nproc-per-node N."
+        )
+    if framework == "tf" and training.gradient_checkpointing:
+        raise InputError("gradient_checkpointing is not for Keras. Leave it out, or use framework='torch'.")
 
 
 def _same_file(file: Path, other: Path) -> None:

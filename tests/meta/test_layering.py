@@ -55,6 +55,7 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_dual/backends/torch_lora.py": ({"torch", "peft", "safetensors"}, "PEFT's adapters"),
     "deberta_dual/backends/torch_recipes.py": ({"torch", "deberta_torch"}, "recipes of training in PyTorch"),
     "deberta_dual/backends/torch_processes.py": ({"torch", "deberta_torch"}, "the processes of torchrun"),
+    "deberta_dual/backends/torch_shards.py": ({"torch"}, "models sharded over the processes of torchrun"),
     "deberta_dual/backends/tf_pretraining.py": ({"tensorflow", "keras", "deberta_tf"}, "pretrains in Keras"),
     "deberta_dual/backends/torch_explain.py": ({"torch", "deberta_torch"}, "explains models of PyTorch"),
     "deberta_dual/backends/tf_explain.py": ({"deberta_tf"}, "explains models of Keras"),
