@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deberta_dual.compiling.job import compile
     from deberta_dual.data.load import load_data
     from deberta_dual.evaluation.job import evaluate
     from deberta_dual.exporting.export import export
@@ -17,6 +18,7 @@ _MODULES = {
     "PretrainingOptions": "deberta_dual.pretraining.training",
     "Start": "deberta_dual.finetuning",
     "TrainingOptions": "deberta_dual.finetuning",
+    "compile": "deberta_dual.compiling.job",
     "evaluate": "deberta_dual.evaluation.job",
     "export": "deberta_dual.exporting.export",
     "finetune": "deberta_dual.finetuning",
@@ -28,6 +30,7 @@ __all__ = [
     "PretrainingOptions",
     "Start",
     "TrainingOptions",
+    "compile",
     "evaluate",
     "export",
     "finetune",
