@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deberta_dual.compiling.job import compile
     from deberta_dual.data.load import load_data
     from deberta_dual.evaluation.job import evaluate
     from deberta_dual.explaining.explanation import explain
@@ -18,6 +19,7 @@ _MODULES = {
     "PretrainingOptions": "deberta_dual.pretraining.training",
     "Start": "deberta_dual.finetuning",
     "TrainingOptions": "deberta_dual.finetuning",
+    "compile": "deberta_dual.compiling.job",
     "evaluate": "deberta_dual.evaluation.job",
     "explain": "deberta_dual.explaining.explanation",
     "export": "deberta_dual.exporting.export",
@@ -30,6 +32,7 @@ __all__ = [
     "PretrainingOptions",
     "Start",
     "TrainingOptions",
+    "compile",
     "evaluate",
     "explain",
     "export",

@@ -16,6 +16,10 @@ COMMANDS = {
         "write a checkpoint in another format: PyTorch, Keras, TensorFlow",
     ),
     "export": ("deberta_dual.commands.export:main", "write a checkpoint for another runtime: ONNX, OpenVINO, LiteRT"),
+    "compile": (
+        "deberta_dual.commands.compile:main",
+        "choose how a model runs fastest here: engine, dtype, threads",
+    ),
     "finetune": ("deberta_dual.commands.finetune:main", "fine-tune a model on labelled examples"),
     "evaluate": ("deberta_dual.commands.evaluate:main", "judge a fine-tuned model: metrics, calibration, mistakes"),
     "pretrain": ("deberta_dual.commands.pretrain:main", "pretrain a model on plain text: masked LM, replaced tokens"),
