@@ -58,9 +58,9 @@ def make(batch: int, length: int, reach: int) -> list[Tensor]:
     return [one.requires_grad_() for one in (*tokens, *draw(2, 2 * reach + 1, HEADS, WIDTH).unbind(0))]
 
 
-def attend(given: list[Tensor], blocks: Blocks | None) -> Tensor:
+def attend(given: list[Tensor], blocks: Blocks | None, mask: Tensor | None = None) -> Tensor:
     """Of what `make` made."""
-    return disentangled_attention(*given[:5], scale=(3 * WIDTH) ** -0.5, blocks=blocks)
+    return disentangled_attention(*given[:5], scale=(3 * WIDTH) ** -0.5, blocks=blocks, mask=mask)
 
 
 def formula(query: Tensor, key: Tensor, value: Tensor, content: Tensor, position: Tensor) -> Tensor:
@@ -171,7 +171,9 @@ def main() -> None:
         given = make(batch, length, min(REACH, length - 1))
         with torch.no_grad():
             table = milliseconds(lambda: attend(given, None))  # noqa: B023 - called at once
-        report({"kind": "time", "shape": (batch, length), "forward": table})
+            mask = torch.ones((batch, length), dtype=torch.bool, device=DEVICE)
+            masked = milliseconds(lambda: attend(given, None, mask))  # noqa: B023
+        report({"kind": "time", "shape": (batch, length), "forward": table, "with a mask": masked})
         report({"kind": "time", "shape": (batch, length), "backward": milliseconds(run_backward(given, None))})
         for kernel, variant in tasks():
             if not right.get((kernel, variant)) or time.time() - START > options.seconds:
