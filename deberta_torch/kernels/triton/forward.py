@@ -13,9 +13,8 @@ from deberta_torch.kernels.triton.blocks import Block
 from deberta_torch.kernels.triton.forward_kernel import attend
 from deberta_torch.kernels.triton.problem import Problem
 
-# What products with relative rows are rounded to before they are read along their diagonals. In float16 they may be too
-# large before they are scaled.
-ROUNDED = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float32}
+# What products with relative rows are rounded to before they are read along their diagonals.
+ROUNDED = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 
 
 def padded_width(problem: Problem) -> int:

@@ -14,6 +14,7 @@ from deberta_torch.kernels.triton.tiles import (
     load_tokens,
     read_by_key,
     read_by_query,
+    rounded,
     text_bounds,
 )
 
@@ -127,20 +128,20 @@ def attend(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, OUT, LSE,
         left = tl.zeros([M, M], ROUNDED)
         if C2P:
             rows = load_rows(CONTENT, c_row, begin - i0 - (M - 1) + reach, last, width, M, D)
-            left = tl.dot(q, tl.trans(rows), input_precision="ieee").to(ROUNDED)
+            left = rounded(tl.dot(q, tl.trans(rows), input_precision="ieee"), ROUNDED)
         for j0 in range(begin, end, M):
             k = tl.trans(load_tokens(K, k_token, j0, length, width, M, D))
             s = tl.zeros([M, M], tl.float32)
             if C2P:
                 rows = load_rows(CONTENT, c_row, j0 - i0 + 1 + reach, last, width, M, D)
-                right = tl.dot(q, tl.trans(rows), input_precision="ieee").to(ROUNDED)
+                right = rounded(tl.dot(q, tl.trans(rows), input_precision="ieee"), ROUNDED)
                 s += read_by_query(left, right, M)
                 left = right
             if P2C:
                 rows = load_rows(POSITION, p_row, j0 - i0 - (M - 1) + reach, last, width, M, D)
-                lower = tl.dot(rows, k, input_precision="ieee").to(ROUNDED)
+                lower = rounded(tl.dot(rows, k, input_precision="ieee"), ROUNDED)
                 rows = load_rows(POSITION, p_row, j0 - i0 + 1 + reach, last, width, M, D)
-                upper = tl.dot(rows, k, input_precision="ieee").to(ROUNDED)
+                upper = rounded(tl.dot(rows, k, input_precision="ieee"), ROUNDED)
                 s += read_by_key(lower, upper, M)
             s = tl.dot(q, k, s, input_precision="ieee")
             keep = load_keep(MASK, text, first, i0, j0, length, KIND, M)

@@ -73,7 +73,7 @@ class Problem(NamedTuple):
     @property
     def rescale(self) -> float:
         """What the probabilities that stay are multiplied with."""
-        return 1 / (1 - self.dropout)
+        return 1 / (1 - self.dropout) if self.dropout < 1 else 0.0
 
     @property
     def pointers(self) -> tuple[Tensor, ...]:

@@ -19,6 +19,7 @@ from deberta_torch.kernels.triton.tiles import (
     load_tokens,
     read_by_key,
     read_by_query,
+    rounded,
     text_bounds,
 )
 
@@ -115,20 +116,20 @@ def score_gradients(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, CONTEXT_GRAD
         upper = tl.zeros([M, M], ROUNDED)
         if P2C:
             rows_tile = load_rows(POSITION, p_row, j0 - begin + 1 + reach, last, width, M, D)
-            upper = tl.dot(rows_tile, tl.trans(k), input_precision="ieee").to(ROUNDED)
+            upper = rounded(tl.dot(rows_tile, tl.trans(k), input_precision="ieee"), ROUNDED)
         for i0 in range(begin, end, M):
             q = load_tokens(Q, q_token, i0, length, width, M, D)
             g = load_tokens(CONTEXT_GRAD, g_token, i0, length, width, M, D)
             s = tl.zeros([M, M], tl.float32)
             if C2P:
                 rows_tile = load_rows(CONTENT, c_row, j0 - i0 - (M - 1) + reach, last, width, M, D)
-                left = tl.dot(q, tl.trans(rows_tile), input_precision="ieee").to(ROUNDED)
+                left = rounded(tl.dot(q, tl.trans(rows_tile), input_precision="ieee"), ROUNDED)
                 rows_tile = load_rows(CONTENT, c_row, j0 - i0 + 1 + reach, last, width, M, D)
-                right = tl.dot(q, tl.trans(rows_tile), input_precision="ieee").to(ROUNDED)
+                right = rounded(tl.dot(q, tl.trans(rows_tile), input_precision="ieee"), ROUNDED)
                 s += read_by_query(left, right, M)
             if P2C:
                 rows_tile = load_rows(POSITION, p_row, j0 - i0 - (M - 1) + reach, last, width, M, D)
-                lower = tl.dot(rows_tile, tl.trans(k), input_precision="ieee").to(ROUNDED)
+                lower = rounded(tl.dot(rows_tile, tl.trans(k), input_precision="ieee"), ROUNDED)
                 s += read_by_key(lower, upper, M)
                 upper = lower
             s = tl.dot(q, tl.trans(k), s, input_precision="ieee")

@@ -68,11 +68,29 @@ def load_keep(MASK, text, first_token, i0, j0, length, KIND: tl.constexpr, M: tl
 
 
 @triton.jit
+def rounded(products, TYPE: tl.constexpr):
+    """Products with relative rows in fewer bytes, to be moved; made smaller where they may overflow float16."""
+    IS_HALF: tl.constexpr = TYPE == tl.float16  # noqa: SIM300
+    if IS_HALF:
+        products *= 1 / 64
+    return products.to(TYPE)
+
+
+@triton.jit
+def restored(products):
+    """What `rounded` rounded, in float32."""
+    if products.dtype == tl.float16:
+        return products.to(tl.float32) * 64
+    else:
+        return products.to(tl.float32)
+
+
+@triton.jit
 def read_by_query(left, right, M: tl.constexpr):
     """Products of M queries with the rows of 2 * M distances, two halves `[M, W]`, to `[M queries, M keys]`."""
     i, c = tl.arange(0, M)[:, None], tl.arange(0, M)[None, :]
     merged = tl.where(c >= M - 1 - i, left, right)
-    return tl.gather(merged, (c - i + M - 1) & (M - 1), 1)
+    return restored(tl.gather(merged, (c - i + M - 1) & (M - 1), 1))
 
 
 @triton.jit
@@ -80,7 +98,7 @@ def read_by_key(left, right, M: tl.constexpr):
     """Products of the rows of 2 * M distances, two halves `[W, M]`, with M keys, to `[M queries, M keys]`."""
     w, j = tl.arange(0, M)[:, None], tl.arange(0, M)[None, :]
     merged = tl.where(w >= j, left, right)
-    return tl.gather(merged, (j - w + M - 1) & (M - 1), 0)
+    return restored(tl.gather(merged, (j - w + M - 1) & (M - 1), 0))
 
 
 @triton.jit
