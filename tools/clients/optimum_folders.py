@@ -58,7 +58,7 @@ def vectors(place: Path) -> None:
     theirs = sentence_transformers.SentenceTransformer(str(place / "exported"), backend="onnx", device="cpu")
     assert np.abs(theirs.encode(TEXTS) - ours).max() <= 1e-5
     rows = [{"query": "river", "document": text, "relevance": number} for number, text in enumerate(TEXTS)]
-    finetune("ranking", rows, place / "ranker", start, training, max_length=24, device="cpu")
+    finetune("ranking", rows, place / "ranker", start, training, loss="pairwise", max_length=24, device="cpu")
     export(place / "ranker", place / "exported-ranker")
     crossed = sentence_transformers.CrossEncoder(str(place / "exported-ranker"), backend="onnx", device="cpu")
     found = crossed.predict([("river", text) for text in TEXTS])
@@ -77,7 +77,9 @@ def main() -> None:
         vectors(Path(place))
     checks = [f"{', '.join(CLASSES.values())} of an exported folder: the same outputs"]
     report("optimum-onnx", checks, takes="the exported folder")
-    checks = ['SentenceTransformer and CrossEncoder with backend="onnx" of exported folders: the same vectors and scores']
+    checks = [
+        'SentenceTransformer and CrossEncoder with backend="onnx" of exported folders: the same vectors and scores'
+    ]
     report("sentence-transformers", checks, takes="the exported folder")
 
 
