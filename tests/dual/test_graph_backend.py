@@ -73,7 +73,7 @@ def test_an_exported_folder_is_judged(make, tmp_path):
     examples = tmp_path / "test.csv"
     examples.write_text("text,label\n" + "\n".join(f"{text.replace(',', '')},wet" for text in TEXTS))
     ours, theirs = (
-        evaluate("text-classification", one, examples, **options).scores
+        evaluate("text-classification", one, examples, **options).metrics
         for one, options in ((tmp_path / "exported", {}), (folder, {"framework": "torch"}))
     )
     assert ours.keys() == theirs.keys()

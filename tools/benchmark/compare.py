@@ -56,11 +56,17 @@ def _lines(earlier: list[Row], later: list[Row]) -> Iterator[list[str]]:
 
 def _said(old: Row, new: Row) -> str:
     """Whether the halves of the rounds that lie in the middle do not overlap."""
-    if new.get("seconds_high", new["seconds"]) < old.get("seconds_low", old["seconds"]):
+    (low, high), (old_low, old_high) = _half(new), _half(old)
+    if high < old_low:
         return "faster"
-    if new.get("seconds_low", new["seconds"]) > old.get("seconds_high", old["seconds"]):
+    if low > old_high:
         return "slower"
     return "the same within the spread"
+
+
+def _half(row: Row) -> tuple[float, float]:
+    """Between what times half of the rounds lie."""
+    return float(row.get("seconds_low", row["seconds"])), float(row.get("seconds_high", row["seconds"]))
 
 
 def _key(row: Row) -> tuple[str, ...]:
