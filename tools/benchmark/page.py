@@ -143,6 +143,7 @@ def _where(data: dict[str, Any]) -> str:
     for name, found in data["sections"].items():
         rounds = "1 round" if found["rounds"] == 1 else f"{found['rounds']} rounds"
         lines = [f"{found['machine']}; {', '.join(found['features']) or 'features unknown'}; {rounds}."]
+        lines += [f"* {found['threads']}"] if "threads" in found else []
         for taken, what in ((True, "ways of ours that were timed"), (False, "ways not taken on this processor")):
             ways = [way for way, is_taken in found.get("routes", {}).items() if is_taken == taken]
             lines += [f"* {what}: {', '.join(ways)}"] if ways else []
