@@ -66,6 +66,7 @@ class _Bridge(nn.Module):
         kind: ours, the class.
         output_kind: transformers' class of outputs.
         argument_names: of `forward`, in order.
+        accepts_loss_kwargs: for Trainer, which else takes `forward`'s further options for its own.
     """
 
     config: Any
@@ -73,6 +74,7 @@ class _Bridge(nn.Module):
     kind: ClassVar[type[PreTrainedModel]]
     output_kind: ClassVar[type]
     argument_names: ClassVar[tuple[str, ...]]
+    accepts_loss_kwargs: ClassVar[bool] = False
     config_class: ClassVar[Any]
 
     def __init__(self, model: PreTrainedModel) -> None:

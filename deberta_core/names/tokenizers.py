@@ -29,10 +29,11 @@ TOKENIZER_OPTIONS: Rows = {
     "special_tokens_map_file": Accepted("the file in the folder is read"),
     "chat_template": _NO_CHAT,
 }
-# Arguments of `from_pretrained` that are about where the files are from; all others go to the constructor.
+# Arguments of `from_pretrained` that are about where the files are from, and other names, so that they replace what the
+# folder says; all others go to the constructor.
 TOKENIZER_LOADING: Rows = {
     **{name: row for name, row in LOADING.items() if name not in TOKENIZER_OPTIONS},
-    "pretrained_model_name_or_path": Renamed("folder"),
+    **{name: row for name, row in TOKENIZER_OPTIONS.items() if isinstance(row, Renamed)},
 }
 # Arguments of a call.
 TOKENIZER_CALL: Rows = {

@@ -315,6 +315,9 @@ def test_options_by_other_names(small_tokenizer, small_byte_tokenizer, tmp_path)
         DebertaV2Tokenizer(model, add_special_tokens=True)
     with pytest.raises(InputError, match="extra_special_tokens and additional_special_tokens are two names"):
         DebertaV2Tokenizer(model, extra_special_tokens=["<e>"], additional_special_tokens=["<f>"])
+    tokenizer.save_pretrained(tmp_path / "v3")  # with tokens of its own and a length, which other names replace too
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "v3", extra_special_tokens={"image_token": "<i>"}, max_len=64)
+    assert (loaded.additional_special_tokens, loaded.model_max_length) == (["<i>"], 64)
     small_byte_tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path, do_lower_case=True, trust_remote_code=True)
     assert loaded("The River") == small_byte_tokenizer("The River")
