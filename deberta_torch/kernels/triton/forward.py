@@ -1,0 +1,172 @@
+"""Disentangled attention, forward: one pass over the keys for each block of queries."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from deberta_torch.kernels.triton.blocks import Blocks
+from deberta_torch.kernels.triton.interpreted import is_interpreted, repair_interpreter
+from deberta_torch.kernels.triton.problem import Problem
+from deberta_torch.kernels.triton.tiles import (
+    dropout_keys,
+    is_kept,
+    load_keep,
+    load_rows,
+    load_tokens,
+    read_by_key,
+    read_by_query,
+    text_bounds,
+)
+
+
+@triton.jit
+def _weigh(s, keep, v, most, total, context, row_key, column_key, i0, j0, threshold, rescale,
+           DROPOUT: tl.constexpr, M: tl.constexpr):  # fmt: skip
+    """One step of the online softmax."""
+    s = tl.where(keep, s, -1.0e30)
+    new = tl.maximum(most, tl.max(s, 1))
+    p = tl.where(keep, tl.exp2(s - new[:, None]), 0.0)
+    shrink = tl.exp2(most - new)
+    total = total * shrink + tl.sum(p, 1)
+    if DROPOUT:
+        p = tl.where(is_kept(row_key, column_key, i0, j0, threshold, M), p * rescale, 0.0)
+    context = context * shrink[:, None] + tl.dot(p.to(v.dtype), v, input_precision="ieee")
+    return new, total, context
+
+
+@triton.jit
+def _far_keys(start, stop, i0, q, edge_score, EDGE, K, V, k_stride, v_stride, MASK, text, first, length, width, scale,
+              most, total, context, row_key, column_key, threshold, rescale,
+              C2P: tl.constexpr, P2C: tl.constexpr, KIND: tl.constexpr, DROPOUT: tl.constexpr,
+              M: tl.constexpr, D: tl.constexpr):  # fmt: skip
+    """Keys so far from all queries of the block that one relative row is everyone's."""
+    d = tl.arange(0, D)
+    for j0 in range(start, stop, M):
+        k = load_tokens(K, k_stride, j0, length, width, M, D)
+        s = tl.dot(q, tl.trans(k), input_precision="ieee")
+        if C2P:
+            s += edge_score[:, None]
+        if P2C:
+            row = tl.load(EDGE + d, mask=d < width, other=0.0)
+            s += tl.sum(k.to(tl.float32) * row.to(tl.float32)[None, :], 1)[None, :]
+        keep = load_keep(MASK, text, first, i0, j0, length, KIND, M)
+        v = load_values(V, v_stride, j0, length, width, keep, KIND, M, D)
+        most, total, context = _weigh(s * scale, keep, v, most, total, context, row_key, column_key, i0, j0, threshold,
+                                      rescale, DROPOUT, M)  # fmt: skip
+    return most, total, context
+
+
+@triton.jit
+def load_values(V, stride, j0, length, width, keep, KIND: tl.constexpr, M: tl.constexpr, D: tl.constexpr):
+    """Values of a tile's keys; zeros for keys that no query of the tile sees, whose values may be NaN."""
+    v = load_tokens(V, stride, j0, length, width, M, D)
+    if KIND > 0:
+        seen = tl.max(keep.to(tl.int32), 0) > 0
+        v = tl.where(seen[:, None], v, 0.0)
+    return v
+
+
+@triton.jit
+def _forward(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, OUT, LSE,
+             q_text, q_token, q_head, k_text, k_token, k_head, v_text, v_token, v_head,
+             c_row, c_head, p_row, p_head, tokens, length, heads, width, reach, scale, threshold, rescale,
+             PACKED: tl.constexpr, C2P: tl.constexpr, P2C: tl.constexpr, FAR: tl.constexpr, KIND: tl.constexpr,
+             DROPOUT: tl.constexpr, ROUNDED: tl.constexpr, M: tl.constexpr, D: tl.constexpr):  # fmt: skip
+    blocks = tl.cdiv(length, M)
+    i0, of_text = tl.program_id(0) % blocks * M, tl.program_id(0) // blocks
+    text, head = of_text // heads, of_text % heads
+    first, length = text_bounds(STARTS, text, length, PACKED)
+    if i0 < length:
+        token = first if PACKED else first * 0
+        Q += text.to(tl.int64) * q_text + token * q_token + head.to(tl.int64) * q_head
+        K += text.to(tl.int64) * k_text + token * k_token + head.to(tl.int64) * k_head
+        V += text.to(tl.int64) * v_text + token * v_token + head.to(tl.int64) * v_head
+        CONTENT += head.to(tl.int64) * c_head
+        POSITION += head.to(tl.int64) * p_head
+        last = 2 * reach
+        d = tl.arange(0, D)
+        row_key, column_key = 0, 0
+        if DROPOUT:
+            row_key, column_key = dropout_keys(SEED, of_text)
+        q = load_tokens(Q, q_token, i0, length, width, M, D)
+        most = tl.full([M], -1.0e30, tl.float32)
+        total = tl.zeros([M], tl.float32)
+        context = tl.zeros([M, D], tl.float32)
+        begin, end = 0, length
+        if FAR:  # keys up to `begin` are too far behind, from `end` on too far ahead
+            begin = tl.maximum(i0 - reach + 1, 0) // M * M
+            end = tl.minimum(tl.cdiv(i0 + M - 1 + reach, M) * M, length)
+            edge_score = tl.zeros([M], tl.float32)
+            if C2P:
+                edge = tl.load(CONTENT + d, mask=d < width, other=0.0)
+                edge_score = tl.sum(q.to(tl.float32) * edge.to(tl.float32)[None, :], 1)
+            most, total, context = _far_keys(
+                0, begin, i0, q, edge_score, POSITION, K, V, k_token, v_token, MASK, text, first, length, width, scale,
+                most, total, context, row_key, column_key, threshold, rescale, C2P, P2C, KIND, DROPOUT, M, D,
+            )  # fmt: skip
+        left = tl.zeros([M, M], tl.float32)
+        if C2P:
+            rows = load_rows(CONTENT, c_row, begin - i0 - (M - 1) + reach, last, width, M, D)
+            left = tl.dot(q, tl.trans(rows), input_precision="ieee") * scale
+        for j0 in range(begin, end, M):
+            k = load_tokens(K, k_token, j0, length, width, M, D)
+            s = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+            if C2P:
+                rows = load_rows(CONTENT, c_row, j0 - i0 + 1 + reach, last, width, M, D)
+                right = tl.dot(q, tl.trans(rows), input_precision="ieee") * scale
+                s += read_by_query(left.to(ROUNDED), right.to(ROUNDED), M).to(tl.float32)
+                left = right
+            if P2C:
+                rows = load_rows(POSITION, p_row, j0 - i0 - (M - 1) + reach, last, width, M, D)
+                lower = tl.dot(rows, tl.trans(k), input_precision="ieee") * scale
+                rows = load_rows(POSITION, p_row, j0 - i0 + 1 + reach, last, width, M, D)
+                upper = tl.dot(rows, tl.trans(k), input_precision="ieee") * scale
+                s += read_by_key(lower.to(ROUNDED), upper.to(ROUNDED), M).to(tl.float32)
+            keep = load_keep(MASK, text, first, i0, j0, length, KIND, M)
+            v = load_values(V, v_token, j0, length, width, keep, KIND, M, D)
+            most, total, context = _weigh(s, keep, v, most, total, context, row_key, column_key, i0, j0, threshold,
+                                          rescale, DROPOUT, M)  # fmt: skip
+        if FAR:
+            if C2P:
+                edge = tl.load(CONTENT + last * c_row + d, mask=d < width, other=0.0)
+                edge_score = tl.sum(q.to(tl.float32) * edge.to(tl.float32)[None, :], 1)
+            most, total, context = _far_keys(
+                end, length, i0, q, edge_score, POSITION + last * p_row, K, V, k_token, v_token, MASK, text, first,
+                length, width, scale, most, total, context, row_key, column_key, threshold, rescale, C2P, P2C, KIND,
+                DROPOUT, M, D,
+            )  # fmt: skip
+        i = i0 + tl.arange(0, M)
+        inside = i < length
+        context = context / tl.where(total > 0, total, 1.0)[:, None]
+        at = OUT + ((first + i)[:, None] * heads + head) * width + d[None, :]
+        tl.store(at, context.to(OUT.dtype.element_ty), mask=inside[:, None] & (d < width)[None, :])
+        # Where a query sees no key, nothing is read of this.
+        tl.store(LSE + head.to(tl.int64) * tokens + first + i, most + tl.log2(tl.where(total > 0, total, 1.0)), mask=inside)
+
+
+if is_interpreted():
+    repair_interpreter()
+
+_TL_TYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+
+
+def forward(problem: Problem, blocks: Blocks) -> tuple[Tensor, Tensor]:
+    """The context, and the logarithm (base 2) of the sum of every query's exponentials, `[H, T]` float32."""
+    p = problem
+    out = torch.empty(p.query.shape, dtype=p.query.dtype, device=p.query.device)
+    lse = torch.empty((p.heads, p.tokens), dtype=torch.float32, device=p.query.device)
+    programs = triton.cdiv(p.longest, blocks.size) * p.texts * p.heads
+    if programs:
+        _forward[(programs,)](
+            *p.pointers, out, lse, *p.strides, p.tokens, p.longest, p.heads, p.width, p.reach, p.scale * math.log2(math.e),
+            p.threshold, p.rescale,
+            PACKED=p.packed, C2P=p.content_rows is not None, P2C=p.position_rows is not None,
+            FAR=p.has_far, KIND=p.mask_kind, DROPOUT=p.threshold > 0, ROUNDED=_TL_TYPES[p.query.dtype],
+            M=blocks.size, D=max(16, triton.next_power_of_2(p.width)), num_warps=blocks.warps, num_stages=blocks.stages,
+        )  # fmt: skip
+    return out, lse

@@ -1,0 +1,27 @@
+"""Triton's interpreter, which runs the kernels on the CPU where `TRITON_INTERPRET=1` was set before Triton was imported."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import triton
+
+
+def is_interpreted() -> bool:
+    """Whether kernels are interpreted."""
+    return bool(triton.knobs.runtime.interpret)
+
+
+@functools.cache
+def repair_interpreter() -> None:
+    """Lets numbers of kernels bound their loops: Triton 3.6 asks NumPy for what NumPy 2.4 refuses."""
+    from triton.runtime import interpreter
+
+    patch = interpreter._patch_lang_tensor
+
+    def patch_with_index(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang_tensor = patch_with_index
