@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -124,15 +125,24 @@ class Convolution(nn.Module):
 
 
 class PackedLayers(Protocol):
-    """The layers in another form: `Encoder.forward` without probabilities, and `Encoder.decode` of given queries."""
+    """The layers in another form, for evaluation mode. Every method returns None where it does not serve a call."""
 
     def __call__(
-        self, hidden: Tensor, masks: Masks, output_hidden_states: bool, skips_last: bool = False
-    ) -> EncoderOutputs:
-        """See `Encoder.forward`; with `skips_last` always without the last layer."""
+        self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False, skips_last: bool = False
+    ) -> EncoderOutputs | None:
+        """`Encoder.forward` without probabilities; with `skips_last` always without the last layer."""
 
-    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor:
-        """See `Encoder.decode`; `query` is the first pass's, `[B, L, C]`, or with `rows` `[n, C]`."""
+    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor | None:
+        """`Encoder.decode` of given queries; `query` is the first pass's, `[B, L, C]`, or with `rows` `[n, C]`."""
+
+    def embed_and_encode(
+        self,
+        inputs: Mapping[str, Tensor | None],
+        attention_mask: Tensor | None,
+        output_hidden_states: bool = False,
+        skips_last: bool = False,
+    ) -> EncoderOutputs | None:
+        """The embeddings and the layers; inputs by name are those of `Embeddings.forward`, not embeddings."""
 
 
 class Encoder(nn.Module):
@@ -176,8 +186,10 @@ class Encoder(nn.Module):
             for, every layer's probabilities `[B, H, L, L]`; and the last layer's input `[B, L, C]`.
         """
         skips_last = skips_last and not output_hidden_states and not output_attentions
-        if self.packed is not None and not output_attentions and self._runs_packed(hidden):
-            return self.packed(hidden, masks, output_hidden_states, skips_last)
+        if self.packed is not None and not output_attentions and not self.training:
+            outputs = self.packed(hidden, masks, output_hidden_states, skips_last)
+            if outputs is not None:
+                return outputs
         positions = self.relative_positions(hidden.shape[1], hidden.shape[1])
         # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
         attend = self._attention_function(hidden.device, output_attentions)
@@ -225,8 +237,10 @@ class Encoder(nn.Module):
         """
         query = hidden + positions.to(hidden.device)
         query = query if rows is None else query.flatten(0, 1)[rows]
-        if self.packed is not None and self._runs_packed(hidden):
-            return self.packed.decode(hidden, query, masks, rows)
+        if self.packed is not None and not self.training:
+            decoded = self.packed.decode(hidden, query, masks, rows)
+            if decoded is not None:
+                return decoded
         table = self.relative_positions(hidden.shape[1], hidden.shape[1])
         last, attend, checkpointing = self.layer[-1], self._attention_function(hidden.device), self._checkpoints()
         if checkpointing is None:
@@ -235,9 +249,6 @@ class Encoder(nn.Module):
             query, _ = checkpoint(last, hidden, masks, table, attend, query, rows, **checkpointing)
         decoded, _ = last(hidden, masks, table, attend, query, rows)
         return decoded
-
-    def _runs_packed(self, hidden: Tensor) -> bool:
-        return not self.training and is_plain_cpu_call(hidden)
 
     def _attention_function(self, device: torch.device, output_attentions: bool = False) -> AttentionFunction:
         return choose_attention(

@@ -40,7 +40,8 @@ def make_masks(attention_mask: Tensor | None, batch: int, length: int, device: t
     if attention_mask is None:
         keep = torch.ones((batch, length), dtype=torch.bool, device=device)
     else:
-        keep = attention_mask.to(device) != 0
+        # From the CPU no device has to be waited for.
+        keep = attention_mask.to(device, non_blocking=attention_mask.device.type == "cpu") != 0
     keys = {2: lambda: keep[:, None, None, :], 3: lambda: keep[:, None], 4: lambda: keep}[keep.ndim]()
     tokens = keep if keep.ndim == 2 else keys.any(dim=(1, 2))
     queries = keys.any(dim=-1, keepdim=True)

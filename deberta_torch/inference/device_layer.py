@@ -25,7 +25,7 @@ class DeviceLayer:
 
     def __init__(self, layer: Layer, config: BaseConfig, attention: PackedAttention, dtype: torch.dtype) -> None:
         inner = layer.attention.self
-        self._attend = attention
+        self.dtype, self._attend = dtype, attention
         self._shape = (3, inner.num_heads, inner.head_size)
         weight, bias = (part.float().clone() for part in inner.fused_content())
         queries = inner.num_heads * inner.head_size

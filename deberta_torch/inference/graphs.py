@@ -20,6 +20,8 @@ Computation = Callable[[Sequence[Tensor], Layout], Tensor]
 GRAPHS = 64
 # Sizes met once, which are not worth a recording, are remembered up to this many.
 _MET = 1024
+# Before a graph is recorded torch waits for the whole device, which fails while another one is recorded.
+_RECORDING = threading.Lock()
 
 
 class Graph:
@@ -43,8 +45,9 @@ class Graph:
 
     def _record(self, compute: Computation, layout: Layout, pool: Any) -> None:
         graph = torch.cuda.CUDAGraph()
-        # Other threads may go on to use the device meanwhile.
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+        stream = torch.cuda.Stream(self.starts.device)
+        # Other threads may go on to use the device meanwhile, but not to record.
+        with _RECORDING, torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             self.result = compute(self.inputs, layout)
         self.replay: Callable[[], None] = graph.replay
 
@@ -96,6 +99,11 @@ class Graphs:
             self._note(inputs[0].device)
         return result
 
+    def wait(self) -> None:
+        """Waits until nothing runs any more."""
+        if self._last is not None:
+            self._last.synchronize()
+
     def _find(self, key: Hashable, bucket: Bucket, is_full: bool, inputs: Sequence[Tensor]) -> Graph | None:
         if key in self._graphs:
             self._graphs.move_to_end(key)
@@ -106,16 +114,17 @@ class Graphs:
                 self._met.popitem(last=False)
             return None
         while len(self._graphs) >= self._capacity:
-            if self._last is not None:
-                self._last.synchronize()  # it may still run
+            self.wait()  # it may still run
             self._graphs.popitem(last=False)
         device = inputs[0].device
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             if self._pool is None and device.type == "cuda":
                 self._pool = torch.cuda.graph_pool_handle()
-            self._wait(device)
-            self._graphs[key] = Graph(self._compute, bucket, is_full, inputs, self._pool)
-        return self._graphs[key]
+            try:
+                self._graphs[key] = Graph(self._compute, bucket, is_full, inputs, self._pool)
+            except RuntimeError:  # another thread waited for the whole device, or there is no memory
+                del self._met[key]
+        return self._graphs.get(key)
 
     def _wait(self, device: torch.device) -> None:
         """Lets this stream wait, not the caller, until the last replay's result has been read."""

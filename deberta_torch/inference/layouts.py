@@ -49,6 +49,13 @@ class Layout:
             tokens=steps < (end - first)[:, None],
         )
 
+    @property
+    def tokens(self) -> Tensor:
+        """Bool `[N, longest]`, true at tokens."""
+        if self.is_full:
+            return torch.ones((len(self.starts) - 1, self.longest), dtype=torch.bool, device=self.starts.device)
+        return self.padded.tokens
+
     def pad(self, rows: Tensor) -> Tensor:
         """`[T, ...]` to `[N, longest, ...]`, any row at padding."""
         shape = (len(self.starts) - 1, self.longest, *rows.shape[1:])
