@@ -40,7 +40,8 @@ class Graph:
     ) -> None:
         device = inputs[0].device
         self.inputs = [part.new_zeros((bucket.tokens, *part.shape[1:])) for part in inputs]
-        self.starts = torch.arange(bucket.texts + 1, dtype=torch.int32, device=device) * bucket.longest
+        starts = torch.arange(bucket.texts + 1, dtype=torch.int32, device=device) * bucket.longest
+        self.starts = starts.clamp_(max=bucket.tokens)
         self._record(compute, Layout(self.starts, bucket.tokens, bucket.longest, is_full), pool)
 
     def _record(self, compute: Computation, layout: Layout, pool: Any) -> None:
