@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 from torch import Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
+class Problem(NamedTuple):
     """The arguments of `disentangled_attention`, checked, and how many tokens of what there are."""
 
     query: Tensor
@@ -77,13 +75,13 @@ class Problem:
         """What the probabilities that stay are multiplied with."""
         return 1 / (1 - self.dropout)
 
-    @cached_property
+    @property
     def pointers(self) -> tuple[Tensor, ...]:
         """Tensors in the kernels' order; the query stands for what is not there, and is not read as that."""
         optional = (self.content_rows, self.position_rows, self.mask, self.starts, self.seed)
         return (self.query, self.key, self.value, *(self.query if one is None else one for one in optional))
 
-    @cached_property
+    @property
     def strides(self) -> tuple[int, ...]:
         """Of text, token and head of query, key and value, and of row and head of the relative rows."""
         return (

@@ -23,7 +23,7 @@ def text_bounds(STARTS, text, length, PACKED: tl.constexpr):
         first = tl.load(STARTS + text)
         return first.to(tl.int64), tl.load(STARTS + text + 1) - first
     else:
-        return text.to(tl.int64) * length, length
+        return tl.cast(text, tl.int64) * length, length
 
 
 @triton.jit
