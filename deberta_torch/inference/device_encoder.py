@@ -94,6 +94,11 @@ class DeviceEncoder:
         like = embeddings.word_embeddings.weight
         return self._serve(named, attention_mask, output_hidden_states, skips_last, like)
 
+    @property
+    def recorded(self) -> int:
+        """How many sizes of batches are recorded now."""
+        return 0 if self._packed is None else sum(map(len, self._packed.graphs.values()))
+
     def decode(self, *_: Any) -> None:
         """See `PackedLayers.decode`: the model's own is used."""
 
