@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -119,9 +120,27 @@ class Convolution(nn.Module):
     def forward(self, encoder_input: Tensor, first_output: Tensor, token_mask: Tensor) -> Tensor:
         """Convolves the encoder's input and adds it to layer 0's output; all `[B, L, C]`, mask bool `[B, L]`."""
         padding = ~token_mask[:, :, None]
-        convolved = self.conv(encoder_input.transpose(1, 2)).transpose(1, 2).masked_fill(padding, 0.0)
+        convolved = self._convolve(encoder_input).masked_fill(padding, 0.0)
         convolved = self.activation(self.dropout(convolved))
         return self.LayerNorm(first_output + convolved).masked_fill(padding, 0.0)
+
+    def _convolve(self, hidden: Tensor) -> Tensor:
+        if hidden.device.type == "cpu" or hidden.dtype != torch.float32:
+            return self.conv(hidden.transpose(1, 2)).transpose(1, 2)
+        return convolve_by_products(self.conv, hidden)
+
+
+def convolve_by_products(convolution: nn.Conv1d, hidden: Tensor) -> Tensor:
+    """The convolution by matrix products: cuDNN's takes TF32, of 10 bits, unless all of torch is told otherwise.
+
+    `[B, L, C]` to the same, of an odd kernel.
+    """
+    weight, groups = convolution.weight, convolution.groups  # [C, C / groups, kernel]
+    reach = weight.shape[-1] // 2
+    near = F.pad(hidden, (0, 0, reach, reach)).unfold(1, weight.shape[-1], 1)  # [B, L, C, kernel]
+    split = near.unflatten(2, (groups, -1)).flatten(3)  # [B, L, groups, C / groups * kernel]
+    products = torch.einsum("blgi,goi->blgo", split, weight.unflatten(0, (groups, -1)).flatten(2))
+    return products.flatten(2) + convolution.bias
 
 
 class PackedLayers(Protocol):

@@ -195,7 +195,8 @@ def waiting(rows: Rows) -> None:
                 model.set_attn_implementation(implementation)
                 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
                 ids, mask = _batch(rows, 4, 32)
-                wanted = torch.ones(labels, dtype=torch.long, device=rows.device)
+                wanted = torch.ones(labels, dtype=torch.long)
+                wanted = wanted if task == "MaskedLM" else wanted.to(rows.device)
                 masks = {"on the device": mask.to(rows.device), "on the CPU": mask}
                 for place, own in masks.items():
                     for is_watched in (False, True):
