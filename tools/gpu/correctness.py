@@ -194,7 +194,7 @@ def waiting(rows: Rows) -> None:
                     model = getattr(deberta_torch, f"DebertaV2For{task}")(DebertaV2Config.from_dict(options)).train()
                 model.set_attn_implementation(implementation)
                 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-                ids, mask = _batch(rows, 4, 32)
+                ids, mask = _batch(rows, 4, 32, padded=task != "MaskedLM")
                 wanted = torch.ones(labels, dtype=torch.long)
                 wanted = wanted if task == "MaskedLM" else wanted.to(rows.device)
                 masks = {"on the device": mask.to(rows.device), "on the CPU": mask}
@@ -204,7 +204,8 @@ def waiting(rows: Rows) -> None:
                             torch.cuda.set_sync_debug_mode("error")
                         try:
                             with torch.autocast(rows.device.type, torch.bfloat16, enabled=cuda):
-                                loss = model(ids, own, labels=wanted, labels_at_padding="ignore").loss
+                                padding = "error" if task == "MaskedLM" else "ignore"
+                                loss = model(ids, own, labels=wanted, labels_at_padding=padding).loss
                             loss.backward()
                             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                             optimizer.step()
