@@ -14,11 +14,11 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
-from deberta_torch.kernels.attention_functions import choose_attention
+from deberta_torch.kernels.attention_functions import WITHOUT_PADDING, AttentionUsed, choose_attention
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import is_traced
 from deberta_torch.kernels.linear import Linear
-from deberta_torch.masks import Masks
+from deberta_torch.masks import Masks, Unpadded
 from deberta_torch.projections import make_self_attention
 
 # The last hidden state, all hidden states, and all probabilities, None for what was not asked for; and the input of the
@@ -169,6 +169,7 @@ class Encoder(nn.Module):
 
     Attributes:
         attn_implementation: a name of `deberta_torch.kernels.attention_functions.ATTENTION_FUNCTIONS`.
+        attention_used: what the last forward pass used, and why; None before the first, and not of traced ones.
         checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
             a layer computed inside and computes it again in the backward pass; the last layer apart.
         packed: None; or what `deberta_torch.optimize` puts here, which does `forward` and `decode` in evaluation mode.
@@ -184,6 +185,105 @@ class Encoder(nn.Module):
         self.conv = Convolution(config) if config.convolution_kernel else None
         self.config = config
         self.attn_implementation = "sdpa"
+        self.attention_used: AttentionUsed | None = None
+        self.checkpointing: dict[str, Any] | None = None
+        self.packed: PackedLayers | None = None
+        # The same numbers twice: reading a list waits for no device.
+        self._position_rows = position_index_table(config).tolist() if config.relative_attention else []
+        self.register_buffer("position_index", self._position_index(), persistent=False)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        masks: Masks,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        skips_last: bool = False,
+    ) -> EncoderOutputs:
+        """Runs all layers; with `skips_last` the last one only where hidden states or probabilities are asked for.
+
+        Returns:
+            the last hidden state `[B, L, C]`; if asked for, the embedding output and every layer's output; if asked
+            for, every layer's probabilities `[B, H, L, L]`; and the last layer's input `[B, L, C]`.
+        """
+        skips_last = skips_last and not output_hidden_states and not output_attentions
+        if self.packed is not None and not output_attentions and not self.training:
+            outputs = self.packed(hidden, masks, output_hidden_states, skips_last)
+            if outputs is not None:
+                return outputs
+        # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
+        attend = self._attention_function(hidden, output_attentions)
+        checkpointing = self._checkpoints()
+        batch = Unpadded.of(masks, hidden.device) if attend in WITHOUT_PADDING and not is_traced() else None
+        longest = hidden.shape[1] if batch is None else batch.longest
+        positions = self.relative_positions(longest, longest)
+        hidden_states, attentions = [hidden], []
+        encoder_input = last_input = hidden
+        if batch is not None:
+            hidden, masks = batch.take(hidden), masks._replace(packed=batch)
+        for number, layer in enumerate(self.layer):
+            is_last = number + 1 == len(self.layer)
+            if is_last:
+                last_input = hidden
+                if skips_last:
+                    break
+            # The backward pass begins with the last layer: to forget what it computed would not lower the peak.
+            if checkpointing is not None and not is_last:
+                hidden, probabilities = checkpoint(layer, hidden, masks, positions, attend, **checkpointing)
+            else:
+                hidden, probabilities = layer(hidden, masks, positions, attend)
+            if number == 0 and self.conv is not None:
+                padded = hidden if batch is None else batch.put_back(hidden)
+                padded = self.conv(encoder_input, padded, masks.tokens)
+                hidden = padded if batch is None else batch.take(padded)
+            if output_hidden_states:
+                hidden_states.append(hidden if batch is None else batch.put_back(hidden))
+            if output_attentions:
+                attentions.append(probabilities)
+        if batch is not None:
+            hidden, last_input = (batch.put_back(rows) for rows in (hidden, last_input))
+        return (
+            hidden,
+            tuple(hidden_states) if output_hidden_states else None,
+            tuple(attentions) if output_attentions else None,
+            last_input,
+        )
+
+    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor | None:
+        """`Encoder.decode` of given queries; `query` is the first pass's, `[B, L, C]`, or with `rows` `[n, C]`."""
+
+    def embed_and_encode(
+        self,
+        inputs: Mapping[str, Tensor | None],
+        attention_mask: Tensor | None,
+        output_hidden_states: bool = False,
+        skips_last: bool = False,
+    ) -> EncoderOutputs | None:
+        """The embeddings and the layers; inputs by name are those of `Embeddings.forward`, not embeddings."""
+
+
+class Encoder(nn.Module):
+    """All layers, the relative table, and the convolution where configured.
+
+    Attributes:
+        attn_implementation: a name of `deberta_torch.kernels.attention_functions.ATTENTION_FUNCTIONS`.
+        attention_used: what the last forward pass used, and why; None before the first, and not of traced ones.
+        checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
+            a layer computed inside and computes it again in the backward pass; the last layer apart.
+        packed: None; or what `deberta_torch.optimize` puts here, which does `forward` and `decode` in evaluation mode.
+    """
+
+    def __init__(self, config: BaseConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(Layer(config, number) for number in range(config.num_hidden_layers))
+        self.rel_embeddings = nn.Embedding(config.table_rows, config.hidden_size) if config.relative_attention else None
+        self.LayerNorm = (  # published name: the norm of the relative table
+            nn.LayerNorm(config.hidden_size, config.layer_norm_eps) if config.normalizes_table else None
+        )
+        self.conv = Convolution(config) if config.convolution_kernel else None
+        self.config = config
+        self.attn_implementation = "sdpa"
+        self.attention_used: AttentionUsed | None = None
         self.checkpointing: dict[str, Any] | None = None
         self.packed: PackedLayers | None = None
         # The same numbers twice: reading a list waits for no device.
@@ -211,7 +311,7 @@ class Encoder(nn.Module):
                 return outputs
         positions = self.relative_positions(hidden.shape[1], hidden.shape[1])
         # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
-        attend = self._attention_function(hidden.device, output_attentions)
+        attend = self._attention_function(hidden, output_attentions)
         checkpointing = self._checkpoints()
         hidden_states, attentions = [hidden], []
         encoder_input = last_input = hidden
@@ -261,7 +361,7 @@ class Encoder(nn.Module):
             if decoded is not None:
                 return decoded
         table = self.relative_positions(hidden.shape[1], hidden.shape[1])
-        last, attend, checkpointing = self.layer[-1], self._attention_function(hidden.device), self._checkpoints()
+        last, attend, checkpointing = self.layer[-1], self._attention_function(hidden), self._checkpoints()
         if checkpointing is None:
             query, _ = last(hidden, masks, table, attend, query, rows)
         else:
@@ -269,13 +369,20 @@ class Encoder(nn.Module):
         decoded, _ = last(hidden, masks, table, attend, query, rows)
         return decoded
 
-    def _attention_function(self, device: torch.device, output_attentions: bool = False) -> AttentionFunction:
-        return choose_attention(
+    def _attention_function(self, hidden: Tensor, output_attentions: bool = False) -> AttentionFunction:
+        device = hidden.device
+        autocast = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+        used = choose_attention(
             self.attn_implementation,
             device,
             has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
             needs_probabilities=output_attentions or self.config.mixes_heads,
+            dtype=torch.get_autocast_dtype(device.type) if autocast else hidden.dtype,
+            head_size=self.config.head_size,
         )
+        if not is_traced():
+            self.attention_used = used
+        return used.function
 
     def _checkpoints(self) -> dict[str, Any] | None:
         return self.checkpointing if self.training and torch.is_grad_enabled() else None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deberta_torch.attention import DisentangledSelfAttention
 from deberta_torch.inference.layouts import Layout
-from deberta_torch.inference.plans import Bucket
+from deberta_torch.plans import Bucket
 from deberta_torch.inference.positions import KeptPositions
 from deberta_torch.kernels.attention_blocks import attend
 from deberta_torch.kernels.triton.attention import disentangled_attention

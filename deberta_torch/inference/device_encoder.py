@@ -19,7 +19,7 @@ from deberta_torch.inference.device_layer import DeviceLayer
 from deberta_torch.inference.encoder import RefuseGradients, Watch, check_modules
 from deberta_torch.inference.graphs import Graphs
 from deberta_torch.inference.layouts import Layout
-from deberta_torch.inference.plans import Bucket, Plan, bucket_of, make_plan
+from deberta_torch.plans import Bucket, Plan, bucket_of, make_plan
 from deberta_torch.inference.weight_lock import WeightLock
 from deberta_torch.kernels.eager import is_traced
 from deberta_torch.masks import Masks
@@ -45,6 +45,7 @@ class DeviceEncoder:
     Args:
         encoder: whose weights to use; stays as it is.
         dtype: of weights, products and hidden states between the layers.
+        device: where the encoder is; calls elsewhere are not served.
         lock: of the model's weights; held by who calls the model.
         embeddings: of the backbone; None where the encoder is called by itself.
         as_ours: makes an `Encoder` on the encoder's parameters; None where it is one.
@@ -55,6 +56,7 @@ class DeviceEncoder:
         self,
         encoder: nn.Module,
         dtype: torch.dtype,
+        device: torch.device,
         lock: WeightLock,
         embeddings: Embeddings | None = None,
         as_ours: Callable[[nn.Module], Encoder] | None = None,
@@ -62,7 +64,7 @@ class DeviceEncoder:
     ) -> None:
         self.dtype, self.lock = dtype, lock
         self._encoder, self._embeddings, self._as_ours, self._capacity = encoder, embeddings, as_ours, graphs
-        self._device = next(encoder.parameters()).device
+        self._device = device
         self._lock = threading.Lock()
         self._packed: _Packed | None = None
 
@@ -172,7 +174,7 @@ class DeviceEncoder:
         return _Packed(watch, attention, layers, encoder.conv, {})
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_encoder", "dtype", "lock", "_embeddings", "_as_ours", "_capacity")
+        names = ("_encoder", "dtype", "_device", "lock", "_embeddings", "_as_ours", "_capacity")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from deberta_torch.inference.device_layer import Layout
-from deberta_torch.inference.plans import Bucket
+from deberta_torch.plans import Bucket
 
 # From inputs `[T, ...]` and where the texts are to rows `[T, C]`.
 Computation = Callable[[Sequence[Tensor], Layout], Tensor]

@@ -83,7 +83,8 @@ def optimize(model: Model, dtype: torch.dtype | str | None = None, *, graphs: in
 def _packer(parameter: nn.Parameter, dtype: torch.dtype | str | None, graphs: int) -> Callable[..., Any]:
     """Makes the packed encoder for the device of a parameter."""
     if parameter.device.type in GRAPH_DEVICES:
-        return partial(DeviceEncoder, dtype=device_dtype(parameter.dtype if dtype is None else dtype), graphs=graphs)
+        chosen = device_dtype(parameter.dtype if dtype is None else dtype)
+        return partial(DeviceEncoder, dtype=chosen, device=parameter.device, graphs=graphs)
     precision = precision_of("float32" if dtype is None else dtype)
     if precision.products == torch.bfloat16 and not onednn.has_bfloat16():
         warnings.warn(

@@ -86,15 +86,23 @@ class Gradients:
         self.chunk = back._Chunk(0, self.plan.texts, 0, self.plan.heads, 0)
         self.scratch = self.out.new_zeros((2, self.plan.scratch))[:, self.plan.margin :]
         self.grads = [torch.empty_like(self.out) for _ in range(3)]
-        parts = self.out.new_zeros((2, self.plan.parts * self.plan.text_chunks, 2 * p.reach + 1, p.heads, p.width), dtype=torch.float32)
+        parts = self.out.new_zeros(
+            (2, self.plan.parts * self.plan.text_chunks, 2 * p.reach + 1, p.heads, p.width), dtype=torch.float32
+        )
         far = self.lse.new_zeros((2, 2, *self.lse.shape))
         self.sides = (
-            back._Side(self.scratch[0], p.key, False, p.content_rows, self.grads[0], far[0], p.query, False, parts[0], 1),
-            back._Side(self.scratch[1], p.query, False, p.position_rows, self.grads[1], far[1], p.key, False, parts[1], -1),
+            back._Side(
+                self.scratch[0], p.key, False, p.content_rows, self.grads[0], far[0], p.query, False, parts[0], 1
+            ),
+            back._Side(
+                self.scratch[1], p.query, False, p.position_rows, self.grads[1], far[1], p.key, False, parts[1], -1
+            ),
         )
 
     def scores(self, *block: int) -> None:
-        back._launch_scores(self.p, self.plan, self.chunk, Block(*block), self.out, self.lse, self.delta, self.grads[2], *self.scratch)
+        back._launch_scores(
+            self.p, self.plan, self.chunk, Block(*block), self.out, self.lse, self.delta, self.grads[2], *self.scratch
+        )
 
     def tokens(self, *block: int) -> None:
         for side in self.sides:
@@ -110,7 +118,12 @@ def tasks() -> list[tuple[str, Any, tuple[int, int]]]:
     wanted: list[tuple[str, Any, tuple[int, int]]] = []
     for shape in SHAPES:
         many = shape == MAIN
-        wanted += [("forward", variant, shape) for variant in (FORWARD if many or shape[1] <= 128 else FORWARD[:1] + FORWARD[7:8] + FORWARD[12:13] + FORWARD[15:16])]
+        wanted += [
+            ("forward", variant, shape)
+            for variant in (
+                FORWARD if many or shape[1] <= 128 else FORWARD[:1] + FORWARD[7:8] + FORWARD[12:13] + FORWARD[15:16]
+            )
+        ]
     wanted += [(f"forward {terms}", FORWARD[0], MAIN) for terms in ("c", "p", "-")]
     wanted += [("forward -", FORWARD[7 if not INTERPRETED else 0], MAIN)]
     for shape in (MAIN, SHAPES[0] if INTERPRETED else (64, 128)):
@@ -118,7 +131,10 @@ def tasks() -> list[tuple[str, Any, tuple[int, int]]]:
         wanted += [("tokens", variant, shape) for variant in SUMS]
         wanted += [("rows", variant, shape) for variant in SUMS]
     far = SHAPES[-1]
-    wanted += [("scores", v, far) for v in SCORES[1:4:2]] + [("tokens", SUMS[3 if not INTERPRETED else 0], far), ("rows", SUMS[3 if not INTERPRETED else 0], far)]
+    wanted += [("scores", v, far) for v in SCORES[1:4:2]] + [
+        ("tokens", SUMS[3 if not INTERPRETED else 0], far),
+        ("rows", SUMS[3 if not INTERPRETED else 0], far),
+    ]
     return wanted
 
 
@@ -199,9 +215,17 @@ def check(case: Any) -> dict[str, Any]:
         wanted = reference(q, k, v, c, p, scale, mask)
     found = torch.autograd.grad(outs, inputs, grad)
     expected = torch.autograd.grad(wanted, inputs, grad.double())
-    errors = [float((a.detach().double() - b.detach()).abs().max() / b.detach().abs().max().clamp(min=1e-30)) for a, b in [(outs, wanted), *zip(found, expected)]]
+    errors = [
+        float((a.detach().double() - b.detach()).abs().max() / b.detach().abs().max().clamp(min=1e-30))
+        for a, b in [(outs, wanted), *zip(found, expected)]
+    ]
     bound = {"float32": 1e-5, "float16": 5e-3, "bfloat16": 3e-2}[dtype_name]
-    return {"kind": "check", "case": str(case), "errors": [f"{e:.1e}" for e in errors], "ok": all(e < bound for e in errors)}
+    return {
+        "kind": "check",
+        "case": str(case),
+        "errors": [f"{e:.1e}" for e in errors],
+        "ok": all(e < bound for e in errors),
+    }
 
 
 def report(row: dict[str, Any]) -> None:
@@ -263,9 +287,21 @@ def main() -> None:
     if options.worker is not None:
         work(options.worker, options.workers)
         return
-    report({"kind": "device", "name": torch.cuda.get_device_name() if DEVICE == "cuda" else "interpreter", "torch": torch.__version__, "triton": triton.__version__})
+    report(
+        {
+            "kind": "device",
+            "name": torch.cuda.get_device_name() if DEVICE == "cuda" else "interpreter",
+            "torch": torch.__version__,
+            "triton": triton.__version__,
+        }
+    )
     processes = [
-        subprocess.Popen([sys.executable, __file__, "--worker", str(n), "--workers", str(options.workers)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(
+            [sys.executable, __file__, "--worker", str(n), "--workers", str(options.workers)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         for n in range(options.workers)
     ]
     failed = set()
@@ -291,7 +327,14 @@ def main() -> None:
     for shape in SHAPES:
         p = problem(*shape)
         q, k, v = (one.transpose(1, 2) for one in (p.query, p.key, p.value))
-        report({"kind": "time", "task": "sdpa without positions", "shape": shape, "ms": milliseconds(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v))})  # noqa: B023
+        report(
+            {
+                "kind": "time",
+                "task": "sdpa without positions",
+                "shape": shape,
+                "ms": milliseconds(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v)),
+            }
+        )  # noqa: B023
     for name, variant, shape in tasks():
         if time.time() - START > options.seconds:
             report({"kind": "failed", "task": "timing", "error": "out of time"})
@@ -299,9 +342,23 @@ def main() -> None:
         if str((name, variant, shape)) in failed:
             continue
         try:
-            report({"kind": "time", "task": name, "variant": variant, "shape": shape, "ms": milliseconds(callable_of(name, variant, shape, cache))})
+            report(
+                {
+                    "kind": "time",
+                    "task": name,
+                    "variant": variant,
+                    "shape": shape,
+                    "ms": milliseconds(callable_of(name, variant, shape, cache)),
+                }
+            )
         except Exception as error:
-            report({"kind": "failed", "task": str((name, variant, shape)), "error": f"{type(error).__name__}: {error}"[:300]})
+            report(
+                {
+                    "kind": "failed",
+                    "task": str((name, variant, shape)),
+                    "error": f"{type(error).__name__}: {error}"[:300],
+                }
+            )
     cache.clear()
     for shape in SHAPES:
         if time.time() - START > options.seconds:
@@ -312,7 +369,15 @@ def main() -> None:
             out, lse = front.forward(p, blocks.forward)
             for size in SCRATCH if shape == MAIN else SCRATCH[2:3]:
                 back.SCRATCH = size
-                report({"kind": "time", "task": "backward", "scratch": size, "shape": shape, "ms": milliseconds(lambda: back.backward(p, out, out, lse, blocks))})  # noqa: B023
+                report(
+                    {
+                        "kind": "time",
+                        "task": "backward",
+                        "scratch": size,
+                        "shape": shape,
+                        "ms": milliseconds(lambda: back.backward(p, out, out, lse, blocks)),
+                    }
+                )  # noqa: B023
         except Exception as error:
             report({"kind": "failed", "task": f"backward {shape}", "error": f"{type(error).__name__}: {error}"[:300]})
     report({"kind": "end", "seconds": time.time() - START})

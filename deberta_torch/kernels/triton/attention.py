@@ -65,10 +65,12 @@ def disentangled_attention(
         seed = torch.randint(-(2**62), 2**62, (1,), dtype=torch.int64, device=query.device)
     if mask is not None:
         mask = mask.contiguous().view(torch.uint8) if mask.dtype == torch.bool else (mask != 0).to(torch.uint8)
-    rows = (None if one is None else _with_adjacent_numbers(one) for one in (content_rows, position_rows))
     problem = Problem(
-        *(_with_adjacent_numbers(one) for one in (query, key, value)),
-        *rows,
+        _with_adjacent_numbers(query),
+        _with_adjacent_numbers(key),
+        _with_adjacent_numbers(value),
+        None if content_rows is None else _with_adjacent_numbers(content_rows),
+        None if position_rows is None else _with_adjacent_numbers(position_rows),
         starts,
         mask,
         seed if dropout > 0 else None,
@@ -94,20 +96,19 @@ def _misfits(
         return found
     if query.shape[-1] > LARGEST_HEAD:
         found.append(f"The head size is {query.shape[-1]}; the kernels hold up to {LARGEST_HEAD}. Use 'sdpa'.")
-    widths = set()
     for name, one in others.items():
         if one is None:
             continue
         if name.endswith("rows"):
-            widths.add(one.shape[0])
             if one.ndim != 3 or one.shape[1:] != query.shape[-2:] or one.shape[0] % 2 == 0:
                 found.append(f"{name} is {[*one.shape]}, not [2 * reach + 1, {query.shape[-2]}, {query.shape[-1]}].")
         elif one.shape != query.shape:
             found.append(f"{name} is {[*one.shape]}, and query {[*query.shape]}: they must be alike.")
         if one.dtype != query.dtype:
             found.append(f"{name} is {one.dtype}, and query {query.dtype}: cast them to one type.")
-    if len(widths) > 1:
-        found.append(f"content_rows and position_rows are of {sorted(widths)} distances: they must be alike.")
+    content, position = others["content_rows"], others["position_rows"]
+    if content is not None and position is not None and content.shape[0] != position.shape[0]:
+        found.append(f"content_rows are {content.shape[0]}, position_rows {position.shape[0]}: they must be as many.")
     if (starts is None) != (longest is None):
         found.append("starts and longest go together.")
     masks = [query.shape[:2], (*query.shape[:2], query.shape[1])] if starts is None else [query.shape[:1]]

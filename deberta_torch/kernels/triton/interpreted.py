@@ -1,16 +1,12 @@
-"""Triton's interpreter, which runs the kernels on the CPU where `TRITON_INTERPRET=1` was set before Triton was imported."""
+"""Triton's interpreter, which runs kernels on the CPU.
+
+It does where the environment has `TRITON_INTERPRET=1` when Triton and the kernels are imported.
+"""
 
 from __future__ import annotations
 
 import functools
 from typing import Any
-
-import triton
-
-
-def is_interpreted() -> bool:
-    """Whether kernels are interpreted."""
-    return bool(triton.knobs.runtime.interpret)
 
 
 @functools.cache

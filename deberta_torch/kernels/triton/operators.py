@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -70,7 +71,7 @@ def differentiate(
 
 @attend.register_fake
 def _(query: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    heads, tokens = query.shape[-2], query.shape[:-2].numel()
+    heads, tokens = query.shape[-2], math.prod(query.shape[:-2])
     return query.new_empty(query.shape), query.new_empty((heads, tokens), dtype=torch.float32)
 
 

@@ -12,6 +12,15 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from deberta_torch.kernels.triton.availability import is_interpreting
+from deberta_torch.kernels.triton.interpreted import repair_interpreter
+
+if is_interpreting():
+    repair_interpreter()
+
+# Triton would compile a kernel again where one of these is 1, or divisible by 16.
+COUNTS = ["tokens", "length", "heads", "reach", "first_head", "chunk_heads", "first_text", "texts", "texts_each",
+          "first_part", "rows", "limit", "blocks", "threshold"]  # fmt: skip
 # Kinds of masks: none, of the keys of a text, of its pairs of query and key.
 NO_MASK, KEY_MASK, PAIR_MASK = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 
@@ -31,7 +40,9 @@ def load_tokens(pointer, stride, first, length, width, M: tl.constexpr, D: tl.co
     """Tokens `first` to `first + M` of a text as a tile `[M, D]`, zeros outside."""
     rows, d = tl.arange(0, M), tl.arange(0, D)
     inside = (first + rows < length)[:, None] & (d < width)[None, :]
-    return tl.load(pointer + tl.cast(first, tl.int64) * stride + rows[:, None] * stride + d[None, :], mask=inside, other=0.0)
+    return tl.load(
+        pointer + tl.cast(first, tl.int64) * stride + rows[:, None] * stride + d[None, :], mask=inside, other=0.0
+    )
 
 
 @triton.jit
@@ -81,7 +92,7 @@ def dropout_keys(SEED, head):
 
 @triton.jit
 def is_kept(row_key, column_key, i0, j0, threshold, M: tl.constexpr):
-    """Which probabilities of a tile dropout keeps, `[M, M]`: the same in every pass, and for padded and packed texts."""
+    """Which probabilities of a tile dropout keeps, `[M, M]`: the same in every pass, for padded and packed texts."""
     i = scramble((i0 + tl.arange(0, M)).to(tl.uint32) * 0x9E3779B9 + row_key)
     j = scramble((j0 + tl.arange(0, M)).to(tl.uint32) * 0x9E3779B9 + column_key)
     return scramble(i[:, None] ^ j[None, :]) >= threshold
