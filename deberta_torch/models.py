@@ -316,10 +316,16 @@ class Backbone(PreTrainedModel):
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         assert tokens is not None
         masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
-        embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
-        hidden, hidden_states, attentions, last_input = self.encoder(
-            embedded, masks, bool(output_hidden_states), bool(output_attentions), skips_last=decodes
-        )
+        outputs = None
+        if self.encoder.packed is not None and not self.training and inputs_embeds is None and not output_attentions:
+            named = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
+            outputs = self.encoder.packed.embed_and_encode(named, attention_mask, bool(output_hidden_states), decodes)
+        if outputs is None:
+            embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
+            outputs = self.encoder(
+                embedded, masks, bool(output_hidden_states), bool(output_attentions), skips_last=decodes
+            )
+        hidden, hidden_states, attentions, last_input = outputs
         if decodes:
             positions = self.embeddings.position_rows(position_ids, tokens.shape[1])
             hidden = self.encoder.decode(last_input, positions, masks, rows)

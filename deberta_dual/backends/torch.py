@@ -24,7 +24,7 @@ from deberta_dual.backends.torch_processes import agree, processes_of, summed, t
 from deberta_dual.backends.torch_recipes import Terms, WeightAverage, perturbed
 from deberta_torch.comparison_losses import comparison_losses
 from deberta_torch.device_map import choose_device
-from deberta_torch.inference.optimize import locks_of
+from deberta_torch.inference.optimize import GRAPH_DEVICES, locks_of
 from deberta_torch.losses import mean_loss
 from deberta_torch.models import PreTrainedModel
 from deberta_torch.weights import assign
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 STATE_FILE = "state.pt"
 # What a model on the CPU is optimised to; in others it is loaded as it is.
 _OPTIMISED = ("float32", "bfloat16", "int8")
+_OWN_MODULES = (deberta_torch.tasks.__name__, deberta_torch.models.__name__)
 BETAS, EPSILON = (0.9, 0.999), 1e-6
 
 
@@ -45,14 +46,18 @@ def is_model(model: Any) -> bool:
 
 
 def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any) -> Any:
-    """See `Backend.load_model`; on the CPU the model is optimised (`deberta_torch.optimize`)."""
+    """See `Backend.load_model`; on the CPU and on CUDA the model is optimised (`deberta_torch.optimize`)."""
     load = partial(_auto_class(task).from_pretrained, folder, **options)
     device_map = options.get("device_map")
     if isinstance(device_map, Mapping) or (device_map == "auto" and torch.accelerator.device_count() > 1):
         return load(device=_named(device), dtype=dtype)
     place = choose_device(_named(device), ("auto" if device is None else None) if device_map is None else device_map)
     load = partial(load, device=place, device_map=None)
-    if getattr(place, "type", place) != "cpu":
+    kind = getattr(place, "type", place)
+    if kind in GRAPH_DEVICES:
+        model = load(dtype=dtype)
+        return model if model.config.mixes_heads else deberta_torch.optimize(model)
+    if kind != "cpu":
         return load(dtype=dtype)
     if dtype is not None and str(dtype).removeprefix("torch.") not in _OPTIMISED:
         return load(dtype=dtype)
@@ -268,7 +273,10 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
     with torch.inference_mode(), evaluating(model), ExitStack() as held:
         for lock in locks_of(model):
             held.enter_context(lock.calling())  # the two steps below are of the same weights
-        tensors = {name: torch.from_numpy(array).to(where) for name, array in inputs.items()}
+        # An optimised model reads the mask on the CPU: then no device is waited for. A user's own class might not.
+        here = {"attention_mask"} if locks_of(model) and type(model).__module__ in _OWN_MODULES else set()
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        tensors = {name: part if name in here else part.to(where) for name, part in tensors.items()}
         if places is None:
             outputs = {
                 name: value for name, value in model(**tensors, return_dict=True).items() if isinstance(value, Tensor)

@@ -62,8 +62,8 @@ def pipeline(
 ) -> Any:
     """Makes the pipeline of a task.
 
-    A model that is loaded here and computes on the CPU is optimised there (`deberta_torch.optimize`); a model object
-    is used as it is.
+    A model that is loaded here and computes on the CPU or on CUDA is optimised there (`deberta_torch.optimize`); a
+    model object is used as it is.
 
     Args:
         task: a name of `PIPELINES`, or of `deberta_core.names.pipelines.PIPELINE_TASKS`; None: that of the model's

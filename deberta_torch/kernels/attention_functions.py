@@ -91,6 +91,9 @@ ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {
     "triton": triton_attention,
 }
 
+# Those that read `Masks.packed`: texts one after the other, `[1, H, T, D]`.
+WITHOUT_PADDING = (triton_attention,)
+
 
 class AttentionUsed(NamedTuple):
     """Which implementation computes attention in a forward pass.

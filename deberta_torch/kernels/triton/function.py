@@ -19,23 +19,25 @@ def triton_attention(
     masks: Masks,
     positions: RelativePositions | None,
 ) -> tuple[Tensor, None]:
-    """Disentangled attention in one kernel, forward and backward: an `AttentionFunction`."""
-    rows = (None, None) if positions is None else relative_rows(layer, positions, query.shape[2])
+    """Disentangled attention in one kernel, forward and backward: an `AttentionFunction`; reads `Masks.packed`."""
+    packed, mask = masks.packed, None
+    length = query.shape[2] if packed is None else packed.longest
+    rows = (None, None) if positions is None else relative_rows(layer, positions, length)
     content_rows, position_rows = (None if one is None else one.to(query.dtype) for one in rows)
-    mask = None
-    if masks.hides_keys:
+    if masks.hides_keys and packed is None:
         mask = masks.keys[:, 0, 0] if masks.keys.shape[2] == 1 else masks.keys[:, 0]
+    tokens = [part.to(query.dtype).transpose(1, 2) for part in (query, key, value)]
     context = disentangled_attention(
-        query.transpose(1, 2),
-        key.to(query.dtype).transpose(1, 2),
-        value.to(query.dtype).transpose(1, 2),
+        *(tokens if packed is None else (part[0] for part in tokens)),
         content_rows,
         position_rows,
+        starts=None if packed is None else packed.starts,
+        longest=None if packed is None else packed.longest,
         mask=mask,
         scale=1.0,
         dropout=layer.dropout.p if layer.training else 0.0,
     )
-    return context.transpose(1, 2), None
+    return (context if packed is None else context[None]).transpose(1, 2), None
 
 
 def relative_rows(
