@@ -86,7 +86,11 @@ def make_masks(attention_mask: Tensor | None, batch: int, length: int, device: t
     keys = {2: lambda: keep[:, None, None, :], 3: lambda: keep[:, None], 4: lambda: keep}[keep.ndim]()
     tokens = keep if keep.ndim == 2 else keys.any(dim=(1, 2))
     queries = keys.any(dim=-1, keepdim=True)
-    here = attention_mask if attention_mask is not None and attention_mask.device.type == "cpu" and keep.ndim == 2 else None
+    here = (
+        attention_mask
+        if attention_mask is not None and attention_mask.device.type == "cpu" and keep.ndim == 2
+        else None
+    )
     return Masks(
         tokens=tokens,
         keys=keys,

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from deberta_torch.attention import DisentangledSelfAttention
 from deberta_torch.inference.layouts import Layout
-from deberta_torch.plans import Bucket
 from deberta_torch.inference.positions import KeptPositions
 from deberta_torch.kernels.attention_blocks import attend
 from deberta_torch.kernels.triton.attention import disentangled_attention
 from deberta_torch.kernels.triton.availability import why_not
 from deberta_torch.kernels.triton.rows import rows_by_distance
+from deberta_torch.plans import Bucket
 
 
 class PackedAttention(Protocol):

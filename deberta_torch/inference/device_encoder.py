@@ -19,10 +19,10 @@ from deberta_torch.inference.device_layer import DeviceLayer
 from deberta_torch.inference.encoder import RefuseGradients, Watch, check_modules
 from deberta_torch.inference.graphs import Graphs
 from deberta_torch.inference.layouts import Layout
-from deberta_torch.plans import Bucket, Plan, bucket_of, make_plan
 from deberta_torch.inference.weight_lock import WeightLock
 from deberta_torch.kernels.eager import is_traced
 from deberta_torch.masks import Masks
+from deberta_torch.plans import Bucket, Plan, bucket_of, make_plan
 
 # Larger batches keep the device busy for longer than Python takes to call it: a graph would only take memory.
 _GRAPH_TOKENS = 1 << 16
@@ -271,5 +271,7 @@ def _last_state(
 def _convolve(convolution: Convolution, encoder_input: Tensor, first_output: Tensor, layout: Layout) -> Tensor:
     """The convolution reads neighbours, so it runs over padded texts, whose padding is 0."""
     tokens, dtype = layout.tokens, convolution.conv.weight.dtype
-    padded = (layout.pad(rows).masked_fill(~tokens[:, :, None], 0.0).to(dtype) for rows in (encoder_input, first_output))
+    padded = (
+        layout.pad(rows).masked_fill(~tokens[:, :, None], 0.0).to(dtype) for rows in (encoder_input, first_output)
+    )
     return layout.unpad(convolution(*padded, tokens)).to(first_output.dtype)

@@ -65,7 +65,9 @@ def test_every_form_of_mask_eagerly_recorded_and_replayed(name, form):
     real = torch.ones(3, 17, dtype=torch.bool) if mask is None or mask.ndim > 2 else mask.bool()
     for ours, theirs in zip(actual, expected, strict=True):
         assert_close(ours[real].numpy(), theirs[real].numpy(), quantity="hidden", name=form)
-    assert model.encoder.packed.recorded == (0 if form in ("holes", "only empty texts", "pairs") or "axis" in form else 1)
+    assert model.encoder.packed.recorded == (
+        0 if form in ("holes", "only empty texts", "pairs") or "axis" in form else 1
+    )
 
 
 def test_sizes_near_to_each_other_share_a_graph_and_the_oldest_leaves():
@@ -94,7 +96,9 @@ def test_types_positions_and_half_precision():
             actual = optimize(model, dtype)(ids(), mask).last_hidden_state
             assert actual.dtype == torch.float32
             assert_close(actual[mask].numpy(), expected.numpy(), quantity=quantity, name=str(dtype))
-    with pytest.raises(InputError, match=r"dtype is 'int8', but on CUDA must be one of 'float32', 'bfloat16', 'float16'"):
+    with pytest.raises(
+        InputError, match=r"dtype is 'int8', but on CUDA must be one of 'float32', 'bfloat16', 'float16'"
+    ):
         optimize(model, "int8")
     assert model.encoder.packed is not None
 

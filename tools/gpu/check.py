@@ -13,7 +13,18 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-ORDER = ("kernels", "goldens", "graphs", "waiting", "inference", "mixed", "training", "compiled", "keras", "compiled_transformers")
+ORDER = (
+    "kernels",
+    "goldens",
+    "graphs",
+    "waiting",
+    "inference",
+    "mixed",
+    "training",
+    "compiled",
+    "keras",
+    "compiled_transformers",
+)
 
 
 def main() -> None:

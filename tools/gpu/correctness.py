@@ -43,7 +43,11 @@ def goldens(rows: Rows) -> None:
                     errors[golden.folder.name] = float("inf")
                     row.setdefault("failed", f"{golden.folder.name}: {type(error).__name__}: {error}"[:300])
             worst = sorted(errors, key=lambda name: -errors[name])[:3]
-            row |= {"goldens": len(errors), "used": sorted(used), "worst": {name: f"{errors[name]:.1e}" for name in worst}}
+            row |= {
+                "goldens": len(errors),
+                "used": sorted(used),
+                "worst": {name: f"{errors[name]:.1e}" for name in worst},
+            }
     for implementation in IMPLEMENTATIONS[:3]:
         with rows.attempt("golden gradients", implementation, dtype="float32") as row:
             if not row.get("late"):
@@ -112,7 +116,9 @@ def kernels(rows: Rows) -> None:
 def _batch(rows: Rows, batch: int, length: int, padded: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(batch * length)
     ids = torch.randint(1, 97, (batch, length), generator=generator).to(rows.device)
-    lengths = torch.randint(1, length + 1, (batch, 1), generator=generator) if padded else torch.full((batch, 1), length)
+    lengths = (
+        torch.randint(1, length + 1, (batch, 1), generator=generator) if padded else torch.full((batch, 1), length)
+    )
     return ids, (torch.arange(length) < lengths).long()
 
 

@@ -82,7 +82,7 @@ def inference(rows: Rows) -> None:
 
 
 def compiled_transformers(rows: Rows) -> None:
-    """transformers compiled, with CUDA graphs where torch can."""
+    """Transformers compiled, with CUDA graphs where torch can."""
     options = subjects.settings(rows.is_tiny)
     model = subjects.transformers_model(options, rows.device, torch.bfloat16)
     for cell in _cells(rows)[:1] if rows.is_tiny else [(16, 512), (16, 128)]:
@@ -163,7 +163,9 @@ def training(rows: Rows) -> None:
                     if name == "ours, triton" and kind == "full":
                         mask = mask.cpu()
 
-                    def step(model: Any = model, ids: Tensor = ids, mask: Tensor = mask, optimizer: Any = optimizer) -> None:
+                    def step(
+                        model: Any = model, ids: Tensor = ids, mask: Tensor = mask, optimizer: Any = optimizer
+                    ) -> None:
                         with torch.autocast(rows.device.type, torch.bfloat16):
                             hidden = model(input_ids=ids, attention_mask=mask)[0]
                         hidden[:, 0].float().square().mean().backward()

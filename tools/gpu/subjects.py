@@ -67,7 +67,7 @@ def ours(options: dict[str, Any], device: torch.device, dtype: torch.dtype, **ch
 
 
 def transformers_model(options: dict[str, Any], device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """transformers' backbone, likewise."""
+    """Transformers' backbone, likewise."""
     import transformers
 
     torch.manual_seed(0)
@@ -77,7 +77,7 @@ def transformers_model(options: dict[str, Any], device: torch.device, dtype: tor
 
 
 def flashdeberta_model(options: dict[str, Any], device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """transformers' backbone with FlashDeBERTa's attention, as its own class has it."""
+    """Transformers' backbone with FlashDeBERTa's attention, as its own class has it."""
     from flashdeberta import FlashDisentangledSelfAttention
 
     model = transformers_model(options, device, dtype)
@@ -92,13 +92,11 @@ def flashdeberta_model(options: dict[str, Any], device: torch.device, dtype: tor
 def disentangled_flash_model(
     options: dict[str, Any], device: torch.device, dtype: torch.dtype, lengths: Any = None, **more: Any
 ) -> nn.Module:
-    """transformers' backbone with DisentangledFlash's encoder."""
+    """Transformers' backbone with DisentangledFlash's encoder."""
     from disentangled_flash import optimize_deberta
 
     backend = {} if device.type == "cuda" else {"backend": "torch"}
-    return optimize_deberta(
-        transformers_model(options, device, dtype), sequence_lengths=lengths, **{**backend, **more}
-    )
+    return optimize_deberta(transformers_model(options, device, dtype), sequence_lengths=lengths, **{**backend, **more})
 
 
 def call_of(model: nn.Module) -> Call:
