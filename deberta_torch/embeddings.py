@@ -44,8 +44,8 @@ class Embeddings(nn.Module):
         """Embeds a batch.
 
         Shape:
-            token_mask: `[B, L]` bool, None for no padding; input_ids, token_type_ids: `[B, L]` integers; position_ids: `[B, L]` or
-            `[1, L]`; inputs_embeds: `[B, L, E]`, instead of input_ids; returns `[B, L, C]`.
+            token_mask: `[B, L]` bool, None for no padding; input_ids, token_type_ids: `[B, L]` integers;
+            position_ids: `[B, L]` or `[1, L]`; inputs_embeds: `[B, L, E]`, instead of input_ids; returns `[B, L, C]`.
         """
         scale: Tensor | float = 1.0
         if inputs_embeds is None:

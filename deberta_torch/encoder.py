@@ -140,6 +140,7 @@ def convolve_by_products(convolution: nn.Conv1d, hidden: Tensor) -> Tensor:
     near = F.pad(hidden, (0, 0, reach, reach)).unfold(1, weight.shape[-1], 1)  # [B, L, C, kernel]
     split = near.unflatten(2, (groups, -1)).flatten(3)  # [B, L, groups, C / groups * kernel]
     products = torch.einsum("blgi,goi->blgo", split, weight.unflatten(0, (groups, -1)).flatten(2))
+    assert convolution.bias is not None
     return products.flatten(2) + convolution.bias
 
 

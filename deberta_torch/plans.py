@@ -1,4 +1,4 @@
-"""Which tokens of a padded batch are computed on a device, known from a mask on the CPU; and buckets of such batches."""
+"""Which tokens of a padded batch a device computes, known from a mask on the CPU; and buckets of such batches."""
 
 from __future__ import annotations
 

@@ -85,6 +85,7 @@ def _read(file: Path) -> dict[str, Array]:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(file)
+        found: dict[str, Array] = load_file(file)
     except (SafetensorError, OSError, ValueError) as problem:
         raise DebertaError(f"{file} cannot be read: {reason(problem)}") from None
+    return found

@@ -90,7 +90,7 @@ def thread_option(threads: int | None) -> dict[str, Any]:
 
 def _inputs(config: BaseConfig, task: str | None, size: int, length: int) -> tuple[Arrays, NDArray[Any] | None]:
     """Random ids `[B, L]`, `[B, N, L]` where the task folds choices, and the first token of each for masked LM."""
-    shape = (size, min(length, config.max_position_embeddings))
+    shape: tuple[int, ...] = (size, min(length, config.max_position_embeddings))
     if task_spec(task).folds_choices:
         shape = (size, _CHOICES, shape[1])
     ids = np.random.default_rng(0).integers(0, config.vocab_size, shape)

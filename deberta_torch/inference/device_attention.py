@@ -74,10 +74,10 @@ class PaddedAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
         """See `PackedAttention`."""
-        parts = [layout.pad(part).transpose(1, 2) for part in (query, key, value)]  # [N, H, longest, D]
+        query, key, value = (layout.pad(part).transpose(1, 2) for part in (query, key, value))  # [N, H, longest, D]
         visible = None if layout.is_full else layout.padded.tokens[:, None, None]
         rows = None if self._positions is None else self._positions.rows(layout.longest)
-        return layout.unpad(attend(*parts, visible, rows).transpose(1, 2))
+        return layout.unpad(attend(query, key, value, visible, rows).transpose(1, 2))
 
 
 def choose_attention(device: torch.device, dtype: torch.dtype, head_size: int) -> type[PackedAttention]:

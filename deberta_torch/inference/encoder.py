@@ -160,10 +160,12 @@ class RefuseGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """The states, as they are."""
         return tuple(state.view_as(state) for state in states)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """Says what to do."""
         raise RuntimeError(
             "An optimised encoder has no gradients in evaluation mode. Call model.train(), or deberta_torch.restore("
             "model), before the forward pass; or model.deberta.requires_grad_(False), to train a head alone."

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deberta_torch.inference.device_layer import Layout
+from deberta_torch.inference.layouts import Layout
 from deberta_torch.plans import Bucket
 
 # From inputs `[T, ...]` and where the texts are to rows `[T, C]`.

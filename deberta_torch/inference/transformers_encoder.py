@@ -73,7 +73,8 @@ class PackedForward:
         ):
             outputs = None
         else:
-            masks = make_masks(attention_mask, *attention_mask.shape, attention_mask.device)
+            batch, length = attention_mask.shape[:2]
+            masks = make_masks(attention_mask, batch, length, attention_mask.device)
             outputs = self.packed(hidden_states, masks, output_hidden_states)
         if outputs is None:
             own = type(encoder).forward

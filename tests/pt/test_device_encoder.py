@@ -42,7 +42,9 @@ def test_a_bucket_holds_its_plan_and_is_little_larger(texts, length):
     plan = make_plan(None, texts, length)
     for bits in (Bucket(1, 4, 2), Bucket(3, 4, 4)):
         bucket = bucket_of(plan, bits)
-        assert bucket.tokens >= plan.tokens and bucket.texts >= texts and bucket.longest >= length
+        assert bucket.tokens >= plan.tokens
+        assert bucket.texts >= texts
+        assert bucket.longest >= length
         for size, own, bit in zip(bucket, (texts, plan.tokens, length), bits, strict=True):
             assert size < own * (1 + 2.0 ** (1 - bit)) + 1
             assert bucket_of(plan, bits) == bucket

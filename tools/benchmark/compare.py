@@ -66,7 +66,9 @@ def _said(old: Row, new: Row) -> str:
 
 def _half(row: Row) -> tuple[float, float]:
     """Between what times half of the rounds lie."""
-    return float(row.get("seconds_low", row["seconds"])), float(row.get("seconds_high", row["seconds"]))
+    middle: Any = row["seconds"]
+    low, high = row.get("seconds_low"), row.get("seconds_high")
+    return float(middle if low is None else low), float(middle if high is None else high)
 
 
 def _key(row: Row) -> tuple[str, ...]:

@@ -57,8 +57,8 @@ def vectors(place: Path) -> None:
     export(place / "model", place / "exported")
     theirs = sentence_transformers.SentenceTransformer(str(place / "exported"), backend="onnx", device="cpu")
     assert np.abs(theirs.encode(TEXTS) - ours).max() <= 1e-5
-    rows = [{"query": "river", "document": text, "relevance": number} for number, text in enumerate(TEXTS)]
-    finetune("ranking", rows, place / "ranker", start, training, loss="pairwise", max_length=24, device="cpu")
+    pairs = [{"query": "river", "document": text, "relevance": number} for number, text in enumerate(TEXTS)]
+    finetune("ranking", pairs, place / "ranker", start, training, loss="pairwise", max_length=24, device="cpu")
     export(place / "ranker", place / "exported-ranker")
     crossed = sentence_transformers.CrossEncoder(str(place / "exported-ranker"), backend="onnx", device="cpu")
     found = crossed.predict([("river", text) for text in TEXTS])

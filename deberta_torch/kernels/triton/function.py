@@ -26,9 +26,13 @@ def triton_attention(
     content_rows, position_rows = (None if one is None else one.to(query.dtype) for one in rows)
     if masks.hides_keys and packed is None:
         mask = masks.keys[:, 0, 0] if masks.keys.shape[2] == 1 else masks.keys[:, 0]
-    tokens = [part.to(query.dtype).transpose(1, 2) for part in (query, key, value)]
+    query, key, value = (part.to(query.dtype).transpose(1, 2) for part in (query, key, value))  # [B, L, H, D]
+    if packed is not None:
+        query, key, value = query[0], key[0], value[0]
     context = disentangled_attention(
-        *(tokens if packed is None else (part[0] for part in tokens)),
+        query,
+        key,
+        value,
         content_rows,
         position_rows,
         starts=None if packed is None else packed.starts,
