@@ -341,3 +341,14 @@ def last_saved_step(state):
 
 def environment():
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+
+
+def test_a_vocabulary_that_is_not_the_model_s_is_refused(corpus, tmp_path):
+    pretrain(corpus, tmp_path / "model", **{**RUN, "steps": 1})
+    pretrain(corpus, tmp_path / "other", **{**RUN, "steps": 1, "vocab_size": 350})
+    options = {name: value for name, value in RUN.items() if name not in ("preset", "vocab_size", "config")}
+    with pytest.raises(InputError, match=r"the vocabulary is not that of .*model: '.*' has the id \d+ there and"):
+        pretrain(corpus, tmp_path / "more", model=tmp_path / "model", tokenizer=str(tmp_path / "other"), **options)
+    assert not (tmp_path / "more").exists()
+    same = {**options, "steps": 1, "tokenizer": str(tmp_path / "model")}
+    pretrain(corpus, tmp_path / "more", model=tmp_path / "model", **same)
