@@ -44,6 +44,7 @@ TRAINING_OPTIONS = (
     "train_extremely_large_corpus",
     "user_defined_symbols",
 )
+_LONG_SENTENCE = 10_000  # characters
 _TOO_SMALL = r"smaller than required_chars\. (\d+) vs (\d+)"
 # What SentencePiece says, and what it means; the groups of the first fill the second.
 _MEANINGS = (
@@ -141,10 +142,23 @@ def _sentences(
     """Yields the prepared texts; SentencePiece garbles what is raised here, so that it is kept in `problems`."""
     try:
         for text in texts:
-            yield from prepare(text)
+            for sentence in prepare(text):
+                yield from _cut(sentence)
     except BaseException as problem:
         problems.append(problem)
         raise
+
+
+def _cut(sentence: str) -> Iterator[str]:
+    """Cuts a sentence at spaces: no piece holds one, and SentencePiece's time grows faster than a sentence's length."""
+    start = 0
+    while len(sentence) - start > _LONG_SENTENCE:
+        end = sentence.rfind(" ", start + 1, start + _LONG_SENTENCE)
+        if end < 0:  # one word: it must stay whole
+            break
+        yield sentence[start:end]
+        start = end
+    yield sentence[start:]
 
 
 def _meaning(message: str) -> str:
