@@ -7,7 +7,7 @@ import os
 
 import torch
 
-# The oldest version with everything that the kernels call, and in which they have been run.
+# The oldest version with everything that the kernels call, in whose interpreter they have run; on a GPU it was 3.6.
 OLDEST = (3, 3)
 LARGEST_HEAD = 128
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -16,8 +16,8 @@ def repair_interpreter() -> None:
 
     patch = interpreter._patch_lang_tensor
 
-    def patch_with_index(tensor: Any, scope: Any) -> None:
-        patch(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+    def patch_with_index(tensor: Any, *scope: Any) -> None:
+        patch(tensor, *scope)
+        tensor.__index__ = lambda self: int(self.handle.data.item())  # undone with what `patch` did
 
     interpreter._patch_lang_tensor = patch_with_index
