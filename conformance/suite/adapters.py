@@ -179,14 +179,17 @@ class TorchTritonAdapter(TorchSdpaAdapter):
 
 
 class KerasAdapter:
-    """Keras on TensorFlow in float32."""
+    """Keras in float32; gradients on TensorFlow alone."""
 
     name = "keras"
 
     def __init__(self, config: BaseConfig, task: str | None, params: Arrays, dtype: str | None = None) -> None:
-        import tensorflow as tf
+        import keras
 
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.experimental.enable_tensor_float_32_execution(False)
         self._hold(self._model_class(config, task)(config, dtype=dtype))
         assert set(self.variables) == set(params)
         for name, value in params.items():

@@ -15,7 +15,7 @@ import torch
 import deberta_torch
 from conformance.suite.compare import at_real_positions, output_kind, output_scale, relative_error
 from tools.gpu.rows import Rows
-from tools.gpu.subjects import ours, settings
+from tools.gpu.subjects import ours, settings, transformers_model
 
 IMPLEMENTATIONS = ("eager", "sdpa", "triton", "flex")
 _FEW = ("v1-seq-single", "v2-token", "v2-conv")
@@ -105,12 +105,13 @@ def _gradient_errors(rows: Rows, golden: Any, implementation: str) -> list[tuple
 
 def kernels(rows: Rows) -> None:
     """The Triton kernels by themselves against float64."""
+    from deberta_torch.kernels.triton.blocks import Blocks
     from tools.gpu import try_kernels
 
-    for case in try_kernels.CASES:
-        with rows.attempt("kernels", str(case)) as row:
+    for reach in (20, 99):
+        with rows.attempt("kernels", f"one text of 100 tokens, reach {reach}") as row:
             if not row.get("late"):
-                row |= {key: value for key, value in try_kernels.check(case).items() if key in ("errors", "ok")}
+                row["error"] = f"{try_kernels.worst_error(Blocks(), reach, 100):.1e}"
 
 
 def _batch(rows: Rows, batch: int, length: int, padded: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
@@ -174,8 +175,6 @@ def graphs(rows: Rows) -> None:
         deberta_torch.restore(fast)
         row["after"] = f"{max(error(n, True) for n in range(len(sizes))):.1e}"
     with rows.attempt("graphs", "transformers' model optimised") as row:
-        from tools.gpu.subjects import transformers_model
-
         theirs = transformers_model(options, rows.device, torch.float32)
         with torch.no_grad():
             expected = [theirs(ids, mask.to(rows.device))[0] for ids, mask in batches]
@@ -247,17 +246,18 @@ def compiled(rows: Rows) -> None:
             if row.get("late"):
                 continue
             torch._dynamo.reset()
-            model = ours(options, rows.device, torch.float32)
+            model: Any = ours(options, rows.device, torch.float32)
             model.set_attn_implementation(implementation)
             with torch.no_grad():
                 wanted = model(ids, mask)[0]
                 found = torch.compile(model, fullgraph=True)(ids, mask)[0]
             row["error forward"] = f"{float((found - wanted)[real].abs().max()):.1e}"
             if implementation != "flex":
-                model(ids, mask)[0][real].square().sum().backward()
+                # Not the squares, whose sum LayerNorm fixes: its gradient is rounding noise.
+                (model(ids, mask)[0] * mask[:, :, None])[..., :5].sum().backward()
                 plain = model.encoder.layer[0].output.dense.weight.grad.clone()
                 model.zero_grad()
-                torch.compile(model, fullgraph=True)(ids, mask)[0][real].square().sum().backward()
+                (torch.compile(model, fullgraph=True)(ids, mask)[0] * mask[:, :, None])[..., :5].sum().backward()
                 again = model.encoder.layer[0].output.dense.weight.grad
                 row["error gradient"] = f"{float((again - plain).abs().max() / plain.abs().max()):.1e}"
 

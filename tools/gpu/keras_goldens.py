@@ -28,8 +28,8 @@ def main() -> None:
         expected, mask = golden.tensors("output"), golden.mask()
         for name in expected.keys() & actual.keys() - {"loss"}:
             own, judge = (at_real_positions(name, np.asarray(side[name]), mask) for side in (actual, expected))
-            error = relative_error(own, judge, output_scale(output_kind(name), expected[name]))
-            errors[golden.folder.name] = max(errors.get(golden.folder.name, 0.0), error)
+            found_error = relative_error(own, judge, output_scale(output_kind(name), expected[name]))
+            errors[golden.folder.name] = max(errors.get(golden.folder.name, 0.0), found_error)
     worst = sorted(errors, key=lambda name: -errors[name])[:3]
     print(keras.config.backend(), len(errors), "goldens, worst:", {name: f"{errors[name]:.1e}" for name in worst})
 

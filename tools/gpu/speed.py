@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import deberta_torch
 from tools.gpu import subjects
@@ -17,7 +18,7 @@ CELLS = [(1, 32), (1, 128), (1, 512), (16, 128), (64, 128), (16, 512), (4, 2048)
 STEPS = [(32, 128), (16, 512)]
 
 
-def _ours(rows: Rows, implementation: str, dtype: torch.dtype, options: dict[str, Any]) -> nn.Module:
+def _ours(rows: Rows, implementation: str, dtype: torch.dtype, options: dict[str, Any]) -> Any:
     model = subjects.ours(options, rows.device, dtype)
     model.set_attn_implementation(implementation)
     return model
@@ -71,14 +72,13 @@ def inference(rows: Rows) -> None:
             with rows.attempt("inference", name, cell=[batch, length]) as row:
                 if row.get("late"):
                     continue
-                ids = _ids(rows, batch, length)
                 # transformers makes masks of its own; packing needs one.
-                row["ms"] = rows.milliseconds(lambda: call(ids, None))
+                run = partial(call, _ids(rows, batch, length), None)
+                row["ms"] = rows.milliseconds(run)
                 with rows.memory(row):
-                    call(ids, None)
+                    run()
                 if recordable:
-                    row["graph_ms"] = rows.replayed(lambda: call(ids, None))
-        del call
+                    row["graph_ms"] = rows.replayed(run)
 
 
 def compiled_transformers(rows: Rows) -> None:
@@ -90,10 +90,9 @@ def compiled_transformers(rows: Rows) -> None:
             if row.get("late"):
                 continue
             torch._dynamo.reset()
-            mode = {"mode": "reduce-overhead"} if rows.device.type == "cuda" else {}
-            call = subjects.call_of(torch.compile(model, **mode))  # type: ignore[arg-type]  # torch says a callable
-            ids = _ids(rows, *cell)
-            row["ms"] = rows.milliseconds(lambda: call(ids, None))
+            mode: Any = {"mode": "reduce-overhead"} if rows.device.type == "cuda" else {}
+            compiled: Any = torch.compile(model, **mode)
+            row["ms"] = rows.milliseconds(partial(subjects.call_of(compiled), _ids(rows, *cell), None))
 
 
 def mixed(rows: Rows) -> None:
@@ -114,12 +113,11 @@ def mixed(rows: Rows) -> None:
             if row.get("late"):
                 continue
             call = make()
-            row["ms"] = rows.milliseconds(lambda: call(ids, own))
+            row["ms"] = rows.milliseconds(partial(call, ids, own))
             with rows.memory(row):
                 call(ids, own)
             if name == "ours, optimize":
-                on_device = mask.to(rows.device)
-                row["ms, mask on the device"] = rows.milliseconds(lambda: call(ids, on_device))
+                row["ms, mask on the device"] = rows.milliseconds(partial(call, ids, mask.to(rows.device)))
 
 
 def _step_subjects(rows: Rows) -> Iterator[tuple[str, Callable[[], Any]]]:

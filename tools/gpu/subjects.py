@@ -58,7 +58,7 @@ def settings(is_tiny: bool) -> dict[str, Any]:
     return dict(TINY if is_tiny else V3_BASE)
 
 
-def ours(options: dict[str, Any], device: torch.device, dtype: torch.dtype, **changes: Any) -> nn.Module:
+def ours(options: dict[str, Any], device: torch.device, dtype: torch.dtype, **changes: Any) -> Any:
     """Our backbone, its weights drawn on the device."""
     torch.manual_seed(0)
     with torch.device(device):
@@ -66,8 +66,8 @@ def ours(options: dict[str, Any], device: torch.device, dtype: torch.dtype, **ch
     return model.to(dtype).eval()
 
 
-def transformers_model(options: dict[str, Any], device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """Transformers' backbone, likewise."""
+def transformers_model(options: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Any:
+    """The backbone of transformers, likewise."""
     import transformers
 
     torch.manual_seed(0)
@@ -76,8 +76,8 @@ def transformers_model(options: dict[str, Any], device: torch.device, dtype: tor
     return model.to(device, dtype).eval()
 
 
-def flashdeberta_model(options: dict[str, Any], device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """Transformers' backbone with FlashDeBERTa's attention, as its own class has it."""
+def flashdeberta_model(options: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Any:
+    """The backbone of transformers with FlashDeBERTa's attention, as its own class has it."""
     from flashdeberta import FlashDisentangledSelfAttention
 
     model = transformers_model(options, device, dtype)
@@ -91,8 +91,8 @@ def flashdeberta_model(options: dict[str, Any], device: torch.device, dtype: tor
 
 def disentangled_flash_model(
     options: dict[str, Any], device: torch.device, dtype: torch.dtype, lengths: Any = None, **more: Any
-) -> nn.Module:
-    """Transformers' backbone with DisentangledFlash's encoder."""
+) -> Any:
+    """The backbone of transformers with DisentangledFlash's encoder."""
     from disentangled_flash import optimize_deberta
 
     backend = {} if device.type == "cuda" else {"backend": "torch"}
@@ -139,15 +139,12 @@ def packed_call(model: Any) -> Call:
 
 def without_positions(model: Any) -> Call:
     """The limit: the same layers through SDPA, with no positions at all and one product for query, key and value."""
-    weights = [torch.cat([getattr(l.attention.self, f"{n}_proj").weight for n in ("query", "key", "value")]).detach()
-               for l in model.encoder.layer]  # fmt: skip
-    biases = [torch.cat([getattr(l.attention.self, f"{n}_proj").bias for n in ("query", "key", "value")]).detach()
-              for l in model.encoder.layer]  # fmt: skip
+    fused = [layer.attention.self.fused_content() for layer in model.encoder.layer]
 
     def call(ids: Tensor, mask: Tensor | None) -> Any:
         with torch.inference_mode():
             hidden = model.embeddings(None, ids)
-            for layer, weight, bias in zip(model.encoder.layer, weights, biases, strict=True):
+            for layer, (weight, bias) in zip(model.encoder.layer, fused, strict=True):
                 inner = layer.attention.self
                 parts = nn.functional.linear(hidden, weight, bias).unflatten(-1, (3, inner.num_heads, inner.head_size))
                 query, key, value = parts.permute(2, 0, 3, 1, 4)
