@@ -282,7 +282,9 @@ class Encoder(nn.Module):
 
     def _attention_function(self, hidden: Tensor, output_attentions: bool = False) -> AttentionFunction:
         device = hidden.device
-        autocast = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+        # Before torch 2.13 Dynamo cannot ask whether a device has autocast at all; what is compiled for has it.
+        can_ask = torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type)
+        autocast = can_ask and torch.is_autocast_enabled(device.type)
         used = choose_attention(
             self.attn_implementation,
             device,

@@ -160,7 +160,7 @@ class RefuseGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """The states, as they are."""
+        """The states `[B, L, C]`, as they are."""
         return tuple(state.view_as(state) for state in states)
 
     @staticmethod

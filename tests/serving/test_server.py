@@ -242,7 +242,7 @@ def test_errors_of_the_server_tell_nothing(settings, monkeypatch):
     app = make_app(settings)
 
     async def fail(*arguments):
-        raise RuntimeError("secret /home/path")
+        raise RuntimeError("a secret")
 
     monkeypatch.setattr("deberta_dual.serving.model.ServedModel.answer", fail)
     with TestClient(app, raise_server_exceptions=False) as client:
