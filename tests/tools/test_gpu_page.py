@@ -1,0 +1,13 @@
+"""The tables of `docs/gpu.md` are those that `tools/gpu/page.py` writes."""
+
+import json
+
+from tools.gpu.page import written
+
+
+def test_the_page_is_as_its_tool_writes_it(root):
+    page = (root / "docs" / "gpu.md").read_text(encoding="utf-8")
+    runs = json.loads((root / "docs" / "gpu.json").read_text(encoding="utf-8"))["runs"]
+    assert written(page, runs) == page
+    assert "not measured" in page
+    assert written(page, runs[:1]) != page
