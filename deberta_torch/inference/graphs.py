@@ -49,9 +49,9 @@ class Graph:
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream(self.starts.device)
         # Other threads may go on to use the device meanwhile, but not to record.
-        with _RECORDING, _no_collection():
-            with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-                self.result = compute(self.inputs, layout)
+        recording = torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local")
+        with _RECORDING, _no_collection(), recording:
+            self.result = compute(self.inputs, layout)
         self.replay: Callable[[], None] = graph.replay
 
 

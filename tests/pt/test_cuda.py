@@ -7,17 +7,23 @@ import pytest
 import torch
 
 from conformance.suite.adapters import TorchAdapter, flatten_outputs
-from conformance.suite.compare import assert_close, at_real_positions, output_kind, output_scale
+from conformance.suite.compare import assert_close, at_real_positions, output_kind, output_scale, relative_error
 from conformance.suite.golden import goldens
+from conformance.tolerances import TOLERANCES
 from deberta_torch import optimize
 from tests.pt.optimized import ids, make, mask_of
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+if not torch.cuda.is_available():
+    pytest.skip("needs a CUDA device", allow_module_level=True)
 
-QUANTITIES = {"float32": "gpu float32", "float16": "gpu float16", "bfloat16": "gpu bfloat16"}
+BOUNDS = {
+    "float32": TOLERANCES["gpu float32"],
+    "float16": TOLERANCES["gpu float16"],
+    "bfloat16": TOLERANCES["gpu bfloat16"],
+}
 
 
-@pytest.mark.parametrize("dtype", QUANTITIES)
+@pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("implementation", ["sdpa", "triton", "optimize"])
 @pytest.mark.parametrize("golden", list(goldens()))
 def test_goldens(golden, implementation, dtype):
@@ -36,7 +42,25 @@ def test_goldens(golden, implementation, dtype):
     for name in expected.keys() & actual.keys() - {"loss"}:
         own, judge = (at_real_positions(name, side[name], mask) for side in (actual, expected))
         scale = output_scale(output_kind(name), expected[name])
-        assert_close(own, judge, quantity=QUANTITIES[dtype], name=name, scale=scale)
+        assert relative_error(own, judge, scale) <= BOUNDS[dtype].limit, name
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "triton"])
+@pytest.mark.parametrize("golden", list(goldens(with_gradients=True)))
+def test_gradients(golden, implementation):
+    if golden.is_float64 or (golden.task == "question_answering" and not golden.mask().all()):
+        pytest.skip("of the reference, or decision 10")
+    model = TorchAdapter(golden.config, golden.task, golden.params()).model.eval().cuda()
+    model.set_attn_implementation(implementation)
+    model(
+        **{name: torch.from_numpy(np.array(value)).cuda() for name, value in golden.tensors("input").items()}
+    ).loss.backward()
+    expected = golden.tensors("grad")
+    largest = max(float(np.abs(values).max()) for values in expected.values())
+    for name, parameter in model.named_parameters():
+        grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        scale = max(float(np.abs(expected[name]).max()), 1e-3 * largest)
+        assert_close(grad.cpu().numpy(), expected[name], quantity="gpu gradient", name=name, scale=scale)
 
 
 def test_threads_with_streams_share_the_graphs():
