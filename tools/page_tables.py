@@ -119,47 +119,10 @@ def _mean(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f}{spread}"
 
 
-def gpu_tables() -> str:
-    """For each GPU that was measured: inference, mixed lengths and training steps, a row for each subject."""
-    runs = json.loads((ROOT / "docs/gpu.json").read_text(encoding="utf-8"))["runs"]
-    return "\n\n".join(part for run in runs for part in _gpu_run(run))
-
-
-def _gpu_run(run: dict[str, Any]) -> list[str]:
-    machine, rows = run["machine"], run["rows"]
-    versions = ", ".join(f"{name} {value}" for name, value in machine.items() if name not in ("card", "date"))
-    parts = [f"**{machine['card']}**, {machine['date']}: {versions}."]
-    for section in ("inference", "training"):
-        of_section = [row for row in rows if row["section"] == section]
-        cells = list(dict.fromkeys(_gpu_cell(row) for row in of_section))
-        lines = [f"| {section} | {' | '.join(cells)} |", "|---" * (1 + len(cells)) + "|"]
-        for subject in dict.fromkeys(row["subject"] for row in of_section):
-            found = {_gpu_cell(row): _gpu_time(row) for row in of_section if row["subject"] == subject}
-            lines.append(f"| {subject} | {' | '.join(found.get(cell, 'not measured') for cell in cells)} |")
-        parts.append("\n".join(lines))
-    mixed = [row for row in rows if row["section"] == "mixed lengths"]
-    lines = [f"| {mixed[0]['texts']} texts, {mixed[0]['tokens']} tokens | ms (MB) |", "|---|---|"]
-    parts.append("\n".join([*lines, *(f"| {row['subject']} | {_gpu_time(row)} |" for row in mixed)]))
-    return parts
-
-
-def _gpu_cell(row: dict[str, Any]) -> str:
-    kind = row.get("batch", "full")
-    return ", ".join([*map(str, row["cell"]), *([] if kind == "full" else [kind])])
-
-
-def _gpu_time(row: dict[str, Any]) -> str:
-    if "ms" not in row:
-        return "not measured"
-    graph = f" / {row['graph_ms']:.2f}" if row.get("graph_ms") else ""
-    return f"{row['ms']:.2f}{graph} ({row['mb']})" if "mb" in row else f"{row['ms']:.2f}{graph}"
-
-
 # The page -> the mark before and after a table in it -> what stands between.
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"support table": task_table, "format table": format_table},
     "docs/data.md": {"fields of tasks": field_table, "names of columns": column_table},
-    "docs/gpu.md": {"times on GPUs": gpu_tables},
     "docs/pretraining.md": {"pretraining scores": pretraining_table},
     "docs/migrating.md": {f"names of {place}": partial(as_table, rows) for place, rows in NAMES.items()},
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -48,9 +49,22 @@ class Graph:
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream(self.starts.device)
         # Other threads may go on to use the device meanwhile, but not to record.
-        with _RECORDING, torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        recording = torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local")
+        with _RECORDING, _no_collection(), recording:
             self.result = compute(self.inputs, layout)
         self.replay: Callable[[], None] = graph.replay
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Python collects nothing within: a graph of a model that is gone must not be freed while one is recorded."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Graphs:

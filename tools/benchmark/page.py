@@ -35,7 +35,7 @@ METHOD = """## How it was measured
 
 * This is one machine. Ratios differ between processors, above all with their instructions for bfloat16 and int8.
 * Weights are random; int8 on trained weights has other errors.
-* No GPU: [GPUs](gpu.md).
+* GPUs have [a page of their own](gpu.md).
 """
 # Section -> heading, and what is measured in it; `{...}` are fields of its facts.
 SECTIONS = {
