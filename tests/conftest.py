@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests need."""
 
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,10 @@ from deberta_core import DebertaV2Config
 from deberta_core.parameters import Array, expand
 from deberta_core.tokenization import DebertaTokenizerFast, DebertaV2Tokenizer, DebertaV2TokenizerFast
 from tests.hub import Hub
+
+# Triton decides when it is imported whether kernels are interpreted: before any test has torch import it.
+if importlib.util.find_spec("triton") and importlib.util.find_spec("torch"):
+    import conformance.suite.interpreted  # noqa: F401
 
 # Real sentences, enough for a vocabulary of 500 tokens; nothing outside the repository is needed.
 PROSE = """

@@ -82,11 +82,11 @@ def _diagonals(products: Tensor, length: int) -> Tensor:
 def _trains_in_blocks(values: Tensor, rows: Tensor) -> bool:
     """Whether `_InBlocks` does the work: where gradients of more than a block are recorded on the CPU."""
     return (
-        values.device.type == "cpu"
+        is_eager(values, rows)  # first: a traced length, a symbol, must not be compared
+        and values.device.type == "cpu"
         and values.shape[2] > _BLOCK
         and torch.is_grad_enabled()
         and (values.requires_grad or rows.requires_grad)
-        and is_eager(values, rows)
         and not torch.is_autocast_enabled("cpu")
     )
 

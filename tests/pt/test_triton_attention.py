@@ -297,7 +297,9 @@ def test_a_compiled_model_is_one_graph():
         expected = model(IDS, mask, return_dict=False)[0]
         torch._dynamo.reset()
         found = torch.compile(model, fullgraph=True, backend="aot_eager")(IDS, mask, return_dict=False)[0]
-        assert torch.equal(found, expected)
+        real = mask != 0  # at once, padding is left out; in a graph it is not
+        found, expected = (one[real].detach().numpy() for one in (found, expected))
+        assert_close(found, expected, quantity="fused hidden", name="compiled")
         with torch.no_grad():
             exported = torch.export.export(model, (IDS,), dynamic_shapes=({1: torch.export.Dim("L", min=2, max=512)},))
         assert "deberta.disentangled_attention" in str(exported.graph)
