@@ -294,9 +294,11 @@ def test_a_compiled_model_is_one_graph():
     model = model_of()
     mask = (torch.arange(14) < 11).long()[None]
     with interpreted():
-        expected = model(IDS, mask, return_dict=False)[0]
         torch._dynamo.reset()
-        found = torch.compile(model, fullgraph=True, backend="aot_eager")(IDS, mask, return_dict=False)[0]
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(IDS, return_dict=False)[0], model(IDS, return_dict=False)[0])
+        expected = model(IDS, mask, return_dict=False)[0]
+        found = compiled(IDS, mask, return_dict=False)[0]
         real = mask != 0  # at once, padding is left out; in a graph it is not
         found, expected = (one[real].detach().numpy() for one in (found, expected))
         assert_close(found, expected, quantity="fused hidden", name="compiled")
