@@ -15,6 +15,7 @@ _EXAMPLE = """examples:
   deberta serve my-classifier --port 8000
   curl http://127.0.0.1:8000/predict -H 'Content-Type: application/json' -d '{"inputs": "What a film!"}'
   deberta serve my-reranker my-embedder --host 0.0.0.0 --api-key "$KEY"     ("model": "my-embedder" in a request)
+  deberta serve --model folds/fold-1 --model folds/fold-2                   (one model, the mean of both)
 
 routes: /embed /predict /rerank /v1/embeddings as text-embeddings-inference has them, /tokens /answer /fill /zero-shot,
 /explain /info /health /metrics; /docs and /openapi.json describe them.
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
         SystemExit: bad usage (2), or `--help` (0).
     """
     given = vars(make_parser().parse_args(argv))
+    members = given.pop("members")
+    given["models"] = [*([members] if members else []), *given["models"]]
     try:
         from deberta_dual.serving.run import serve
         from deberta_dual.serving.settings import ServeSettings
@@ -50,8 +53,12 @@ def make_parser() -> Parser:
     """The parser of the command."""
     parser = Parser("serve", "MODEL [MODEL ...]", "Answer requests over HTTP with one model or several.", _EXAMPLE)
     text = "checkpoint folder or hub id; a request names one by its last part, the first is the default"
-    parser.add_argument("models", nargs="+", metavar="MODEL", help=text)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=text)
     add = parser.add_argument_group("model").add_argument
+    text = (
+        "another model: all that are given so answer as one, whose probabilities are averaged, by the name of the first"
+    )
+    add("--model", action="append", dest="members", metavar="DIR", help=text)
     add_framework_options(add)
     add("--dtype", metavar="NAME", help="float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32")
     text = "maximum sequence length in tokens; default: the model's"

@@ -122,10 +122,15 @@ def explain(
         device: where to, likewise.
 
     Raises:
-        InputError: the text is too long, or there is no such layer, head, class or token; or the model is a graph.
+        InputError: the text is too long, or there is no such layer, head, class or token; or the model is a graph,
+            or several that are averaged.
         DebertaError: see `pipeline`.
     """
     run: Pipeline = pipeline(None, model, framework=framework, device=device) if _is_name(model) else model
+    if isinstance(run.model, tuple):
+        raise InputError(
+            f"{len(run.model)} models are averaged, and each has its own attention. Explain one model alone."
+        )
     backend = explaining_backend(run.framework)
     encoding = run.tokenizer(text, text_pair, return_offsets_mapping=True, verbose=False)
     ids: list[int] = encoding["input_ids"]

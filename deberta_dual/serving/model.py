@@ -21,7 +21,7 @@ from deberta_dual.pipelines.checkpoint_heads import find_model_task
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.serving.batching import Batcher, Observe
 from deberta_dual.serving.errors import Refused, refusal_of
-from deberta_dual.serving.settings import ServeSettings, name_of
+from deberta_dual.serving.settings import ServeSettings, members_of, name_of
 
 EMBEDDINGS = "sentence-embeddings"
 # Tokens in a batch: on a CPU a product of so many rows is as quick per row as a larger one.
@@ -45,7 +45,7 @@ class ServedModel:
     """A checkpoint, loaded once, and the pipelines that its head allows.
 
     Args:
-        source: a checkpoint folder or a hub id.
+        source: a checkpoint folder or a hub id; or several, which answer as one.
         settings: of the server.
         observe: told of every batch.
 
@@ -58,13 +58,13 @@ class ServedModel:
         DebertaError: see `pipeline`.
     """
 
-    def __init__(self, source: str, settings: ServeSettings, observe: Observe) -> None:
+    def __init__(self, source: str | tuple[str, ...], settings: ServeSettings, observe: Observe) -> None:
         self.name, self._settings, self._observe = name_of(source), settings, observe
-        self._folder = checkpoint_folder(source)
-        self._head = find_model_task(self._folder)
+        self._folders = [checkpoint_folder(one) for one in members_of(source)]
+        self._head = find_model_task(self._folders[0])
         task = next((name for name, cls in PIPELINES.items() if cls.model_task == self._head), EMBEDDINGS)
-        self.main: Pipeline = pipeline(EMBEDDINGS if self._head is None else task, str(self._folder), **self._options())
-        self.prompts = _prompts(self._folder)
+        self.main: Pipeline = self._load(EMBEDDINGS if self._head is None else task)
+        self.prompts = _prompts(self._folders[0])
         self._pipelines = {self.main.task: self.main}
         self._batchers: dict[str | None, Batcher] = {}
         self._lock, self._explaining = threading.Lock(), threading.Lock()
@@ -162,11 +162,14 @@ class ServedModel:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a request may do is no warning for the log
             if cls.model_task != self._head and not hasattr(self.main.model, "deberta"):  # a graph has one head
-                made: Pipeline = pipeline(task, str(self._folder), **self._options())
-                return made
-            options = {**cls.folder_options(self._folder), **self._lengths()}
-            made = cls(self.main.model, self.main.tokenizer, **options)
+                return self._load(task)
+            options = {**cls.folder_options(self._folders[0]), **self._lengths()}
+            made: Pipeline = cls(self.main.model, self.main.tokenizer, **options)
             return made
+
+    def _load(self, task: str) -> Pipeline:
+        made: Pipeline = pipeline(task, list(map(str, self._folders)), **self._options())
+        return made
 
     def _batcher(self, run: Pipeline) -> Batcher:
         with self._lock:

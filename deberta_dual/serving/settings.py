@@ -24,7 +24,8 @@ class ServeSettings:
     """How models are served.
 
     Args:
-        models: checkpoint folders or hub ids; a request names one by the last part, the first is the default.
+        models: checkpoint folders or hub ids; a request names one by the last part, the first is the default. A tuple
+            of them is one model, which averages their probabilities and has the name of its first.
         host: the address to listen at.
         port: from 0 to 65535; 0 takes a free one.
         framework: as of `pipeline`.
@@ -47,7 +48,7 @@ class ServeSettings:
         InputError: a value is not allowed, or two models have the same name.
     """
 
-    models: tuple[str, ...]
+    models: tuple[str | tuple[str, ...], ...]
     host: str = "127.0.0.1"
     port: int = 8000
     framework: str | None = None
@@ -68,7 +69,7 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise InputError("models is empty. Give at least one folder or hub id.")
+            raise InputError("no model is given. Give at least one folder or hub id.")
         for name, unit in _POSITIVE.items():
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -85,10 +86,7 @@ class ServeSettings:
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> ServeSettings:
         """Settings by name, as JSON or a command line has them: lists for tuples."""
-        fitting: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-        }
-        return cls(**fitting)
+        return cls(**{name: _tuples(value) for name, value in values.items()})
 
     @property
     def names(self) -> list[str]:
@@ -96,6 +94,15 @@ class ServeSettings:
         return [name_of(model) for model in self.models]
 
 
-def name_of(model: str) -> str:
-    """The last part of a folder's path or of a hub id."""
-    return str(model).replace("\\", "/").rstrip("/").rsplit("/", maxsplit=1)[-1]
+def members_of(model: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The models of which one is made."""
+    return model if isinstance(model, tuple) else (model,)
+
+
+def name_of(model: str | tuple[str, ...]) -> str:
+    """The last part of a folder's path or of a hub id, of the first of several."""
+    return str(members_of(model)[0]).replace("\\", "/").rstrip("/").rsplit("/", maxsplit=1)[-1]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -60,6 +60,31 @@ def test_examples_of_the_description_run(client):
             assert ask(client, path, model=MODELS[path], **example), path
 
 
+def test_several_models_answer_as_one(folders, tmp_path):
+    """As `pipeline` averages them; what an ensemble does not do is refused, and the other models still answer."""
+    import torch
+
+    import deberta_torch
+
+    torch.manual_seed(5)
+    first, second, text = folders["classes"], tmp_path / "second", "The river rises."
+    model = deberta_torch.DebertaV2ForSequenceClassification(deberta_torch.DebertaV2Config.from_pretrained(first))
+    model.save_pretrained(second)
+    pipeline("text-classification", first, framework="torch").tokenizer.save_pretrained(second)
+    members = [str(first), str(second)]
+    settings = ServeSettings.read({"models": [members, str(second)], "framework": "torch"})
+    mean = pipeline("text-classification", members, framework="torch", top_k=None)([text])[0]
+    with TestClient(make_app(settings), raise_server_exceptions=False) as client:
+        assert client.get("/info").json()["models"] == ["classes", "second"]
+        found = ask(client, "/predict", inputs=text)
+        assert [row["label"] for row in found] == [row["label"] for row in mean]
+        assert_close(scores(found), scores(mean), quantity="pipeline", name="the mean of two")
+        assert np.abs(scores(found) - scores(ask(client, "/predict", inputs=text, model="second"))).max() > 1e-3
+        ask(client, "/zero-shot", inputs=text, candidate_labels=["water", "maps"])
+        assert "vectors" in ask(client, "/embed", 422, inputs=text)["error"]
+        assert "one model" in ask(client, "/explain", 422, text=text)["error"]
+
+
 def test_vectors(client, folders):
     texts = ["The river rises.", "Das Wasser ist kalt und klar.", "A map."]
     wanted = np.stack(pipeline("sentence-embeddings", folders["vectors"], framework="torch", normalize=True)(texts))

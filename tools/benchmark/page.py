@@ -84,10 +84,7 @@ SECTIONS = {
         "Many lines",
         "`deberta run` with a text classifier, a vocabulary of up to {vocabulary:,}, and random weights, over lines, "
         "from the start of the process to its end; and the model alone, on the same batches, made beforehand. "
-        "v3-xsmall: {v3-xsmall[lines]:,} lines, {v3-xsmall[tokens]:,} tokens; memory peaked at "
-        "{v3-xsmall[peak]:,.0f} MB, and at {v3-xsmall[few_peak]:,.0f} MB over the first {v3-xsmall[few]:,} lines. "
-        "v3-base: {v3-base[lines]:,} lines, {v3-base[tokens]:,} tokens, on one thread, beside other programs, so that "
-        "the processor time tells more.",
+        "{shapes}.",
     ),
     "tokenization": (
         "Tokenization",

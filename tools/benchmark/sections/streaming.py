@@ -18,8 +18,8 @@ from tools.benchmark.session import Row, Session, make_rows
 from tools.benchmark.timing import samples
 
 # Of a shape how many lines.
-CELLS = (("v3-xsmall", 50_000), ("v3-base", 2_000))
-FEW = 5_000  # of the first shape's lines, whose memory is compared with that of all
+CELLS = (("v3-xsmall", 10_000), ("v3-base", 2_000))
+FEW = 1_000  # of the first shape's lines, whose memory is compared with that of all
 VOCABULARY = 8000
 WORDS = range(4, 13)  # in a line
 BASELINE, COMMAND = SUBJECTS = ("the model alone", "deberta run")
@@ -44,15 +44,15 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
     if not session.options.get("text"):
         session.leave_out("streaming", "all", "it needs --text")
         return {}, []
-    facts: dict[str, Any] = {"vocabulary": VOCABULARY}
+    shapes: list[str] = []
     rows: list[Row] = []
     for architecture, count in CELLS:
         if not session.chosen or architecture in session.chosen:
-            rows += _measure(session, architecture, count, facts)
-    return facts, rows
+            rows += _measure(session, architecture, count, shapes)
+    return {"vocabulary": VOCABULARY, "shapes": "; ".join(shapes)}, rows
 
 
-def _measure(session: Session, architecture: str, count: int, facts: dict[str, Any]) -> list[Row]:
+def _measure(session: Session, architecture: str, count: int, shapes: list[str]) -> list[Row]:
     lines = read_lines(session.options["text"], count)
     tokenizer = DebertaV2Tokenizer.train(lines, VOCABULARY, model_max_length=512, hard_vocab_limit=False)
     folder = Path(session.checkpoint(architecture, None, len(tokenizer), "ForSequenceClassification"))
@@ -74,14 +74,12 @@ def _measure(session: Session, architecture: str, count: int, facts: dict[str, A
         return float(seconds)
 
     measured = samples(SUBJECTS, call, session.rounds, warmups=0)
-    facts[architecture] = {
-        "lines": count,
-        "tokens": sum(len(tokenizer(line)["input_ids"]) for line in lines),
-        "peak": peak,
-    }
+    tokens = sum(len(tokenizer(line)["input_ids"]) for line in lines)
+    said = f"{architecture}: {count:,} lines, {tokens:,} tokens, {session.rounds} round(s), memory up to {peak:,.0f} MB"
     if count > FEW:
         file.write_text("\n".join(lines[:FEW]) + "\n", encoding="utf-8")
-        facts[architecture] |= {"few": FEW, "few_peak": run_command(python, folder, file).peak}
+        said += f", over the first {FEW:,} lines up to {run_command(python, folder, file).peak:,.0f} MB"
+    shapes.append(said)
     extras = {subject: {"processor": statistics.median(own)} for subject, own in processor.items()}
     return make_rows(architecture, f"{count:,} lines", measured, BASELINE, extras)
 
