@@ -55,9 +55,7 @@ def make_parser() -> Parser:
     text = "checkpoint folder or hub id; a request names one by its last part, the first is the default"
     parser.add_argument("models", nargs="*", metavar="MODEL", help=text)
     add = parser.add_argument_group("model").add_argument
-    text = (
-        "another model: all that are given so answer as one, whose probabilities are averaged, by the name of the first"
-    )
+    text = "one of several models that answer as one: their probabilities are averaged; default: none"
     add("--model", action="append", dest="members", metavar="DIR", help=text)
     add_framework_options(add)
     add("--dtype", metavar="NAME", help="float32, bfloat16, float16, or int8 (PyTorch on a CPU); default: float32")

@@ -314,7 +314,7 @@ def test_prompts(folders, tmp_path):
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"models": ()}, "models is empty"),
+        ({"models": ()}, "no model is given"),
         ({"models": ("a/b", "c/b/")}, "two models are called 'b'"),
         ({"port": 70000}, "port=70000"),
         ({"timeout": 0}, "timeout=0"),
