@@ -21,7 +21,7 @@ from deberta_core.tokenization.lengths import NO_LIMIT
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_dual.pipelines.batches import ModelRow, run_rows
 from deberta_dual.pipelines.given_model import GivenModel, given_model
-from deberta_dual.pipelines.options import PipelineOptions
+from deberta_dual.pipelines.options import PipelineOptions, unfolded
 from deberta_dual.pipelines.steps import RowArrays, finish_rows, rows_of, run_row
 from deberta_dual.progress import InputProgress
 
@@ -64,6 +64,7 @@ class Pipeline(ABC):
         model_task: of the model, a name of `deberta_core.tasks.TASKS`; None for a backbone.
         options_class: what can be chosen, with the defaults.
         in_rows: whether an example may be several rows for the model.
+        nested: the option that holds options as a dict, if there is one.
         framework: "torch" or "tf"; None for an `ArrayModel`.
         device: where the model computes; None for an `ArrayModel`.
 
@@ -76,6 +77,7 @@ class Pipeline(ABC):
     model_task: ClassVar[str | None]
     options_class: ClassVar[type[Any]]
     in_rows: ClassVar[bool] = False
+    nested: ClassVar[str | None] = None
     cuts: ClassVar[str] = "longest_first"
 
     def __init__(self, model: Any, tokenizer: Any = None, *, device: Any = None, **options: Any) -> None:
@@ -228,12 +230,14 @@ class Pipeline(ABC):
             InputError: an option is unknown, refused, or given twice.
         """
         own = {*(field.name for field in dataclasses.fields(cls.options_class)), *arguments}
+        own |= set() if cls.nested is None else {cls.nested}
         old = TASK_OPTIONS.get(cls.task, {})
         rows = {**(PIPELINE_OPTIONS if arguments else {}), **PIPELINE_CALL, **old}
         for name in options:
             if name not in own and isinstance(row := old.get(name), Renamed):
                 warnings.warn(f"{name} is an old name. Use {row.ours}.", DebertaWarning, stacklevel=3)
-        return own_keywords(rows, options, sorted(own), "option")
+        found = own_keywords(rows, options, sorted(own), "option")
+        return cls.own_names(unfolded(found, cls.nested), arguments) if cls.nested in found else found
 
     @classmethod
     def read_options(cls, options: Mapping[str, Any], defaults: Any = None) -> Any:

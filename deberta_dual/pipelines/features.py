@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ from deberta_dual.backends.protocol import Arrays
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
 from deberta_dual.pipelines.examples import check_flag, read_pair
-from deberta_dual.pipelines.options import TextOptions, unfolded
+from deberta_dual.pipelines.options import TextOptions
 from deberta_dual.pipelines.sentence_modules import POOLINGS, module_options, write_modules
 
 _PADDINGS = (False, True, "longest", "max_length", "do_not_pad")
@@ -48,16 +47,8 @@ class FeatureExtractionPipeline(Pipeline):
 
     task = "feature-extraction"
     model_task = None
+    nested = "tokenize_kwargs"
     options_class: ClassVar[type[Any]] = FeatureExtractionOptions
-
-    @classmethod
-    def read_options(cls, options: Mapping[str, Any], defaults: Any = None) -> Any:
-        """As of every pipeline; `tokenize_kwargs` holds options as a dict.
-
-        Raises:
-            InputError: an option is unknown, has a value it cannot have, or is given twice.
-        """
-        return super().read_options(unfolded(options, "tokenize_kwargs"), defaults)
 
     def check_model(self, options: FeatureExtractionOptions) -> None:
         """Raises InputError if tensors of another framework are asked for."""

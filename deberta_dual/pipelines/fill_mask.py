@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from deberta_dual.backends.protocol import Arrays
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.batches import ModelRow
 from deberta_dual.pipelines.examples import check_count, read_names, read_texts
-from deberta_dual.pipelines.options import TextOptions, unfolded
+from deberta_dual.pipelines.options import TextOptions
 from deberta_dual.pipelines.scores import best, softmax
 
 
@@ -46,21 +46,13 @@ class FillMaskPipeline(Pipeline):
 
     task = "fill-mask"
     model_task = "masked_lm"
+    nested = "tokenizer_kwargs"
     options_class = FillMaskOptions
 
     def __call__(self, inputs: Any, *, progress: bool | None = None, **options: Any) -> Any:
         """Answers one text, or many; see `Pipeline.__call__`. A list of one text gives its result alone."""
         results = super().__call__(inputs, progress=progress, **options)
         return results[0] if isinstance(inputs, list) and len(inputs) == 1 else results
-
-    @classmethod
-    def read_options(cls, options: Mapping[str, Any], defaults: Any = None) -> Any:
-        """As of every pipeline; `tokenizer_kwargs` holds options as a dict.
-
-        Raises:
-            InputError: an option is unknown, has a value it cannot have, or is given twice.
-        """
-        return super().read_options(unfolded(options, "tokenizer_kwargs"), defaults)
 
     def check_model(self, options: FillMaskOptions) -> None:
         """Raises InputError if the tokenizer has no mask, or a target is not one token."""

@@ -245,7 +245,8 @@ def test_fill_mask_forms(make, small_tokenizer):
     assert {one["token"] for one in found} == {small_tokenizer.get_vocab()[entry] for entry in entries}
     assert len(found) == 3
     long = text + " It is old." * 100
-    assert run(long, tokenizer_kwargs={"truncation": True, "max_length": 20})
+    cut = {"truncation": True, "max_length": 20}
+    assert run(long, tokenizer_kwargs=cut) == make(FillMaskPipeline, tokenizer_kwargs=cut)(long)
     for wrong in ([], [""], ""):
         with pytest.raises(ValueError, match="targets="):
             run(text, targets=wrong)
@@ -314,6 +315,12 @@ def test_features_are_lists(make, prose):
     assert np.shape(run("old", tokenize_kwargs={"max_length": 12, "padding": "max_length"})) == (1, 12, 8)
     with pytest.raises(ValueError, match="truncation is given twice"):
         run(prose[0], truncation=True, tokenize_kwargs={"truncation": True})
+    cut = {"max_length": 3, "truncation": True}
+    assert np.shape(make(FeatureExtractionPipeline, tokenize_kwargs=cut)(prose[0])) == (1, 3, 8)
+    with pytest.warns(DebertaWarning, match="Use tokenize_kwargs"):
+        assert np.shape(run(prose[0], tokenizer_kwargs=cut)) == (1, 3, 8)
+    with pytest.raises(ValueError, match="Did you mean 'max_length'"):
+        make(FeatureExtractionPipeline, tokenize_kwargs={"max_lenght": 3})
 
 
 def test_a_data_set_that_is_only_indexed(make, prose):
