@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops, tree
 
-from deberta_core.errors import InputError
+from deberta_core.errors import DebertaWarning, InputError
 from deberta_core.inputs import IGNORED_LABEL
 from deberta_core.loss_options import PLAIN, LossOptions
 from deberta_tf.calls import Called
@@ -34,6 +36,17 @@ class Trained(keras.Model):
 
     loss_options: LossOptions = PLAIN
     regularizer: Any = None
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *arguments: Any, **options: Any) -> None:
+        """Keras' `compile`; a loss that takes probabilities is warned of, since the outputs are logits."""
+        if any(map(_takes_probabilities, tree.flatten(loss))):
+            warnings.warn(
+                "the loss takes probabilities, and the model's outputs are logits. Leave loss out, which trains with "
+                "the head's own, or give one with from_logits=True.",
+                DebertaWarning,
+                stacklevel=2,
+            )
+        super().compile(optimizer, loss, *arguments, **options)
 
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Keras' `fit`; `class_weight` also weighs labels per token.
@@ -273,3 +286,12 @@ def _broadcast(sample_weight: Any, losses: Any, dtype: Any) -> Any:
     if len(weights.shape) < len(losses.shape):
         return ops.expand_dims(weights, -1)
     return ops.reshape(weights, ops.shape(losses)) if len(weights.shape) > len(losses.shape) else weights
+
+
+def _takes_probabilities(loss: Any) -> bool:
+    """Whether a loss, or the one that Keras has by this name, could take logits and was not told that they are."""
+    found = keras.losses.get(loss) if isinstance(loss, str) else loss
+    if isinstance(found, keras.losses.Loss):
+        return getattr(found, "from_logits", True) is False
+    given = inspect.signature(found).parameters.get("from_logits") if inspect.isfunction(found) else None
+    return given is not None and given.default is False

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from conformance.suite.compare import assert_close
-from deberta_core.errors import InputError
+from deberta_core.errors import DebertaWarning, InputError
 from deberta_tf import TFDebertaV2ForSequenceClassification
 
 
@@ -90,6 +92,26 @@ def test_a_compiled_loss_and_metrics_see_the_logits(tiny_config, batch, labels, 
     assert model.evaluate({**batch, "labels": labels}, verbose=0)[1] == pytest.approx(accuracy)
     model.set_weights(weights)
     close(losses(model, {**batch, "labels": labels}), expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "warns"),
+    [
+        ("sparse_categorical_crossentropy", True),
+        (keras.losses.sparse_categorical_crossentropy, True),
+        (keras.losses.BinaryCrossentropy(), True),
+        (["mse", "categorical_crossentropy"], True),
+        (keras.losses.SparseCategoricalCrossentropy(from_logits=True), False),
+        ("mse", False),
+        (lambda labels, logits: logits, False),
+        (None, False),
+    ],
+)
+def test_a_loss_of_probabilities_is_warned_of(tiny_config, loss, warns):
+    """Keras' own default, and the commonest mistake: the model would learn badly, without a word."""
+    model = TFDebertaV2ForSequenceClassification(tiny_config)
+    with pytest.warns(DebertaWarning, match="from_logits=True") if warns else nullcontext():
+        model.compile("sgd", loss)
 
 
 @pytest.mark.parametrize("mode", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 3}])
