@@ -21,10 +21,12 @@ SECONDS ?= 60
 
 setup: $(VENV)/.ready
 
+# Triton comes with torch's CUDA builds; its interpreter runs our kernels in tests. Only for Linux.
 # tensorflow-cpu instead of the extra `tf` (which names tensorflow): the same package without several hundred MB of CUDA.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu keras --editable ".[torch,demo,benchmark,docs,dev]"
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt triton
 	touch $@
 
 demo: setup

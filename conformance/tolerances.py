@@ -60,6 +60,9 @@ TOLERANCES: dict[str, Bound] = {
     "golden float64": Bound(1e-12, 1.6e-14, "float64 on both sides: sums in another order"),
     "golden gradient": Bound(1e-3, None, "the requirement: both sides are float32 here"),
     "pipeline": Bound(1e-4, None, "the requirement: scores and vectors of pipelines, of both frameworks"),
+    "integrated gradients": Bound(
+        7e-6, 1.7e-6, "128 points of Gauss and Legendre's sum, relative to what the output moved; test_explain.py alone"
+    ),
     "training curve": Bound(1e-4, None, "the requirement: 50 steps of SGD, each loss relative to itself"),
     "training curve, AdamW": Bound(
         3e-3, 6.6e-4, "50 steps; AdamW divides by the root of v: rounding noise of tiny gradients"
@@ -72,4 +75,9 @@ TOLERANCES: dict[str, Bound] = {
         3.5e-1,
         "one scale for all activations of a call, 7 bits on this CPU; 32 numbers wide. Products are exact",
     ),
+    # By `tools/gpu/check.py`, 2026-11-26: all goldens on an NVIDIA H200, torch 2.11.0, Triton 3.6.0; see docs/gpu.md.
+    "gpu float32": Bound(6e-6, 1.4e-6, "as hidden, by each implementation and optimised; nothing in TF32"),
+    "gpu gradient": Bound(5e-4, 1.2e-4, "as gradient, by each implementation, against transformers' on a CPU"),
+    "gpu float16": Bound(2e-2, 4.0e-3, "float16 of 11 bits: 5e-4 a rounding; sums, softmax and LayerNorm in float32"),
+    "gpu bfloat16": Bound(2e-1, 4.4e-2, "bfloat16 of 8 bits: eight times the rounding of float16"),
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deberta_core.errors import DebertaError, InputError, name_list, one_of, shown
+from deberta_core.errors import DebertaError, InputError, WrongType, name_list, one_of, shown
 from deberta_core.tensors import to_list
 
 Value = TypeVar("Value")
@@ -39,11 +39,11 @@ def items_of(value: Any, name: str, what: str) -> list[Any]:
     """The entries of a list, an array or another iterable that is not one text.
 
     Raises:
-        InputError: it is none; `what` says in the plural what it should hold.
+        WrongType: it is none; `what` says in the plural what it should hold.
     """
     value = to_list(value)
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise InputError(f"{name} is {shown(value, 60)}, of type {type(value).__name__}. Give a list of {what}.")
+        raise WrongType(f"{name} is {shown(value, 60)}, of type {type(value).__name__}. Give a list of {what}.")
     return list(value)
 
 

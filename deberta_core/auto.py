@@ -16,6 +16,7 @@ from deberta_core.names.rows import with_other_names
 from deberta_core.names.tokenizers import TOKENIZER_LOADING
 from deberta_core.tokenization import (
     DebertaTokenizer,
+    DebertaTokenizerFast,
     DebertaV2Tokenizer,
     DebertaV2TokenizerFast,
     FileTokenizer,
@@ -27,11 +28,11 @@ from deberta_core.tokenization.tokenizer_json import TOKENIZER_FILE, TokenizerFi
 
 CONFIG_CLASSES: dict[str, type[BaseConfig]] = {cls.model_type: cls for cls in (DebertaConfig, DebertaV2Config)}
 # By the name in tokenizer_config.json without "Fast", and by config.json's `model_type`: the class, and the one that
-# also reads tokenizer.json.
+# writes tokenizer.json, and for v2 reads it, too.
 TOKENIZER_CLASSES: dict[str, tuple[type[Tokenizer], type[Tokenizer]]] = {
-    "DebertaTokenizer": (DebertaTokenizer, DebertaTokenizer),
+    "DebertaTokenizer": (DebertaTokenizer, DebertaTokenizerFast),
     "DebertaV2Tokenizer": (DebertaV2Tokenizer, DebertaV2TokenizerFast),
-    "deberta": (DebertaTokenizer, DebertaTokenizer),
+    "deberta": (DebertaTokenizer, DebertaTokenizerFast),
     "deberta-v2": (DebertaV2Tokenizer, DebertaV2TokenizerFast),
 }
 
@@ -82,7 +83,7 @@ class AutoTokenizer:
 
         Args:
             folder: the folder, or a hub id.
-            use_fast: whether a v2 or v3 tokenizer is a `DebertaV2TokenizerFast`, which also reads and writes
+            use_fast: whether the class is `DebertaTokenizerFast` or `DebertaV2TokenizerFast`, which write
                 tokenizer.json; the ids are the same.
             **overrides: arguments of the constructor that replace what the folder says, and options for the hub; see
                 `Tokenizer.from_pretrained`.

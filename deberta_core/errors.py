@@ -41,8 +41,8 @@ class NotOffered(MissingName, NotImplementedError):
     """A name that is known elsewhere and is none here, on purpose."""
 
 
-class WrongType(InputError, TypeError, AttributeError):
-    """A value of a type that cannot be used, None among them; callers of other libraries catch a TypeError."""
+class WrongType(InputError, TypeError, AttributeError, AssertionError):
+    """A value of a type that cannot be used, None among them; other libraries raise a TypeError, or assert types."""
 
 
 class WeightError(DebertaError, ValueError):

@@ -34,3 +34,19 @@ def draw_parameters(config: BaseConfig, task: str | None, names: Iterable[str], 
         if name.endswith("word_embeddings.weight"):
             arrays[name][config.pad_token_id] = 0.0
     return arrays
+
+
+def draw_adapter(name: str, rank: int, width: int, seed: int) -> Array:
+    """Draws the first matrix of a low-rank adapter, `[rank, width]`; the second one begins with zeros.
+
+    Args:
+        name: of the parameter that it adds to.
+        rank: of the adapter.
+        width: of what the layer reads.
+        seed: of the random numbers; with the name.
+
+    Source:
+        PEFT's `kaiming_uniform_(a=sqrt(5))`: uniform, of a variance of 1 / (3 * width).
+    """
+    random = np.random.default_rng([seed, *name.encode()])
+    return random.uniform(-1.0, 1.0, (rank, width)).astype(np.float32) / np.float32(np.sqrt(width))

@@ -46,7 +46,12 @@ COMPANIONS = (
 METRICS, PROGRESS, STATE = "metrics.jsonl", "training.json", "training"  # of a run of fine-tuning
 PREDICTIONS, PLOT, TENSORBOARD = "predictions.jsonl", "training.png", "tensorboard"
 RATES, RATE_PLOT = "learning_rate_search.jsonl", "learning_rate_search.png"
-_RUN_FILES = (METRICS, PROGRESS, f"{STATE}/state.pt", f"{STATE}/state.npz", PREDICTIONS, PLOT, RATES, RATE_PLOT)
+ADAPTER = "adapter"  # the folder of PEFT's files beside the model that they are merged into
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_RUN_FILES = (
+    *(METRICS, PROGRESS, f"{STATE}/state.pt", f"{STATE}/state.npz", PREDICTIONS, PLOT, RATES, RATE_PLOT),
+    *(f"{ADAPTER}/{name}" for name in ADAPTER_FILES),
+)
 _EVENTS = re.compile(rf"{TENSORBOARD}/events\.out\.tfevents\.[\d.]+")
 GENERATOR = "generator"  # of pretraining: the folder of the generator, beside the discriminator's files
 _PART = re.compile(rf"(fold|seed)-\d+|{GENERATOR}")  # the folder of one model of several

@@ -20,6 +20,10 @@ from deberta_core.tasks import BACKBONE_PREFIX, task_spec
 Array = npt.NDArray[Any]
 
 
+# By the model's type, the layers that get a low-rank adapter where none are named, as PEFT chooses them.
+ADAPTED = {"deberta": ("in_proj",), "deberta-v2": ("query_proj", "value_proj")}
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a parameter is: its last name in Keras, and whether its axes are reversed there.

@@ -4,8 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deberta_dual.compiling.job import compile
     from deberta_dual.data.load import load_data
     from deberta_dual.evaluation.job import evaluate
+    from deberta_dual.explaining.explanation import explain
     from deberta_dual.exporting.export import export
     from deberta_dual.finetuning import Start, TrainingOptions, finetune
     from deberta_dual.pipelines import pipeline
@@ -17,7 +19,9 @@ _MODULES = {
     "PretrainingOptions": "deberta_dual.pretraining.training",
     "Start": "deberta_dual.finetuning",
     "TrainingOptions": "deberta_dual.finetuning",
+    "compile": "deberta_dual.compiling.job",
     "evaluate": "deberta_dual.evaluation.job",
+    "explain": "deberta_dual.explaining.explanation",
     "export": "deberta_dual.exporting.export",
     "finetune": "deberta_dual.finetuning",
     "load_data": "deberta_dual.data.load",
@@ -28,7 +32,9 @@ __all__ = [
     "PretrainingOptions",
     "Start",
     "TrainingOptions",
+    "compile",
     "evaluate",
+    "explain",
     "export",
     "finetune",
     "load_data",

@@ -16,9 +16,15 @@ COMMANDS = {
         "write a checkpoint in another format: PyTorch, Keras, TensorFlow",
     ),
     "export": ("deberta_dual.commands.export:main", "write a checkpoint for another runtime: ONNX, OpenVINO, LiteRT"),
+    "compile": (
+        "deberta_dual.commands.compile:main",
+        "choose how a model runs fastest here: engine, dtype, threads",
+    ),
     "finetune": ("deberta_dual.commands.finetune:main", "fine-tune a model on labelled examples"),
     "evaluate": ("deberta_dual.commands.evaluate:main", "judge a fine-tuned model: metrics, calibration, mistakes"),
     "pretrain": ("deberta_dual.commands.pretrain:main", "pretrain a model on plain text: masked LM, replaced tokens"),
+    "explain": ("deberta_dual.commands.explain:main", "show the attention of a head, and what each token did"),
+    "serve": ("deberta_dual.commands.serve:main", "answer requests over HTTP: classes, vectors, rankings, entities"),
     "run": ("deberta_dual.commands.run:main", "run a model on lines of text: classes, entities, answers, vectors"),
     "inspect": ("deberta_dual.commands.inspect:main", "show what a checkpoint holds, and problems of its weights"),
 }

@@ -16,7 +16,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, WeightError, name_list, one_of
 from deberta_core.files import read_json
 from deberta_core.json_shape import NUMBER, TEXT, integer, list_of, record
-from deberta_core.parameters import DENSE, EMBEDDING, expand
+from deberta_core.parameters import ADAPTED, DENSE, EMBEDDING, expand
 from deberta_core.tasks import TaskSpec
 from deberta_core.transaction import replace_files
 from deberta_tf.weights import alpha_of, assign, layers_by_parameter, lora_factors, parameter_variables
@@ -24,7 +24,6 @@ from deberta_tf.weights import alpha_of, assign, layers_by_parameter, lora_facto
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."  # of every name in an adapter's file
 _PARTS = {DENSE: ("lora_A.weight", "lora_B.weight"), EMBEDDING: ("lora_embedding_A", "lora_embedding_B")}
-_DEFAULT_TARGETS = {"deberta": ("in_proj",), "deberta-v2": ("query_proj", "value_proj")}
 _SHAPE = record({"r": integer(1, 1 << 16), "lora_alpha": NUMBER, "target_modules": list_of(TEXT)})
 KERAS_HAS_ALPHA = "lora_alpha" in inspect.signature(keras.layers.Dense.enable_lora).parameters
 _HINT = "A folder of save_lora_weights, or of PEFT, has both files of an adapter."
@@ -66,7 +65,7 @@ class Adaptable(keras.Model):
             state = "compiled" if self.compiled else "with adapters"
             raise InputError(f"the model is {state} already. Call enable_lora once, before compile.")
         layers = self._possible_targets()
-        targets = tuple(target_modules or _DEFAULT_TARGETS[self.config.model_type])
+        targets = tuple(target_modules or ADAPTED[self.config.model_type])
         known = {name.split(".")[-2] for name in layers}
         if unknown := set(targets) - known:
             raise InputError(one_of("target_modules", sorted(unknown)[0], sorted(known)))

@@ -66,6 +66,7 @@ class _Bridge(nn.Module):
         kind: ours, the class.
         output_kind: transformers' class of outputs.
         argument_names: of `forward`, in order.
+        accepts_loss_kwargs: for Trainer, which else takes `forward`'s further options for its own.
     """
 
     config: Any
@@ -73,6 +74,7 @@ class _Bridge(nn.Module):
     kind: ClassVar[type[PreTrainedModel]]
     output_kind: ClassVar[type]
     argument_names: ClassVar[tuple[str, ...]]
+    accepts_loss_kwargs: ClassVar[bool] = False
     config_class: ClassVar[Any]
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -203,7 +205,7 @@ def _fast_tokenizer(tokenizer: Tokenizer) -> Any:
     if tokenizer.additional_special_tokens:
         options["additional_special_tokens"] = tokenizer.additional_special_tokens
     with TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
+        tokenizer.save_pretrained(folder, legacy_format=False)
         if not tokenizer.layout.has_tokenizer_json:
             DebertaV2TokenizerFast.from_pretrained(folder).save_pretrained(folder)
         return _transformers().PreTrainedTokenizerFast(

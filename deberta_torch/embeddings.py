@@ -35,7 +35,7 @@ class Embeddings(nn.Module):
 
     def forward(
         self,
-        token_mask: Tensor,
+        token_mask: Tensor | None,
         input_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -44,8 +44,8 @@ class Embeddings(nn.Module):
         """Embeds a batch.
 
         Shape:
-            token_mask: `[B, L]` bool; input_ids, token_type_ids: `[B, L]` integers; position_ids: `[B, L]` or
-            `[1, L]`; inputs_embeds: `[B, L, E]`, instead of input_ids; returns `[B, L, C]`.
+            token_mask: `[B, L]` bool, None for no padding; input_ids, token_type_ids: `[B, L]` integers;
+            position_ids: `[B, L]` or `[1, L]`; inputs_embeds: `[B, L, E]`, instead of input_ids; returns `[B, L, C]`.
         """
         scale: Tensor | float = 1.0
         if inputs_embeds is None:
@@ -63,8 +63,8 @@ class Embeddings(nn.Module):
             hidden = hidden + _look_up(self.token_type_embeddings, token_type_ids) * scale
         if self.embed_proj is not None:
             hidden = self.embed_proj(hidden)  # [B, L, C]
-        hidden = self.LayerNorm(hidden).masked_fill(~token_mask[:, :, None], 0.0)
-        return self.dropout(hidden)
+        hidden = self.LayerNorm(hidden)
+        return self.dropout(hidden if token_mask is None else hidden.masked_fill(~token_mask[:, :, None], 0.0))
 
     def position_rows(self, position_ids: Tensor | None, length: int) -> Tensor:
         """The rows of absolute positions, by default of 0, ..., L - 1; `[B, L]` or `[1, L]` to `[B or 1, L, E]`."""

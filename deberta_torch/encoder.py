@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -12,11 +14,11 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
-from deberta_torch.kernels.attention_functions import choose_attention
+from deberta_torch.kernels.attention_functions import WITHOUT_PADDING, AttentionUsed, choose_attention
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import is_traced
 from deberta_torch.kernels.linear import Linear
-from deberta_torch.masks import Masks
+from deberta_torch.masks import Masks, Unpadded
 from deberta_torch.projections import make_self_attention
 
 # The last hidden state, all hidden states, and all probabilities, None for what was not asked for; and the input of the
@@ -118,21 +120,49 @@ class Convolution(nn.Module):
     def forward(self, encoder_input: Tensor, first_output: Tensor, token_mask: Tensor) -> Tensor:
         """Convolves the encoder's input and adds it to layer 0's output; all `[B, L, C]`, mask bool `[B, L]`."""
         padding = ~token_mask[:, :, None]
-        convolved = self.conv(encoder_input.transpose(1, 2)).transpose(1, 2).masked_fill(padding, 0.0)
+        convolved = self._convolve(encoder_input).masked_fill(padding, 0.0)
         convolved = self.activation(self.dropout(convolved))
         return self.LayerNorm(first_output + convolved).masked_fill(padding, 0.0)
 
+    def _convolve(self, hidden: Tensor) -> Tensor:
+        if hidden.device.type == "cpu" or hidden.dtype != torch.float32:
+            return self.conv(hidden.transpose(1, 2)).transpose(1, 2)
+        return convolve_by_products(self.conv, hidden)
+
+
+def convolve_by_products(convolution: nn.Conv1d, hidden: Tensor) -> Tensor:
+    """The convolution by matrix products: cuDNN's takes TF32, of 10 bits, unless all of torch is told otherwise.
+
+    `[B, L, C]` to the same, of an odd kernel.
+    """
+    weight, groups = convolution.weight, convolution.groups  # [C, C / groups, kernel]
+    reach = weight.shape[-1] // 2
+    near = F.pad(hidden, (0, 0, reach, reach)).unfold(1, weight.shape[-1], 1)  # [B, L, C, kernel]
+    split = near.unflatten(2, (groups, -1)).flatten(3)  # [B, L, groups, C / groups * kernel]
+    products = torch.einsum("blgi,goi->blgo", split, weight.unflatten(0, (groups, -1)).flatten(2))
+    assert convolution.bias is not None
+    return products.flatten(2) + convolution.bias
+
 
 class PackedLayers(Protocol):
-    """The layers in another form: `Encoder.forward` without probabilities, and `Encoder.decode` of given queries."""
+    """The layers in another form, for evaluation mode. Every method returns None where it does not serve a call."""
 
     def __call__(
-        self, hidden: Tensor, masks: Masks, output_hidden_states: bool, skips_last: bool = False
-    ) -> EncoderOutputs:
-        """See `Encoder.forward`; with `skips_last` always without the last layer."""
+        self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False, skips_last: bool = False
+    ) -> EncoderOutputs | None:
+        """`Encoder.forward` without probabilities; with `skips_last` always without the last layer."""
 
-    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor:
-        """See `Encoder.decode`; `query` is the first pass's, `[B, L, C]`, or with `rows` `[n, C]`."""
+    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor | None:
+        """`Encoder.decode` of given queries; `query` is the first pass's, `[B, L, C]`, or with `rows` `[n, C]`."""
+
+    def embed_and_encode(
+        self,
+        inputs: Mapping[str, Tensor | None],
+        attention_mask: Tensor | None,
+        output_hidden_states: bool = False,
+        skips_last: bool = False,
+    ) -> EncoderOutputs | None:
+        """The embeddings and the layers; inputs by name are those of `Embeddings.forward`, not embeddings."""
 
 
 class Encoder(nn.Module):
@@ -140,6 +170,7 @@ class Encoder(nn.Module):
 
     Attributes:
         attn_implementation: a name of `deberta_torch.kernels.attention_functions.ATTENTION_FUNCTIONS`.
+        attention_used: what the last forward pass used, and why; None before the first, and not of traced ones.
         checkpointing: None; or the arguments of `torch.utils.checkpoint.checkpoint`, with which training forgets what
             a layer computed inside and computes it again in the backward pass; the last layer apart.
         packed: None; or what `deberta_torch.optimize` puts here, which does `forward` and `decode` in evaluation mode.
@@ -155,6 +186,7 @@ class Encoder(nn.Module):
         self.conv = Convolution(config) if config.convolution_kernel else None
         self.config = config
         self.attn_implementation = "sdpa"
+        self.attention_used: AttentionUsed | None = None
         self.checkpointing: dict[str, Any] | None = None
         self.packed: PackedLayers | None = None
         # The same numbers twice: reading a list waits for no device.
@@ -176,14 +208,20 @@ class Encoder(nn.Module):
             for, every layer's probabilities `[B, H, L, L]`; and the last layer's input `[B, L, C]`.
         """
         skips_last = skips_last and not output_hidden_states and not output_attentions
-        if self.packed is not None and not output_attentions and self._runs_packed(hidden):
-            return self.packed(hidden, masks, output_hidden_states, skips_last)
-        positions = self.relative_positions(hidden.shape[1], hidden.shape[1])
+        if self.packed is not None and not output_attentions and not self.training:
+            outputs = self.packed(hidden, masks, output_hidden_states, skips_last)
+            if outputs is not None:
+                return outputs
         # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
-        attend = self._attention_function(hidden.device, output_attentions)
+        attend = self._attention_function(hidden, output_attentions)
         checkpointing = self._checkpoints()
+        batch = Unpadded.of(masks, hidden.device) if attend in WITHOUT_PADDING and not is_traced() else None
+        longest = hidden.shape[1] if batch is None else batch.longest
+        positions = self.relative_positions(longest, longest)
         hidden_states, attentions = [hidden], []
         encoder_input = last_input = hidden
+        if batch is not None:
+            hidden, masks = batch.take(hidden), masks._replace(packed=batch)
         for number, layer in enumerate(self.layer):
             is_last = number + 1 == len(self.layer)
             if is_last:
@@ -196,11 +234,15 @@ class Encoder(nn.Module):
             else:
                 hidden, probabilities = layer(hidden, masks, positions, attend)
             if number == 0 and self.conv is not None:
-                hidden = self.conv(encoder_input, hidden, masks.tokens)
+                padded = hidden if batch is None else batch.put_back(hidden)
+                padded = self.conv(encoder_input, padded, masks.tokens)
+                hidden = padded if batch is None else batch.take(padded)
             if output_hidden_states:
-                hidden_states.append(hidden)
+                hidden_states.append(hidden if batch is None else batch.put_back(hidden))
             if output_attentions:
                 attentions.append(probabilities)
+        if batch is not None:
+            hidden, last_input = (batch.put_back(rows) for rows in (hidden, last_input))
         return (
             hidden,
             tuple(hidden_states) if output_hidden_states else None,
@@ -225,10 +267,12 @@ class Encoder(nn.Module):
         """
         query = hidden + positions.to(hidden.device)
         query = query if rows is None else query.flatten(0, 1)[rows]
-        if self.packed is not None and self._runs_packed(hidden):
-            return self.packed.decode(hidden, query, masks, rows)
+        if self.packed is not None and not self.training:
+            decoded = self.packed.decode(hidden, query, masks, rows)
+            if decoded is not None:
+                return decoded
         table = self.relative_positions(hidden.shape[1], hidden.shape[1])
-        last, attend, checkpointing = self.layer[-1], self._attention_function(hidden.device), self._checkpoints()
+        last, attend, checkpointing = self.layer[-1], self._attention_function(hidden), self._checkpoints()
         if checkpointing is None:
             query, _ = last(hidden, masks, table, attend, query, rows)
         else:
@@ -236,16 +280,22 @@ class Encoder(nn.Module):
         decoded, _ = last(hidden, masks, table, attend, query, rows)
         return decoded
 
-    def _runs_packed(self, hidden: Tensor) -> bool:
-        return not self.training and is_plain_cpu_call(hidden)
-
-    def _attention_function(self, device: torch.device, output_attentions: bool = False) -> AttentionFunction:
-        return choose_attention(
+    def _attention_function(self, hidden: Tensor, output_attentions: bool = False) -> AttentionFunction:
+        device = hidden.device
+        # Before torch 2.13 Dynamo cannot ask whether a device has autocast at all; what is compiled for has it.
+        can_ask = torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type)
+        autocast = can_ask and torch.is_autocast_enabled(device.type)
+        used = choose_attention(
             self.attn_implementation,
             device,
             has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
             needs_probabilities=output_attentions or self.config.mixes_heads,
+            dtype=torch.get_autocast_dtype(device.type) if autocast else hidden.dtype,
+            head_size=self.config.head_size,
         )
+        if not is_traced():
+            self.attention_used = used
+        return used.function
 
     def _checkpoints(self) -> dict[str, Any] | None:
         return self.checkpointing if self.training and torch.is_grad_enabled() else None

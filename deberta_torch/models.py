@@ -21,7 +21,7 @@ from deberta_torch import weights
 from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
 from deberta_torch.encoder import Encoder
-from deberta_torch.kernels.attention_functions import check_attn_implementation
+from deberta_torch.kernels.attention_functions import AttentionUsed, check_attn_implementation
 from deberta_torch.masks import Masks, make_masks
 from deberta_torch.model_names import ModelNames
 from deberta_torch.surgery import Resizable
@@ -115,21 +115,27 @@ class PreTrainedModel(Resizable, ModelNames):
 
     @property
     def attn_implementation(self) -> str:
-        """How attention is computed: "eager", "sdpa" or "flex"; see `set_attn_implementation`."""
+        """How attention is computed: "eager", "sdpa", "flex" or "triton"; see `set_attn_implementation`."""
         return self._encoder.attn_implementation
+
+    @property
+    def attn_implementation_used(self) -> AttentionUsed | None:
+        """How the last forward pass computed attention: `implementation`, and the `reason` where that is another."""
+        return self._encoder.attention_used
 
     def set_attn_implementation(self, attn_implementation: str) -> None:
         """Chooses how attention is computed; the numbers are the same but for rounding.
 
         Eager attention serves wherever another implementation cannot, decided for each call: where attentions are
         returned, with talking heads, on the CPU while gradients are recorded (training there is as fast with it), and
-        for "flex" with dropout and in models compiled for the CPU. The choice is no part of the configuration and is
-        not saved.
+        for "flex" with dropout and in models compiled for the CPU. Where "triton" cannot run, "sdpa" serves.
+        `attn_implementation_used` says which one did, and why. The choice is no part of the configuration and is not
+        saved.
 
         Args:
             attn_implementation: "sdpa", the default: torch's `scaled_dot_product_attention`, in memory that grows
                 linearly with the length; "eager": step by step; "flex": torch's `flex_attention`, for compiled models
-                on GPUs.
+                on GPUs; "triton": our kernels for NVIDIA GPUs, forward and backward, in memory that grows linearly.
 
         Raises:
             InputError: the name is unknown, or this version of torch has no flex attention.
@@ -310,10 +316,16 @@ class Backbone(PreTrainedModel):
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         assert tokens is not None
         masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
-        embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
-        hidden, hidden_states, attentions, last_input = self.encoder(
-            embedded, masks, bool(output_hidden_states), bool(output_attentions), skips_last=decodes
-        )
+        outputs = None
+        if self.encoder.packed is not None and not self.training and inputs_embeds is None and not output_attentions:
+            named = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
+            outputs = self.encoder.packed.embed_and_encode(named, attention_mask, bool(output_hidden_states), decodes)
+        if outputs is None:
+            embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
+            outputs = self.encoder(
+                embedded, masks, bool(output_hidden_states), bool(output_attentions), skips_last=decodes
+            )
+        hidden, hidden_states, attentions, last_input = outputs
         if decodes:
             positions = self.embeddings.position_rows(position_ids, tokens.shape[1])
             hidden = self.encoder.decode(last_input, positions, masks, rows)

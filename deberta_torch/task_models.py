@@ -58,7 +58,9 @@ class TaskModel(PreTrainedModel):
         raise NotImplementedError
 
     def loss(self, encoded: Encoded, predictions: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """The mean loss of the head's outputs against the labels; a scalar."""
+        """The mean loss of the head's outputs against the labels, which may be on the CPU; a scalar."""
+        place = encoded.last_hidden_state.device
+        labels = {name: value.to(place, non_blocking=value.device.type == "cpu") for name, value in labels.items()}
         parts = LOSSES[self.spec.loss](self.config, predictions, labels, encoded.masks.tokens, self.loss_options)
         return mean_loss(parts)
 
@@ -118,6 +120,7 @@ class TaskModel(PreTrainedModel):
         if labelled_logits_only:
             rows = (given["labels"].flatten() >= 0).nonzero()[:, 0]
             given["labels"] = given["labels"].flatten()[rows]
+            rows = _moved(rows, like=next(value for value in inputs if value is not None))
         encoded = self.deberta.encode(*inputs, attentions, states, self.decodes, rows)
         predictions = self.predict_outputs(encoded)
         if self.spec.folds_choices:
@@ -130,6 +133,10 @@ class TaskModel(PreTrainedModel):
         return make_output(self.spec.output, values, named)
 
 
+def _moved(rows: Tensor, like: Tensor) -> Tensor:
+    return rows.to(like.device, non_blocking=rows.device.type == "cpu")
+
+
 def _without_padding(
     spec: TaskSpec, labels: Mapping[str, Tensor | None], attention_mask: Tensor
 ) -> dict[str, Tensor | None]:
@@ -138,7 +145,7 @@ def _without_padding(
     if seen.dim() > 2:
         seen = seen.any(dim=tuple(range(1, seen.dim() - 1)))  # [B, L]
     return {
-        name: value.masked_fill(~seen, IGNORED_LABEL)
+        name: value.masked_fill(_moved(~seen, like=value), IGNORED_LABEL)
         if value is not None and spec.labels[name].per_token and value.shape == seen.shape
         else value
         for name, value in labels.items()
@@ -178,7 +185,7 @@ class LmModel(TaskModel):
             labelled = (flat >= 0).nonzero()[:, 0]
             # With most tokens labelled, scoring them a second time costs more than it saves.
             if 2 * len(labelled) <= len(flat):
-                rows = self._scores(hidden.flatten(0, 1)[labelled])
+                rows = self._scores(hidden.flatten(0, 1)[_moved(labelled, like=hidden)])
                 return super().loss(encoded, {"logits": rows}, {"labels": flat[labelled]})
         return super().loss(encoded, predictions, labels)
 

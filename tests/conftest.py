@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests need."""
 
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -10,8 +11,12 @@ import pytest
 
 from deberta_core import DebertaV2Config
 from deberta_core.parameters import Array, expand
-from deberta_core.tokenization import DebertaTokenizer, DebertaV2Tokenizer, DebertaV2TokenizerFast
+from deberta_core.tokenization import DebertaTokenizerFast, DebertaV2Tokenizer, DebertaV2TokenizerFast
 from tests.hub import Hub
+
+# Triton decides when it is imported whether kernels are interpreted: before any test has torch import it.
+if importlib.util.find_spec("triton") and importlib.util.find_spec("torch"):
+    import conformance.suite.interpreted  # noqa: F401
 
 # Real sentences, enough for a vocabulary of 500 tokens; nothing outside the repository is needed.
 PROSE = """
@@ -103,9 +108,9 @@ def small_tokenizer(prose: list[str]) -> DebertaV2Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def small_byte_tokenizer(prose: list[str]) -> DebertaTokenizer:
+def small_byte_tokenizer(prose: list[str]) -> DebertaTokenizerFast:
     """A v1 tokenizer trained on `prose`; tests must not change it."""
-    return DebertaTokenizer.train(prose, 500, model_max_length=64)
+    return DebertaTokenizerFast.train(prose, 500, model_max_length=64)
 
 
 @pytest.fixture(scope="session")

@@ -62,3 +62,18 @@ def make_case(name: str) -> tuple[DebertaV2Config, str, dict[str, np.ndarray], n
     rows = int(np.prod(shape[:-1]))
     perturbation = np.clip(random.normal(0.0, 0.01, (rows, shape[-1], config.hidden_size)), -0.02, 0.02)
     return config, task, {"input_ids": ids, "attention_mask": mask, **labels}, perturbation.astype(np.float32)
+
+
+def distillation_gradient(kind: str, student: np.ndarray, teacher: np.ndarray, temperature: float) -> np.ndarray:
+    """What the distillation, times the temperature squared, adds to the gradient of each logit; all `[B, N]`.
+
+    Hinton et al. (2015), equation 2; of independent labels likewise, of numbers that of the mean square.
+    """
+    share = np.float64(temperature) / student.shape[0]
+    if kind == "numbers":
+        return 2 * (student - teacher) / student.size
+    student, teacher = np.float64(student) / temperature, np.float64(teacher) / temperature
+    if kind == "labels":
+        return share / student.shape[1] * (1 / (1 + np.exp(-student)) - 1 / (1 + np.exp(-teacher)))
+    powers, others = (np.exp(one) for one in (student, teacher))
+    return share * (powers / powers.sum(-1, keepdims=True) - others / others.sum(-1, keepdims=True))

@@ -1,8 +1,10 @@
-"""Writes the tables that pages take from the code: tasks, formats, names; with `--check` only compares."""
+"""Writes the tables of pages that come from the code or from scores; with `--check` only compares."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -90,10 +92,38 @@ def _names(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def pretraining_table() -> str:
+    """A row per way of pretraining: what the models had learnt, and how well they classify when they are fine-tuned."""
+    results = json.loads((ROOT / "docs/pretraining_scores.json").read_text(encoding="utf-8"))
+    columns = {"PyTorch": "torch", "Keras": "tf"}
+    lines = [
+        f"| pretraining | masked tokens right | RTD loss | {' | '.join(f'SST-2, {name}' for name in columns)} |",
+        "|---" * (3 + len(columns)) + "|",
+    ]
+    for name, runs in results.items():
+        first = [run["pretraining"] for run in runs["torch"].values() if "pretraining" in run]
+        learnt = [_mean([run[score] for run in first if score in run]) for score in ("eval_accuracy", "eval_rtd_loss")]
+        tests = [
+            _mean([run["finetuning"]["test_accuracy"] for run in runs.get(framework, {}).values()])
+            for framework in columns.values()
+        ]
+        lines.append(f"| {name} | {' | '.join(learnt + tests)} |")
+    return "\n".join(lines)
+
+
+def _mean(values: list[float]) -> str:
+    """The mean of some runs, with their number, the lowest and the highest."""
+    if not values:
+        return ""
+    spread = f" ({len(values)} seeds, {min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
+
+
 # The page -> the mark before and after a table in it -> what stands between.
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"support table": task_table, "format table": format_table},
     "docs/data.md": {"fields of tasks": field_table, "names of columns": column_table},
+    "docs/pretraining.md": {"pretraining scores": pretraining_table},
     "docs/migrating.md": {f"names of {place}": partial(as_table, rows) for place, rows in NAMES.items()},
 }
 

@@ -152,15 +152,44 @@ class TorchFlexAdapter(TorchSdpaAdapter):
     attn_implementation = "flex"
 
 
+class TorchTritonAdapter(TorchSdpaAdapter):
+    """The same with our Triton kernels, interpreted, forward and backward."""
+
+    name = "torch triton"
+    attn_implementation = "triton"
+
+    def forward(self, inputs: Arrays) -> dict[str, Array]:
+        """See `TorchSdpaAdapter`."""
+        found: dict[str, Array] = self._interpreted(super().forward, inputs)
+        return found
+
+    def gradients(self, inputs: Arrays) -> tuple[Array, dict[str, Array]]:
+        """See `Adapter`."""
+        self.model.set_attn_implementation(self.attn_implementation)
+        found: tuple[Array, dict[str, Array]] = self._interpreted(super().gradients, inputs)
+        return found
+
+    def _interpreted(self, function: Callable[[Arrays], Any], inputs: Arrays) -> Any:
+        from conformance.suite.interpreted import interpreted
+
+        with interpreted():
+            found = function(inputs)
+        assert self.model.attn_implementation_used == ("triton", None), self.model.attn_implementation_used
+        return found
+
+
 class KerasAdapter:
-    """Keras on TensorFlow in float32."""
+    """Keras in float32; gradients on TensorFlow alone."""
 
     name = "keras"
 
     def __init__(self, config: BaseConfig, task: str | None, params: Arrays, dtype: str | None = None) -> None:
-        import tensorflow as tf
+        import keras
 
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.experimental.enable_tensor_float_32_execution(False)
         self._hold(self._model_class(config, task)(config, dtype=dtype))
         assert set(self.variables) == set(params)
         for name, value in params.items():
@@ -264,6 +293,7 @@ class TorchOptimizedInt8Adapter(TorchOptimizedAdapter):
 IMPLEMENTATIONS: dict[str, type[TorchSdpaAdapter]] = {
     adapter.name: adapter for adapter in (TorchSdpaAdapter, TorchFlexAdapter, TorchOptimizedAdapter)
 }
+INTERPRETED: dict[str, type[TorchSdpaAdapter]] = {TorchTritonAdapter.name: TorchTritonAdapter}
 # With weights and activations of fewer bits, which have bounds of their own.
 REDUCED: dict[str, type[TorchOptimizedAdapter]] = {
     adapter.name: adapter for adapter in (TorchOptimizedBfloat16Adapter, TorchOptimizedInt8Adapter)

@@ -16,7 +16,8 @@ from conformance.suite.checkpoint import checkpoint_subject, measures_of
 from conformance.suite.compare import worst_errors
 from conformance.suite.heatmap import page
 from conformance.suite.measure import MEASURES
-from conformance.suite.report import Measurement, rows, table, to_json
+from conformance.suite.others import judge_cases, write_cases
+from conformance.suite.report import BESIDE, Measurement, rows, table, to_json
 from conformance.suite.subjects import (
     DEEP_NAMES,
     GRADIENT_RUNS,
@@ -31,11 +32,12 @@ from deberta_core.errors import DebertaError, reason
 FAILED, USAGE = 1, 2  # exit statuses
 _CHOICES = {"torch": ("torch",), "tf": ("keras",), "both": tuple(FRAMEWORKS)}
 _EXTRAS = {"torch": "torch", "keras": "tf"}
-_OTHERS = ("transformers",)  # measured beside ours in the deep cases, where they are installed
 
 _EXAMPLE = """examples:
   python -m conformance --html report.html
   python -m conformance --framework torch --checkpoint my-model --json report.json
+  python -m conformance --write-cases cases     (then anything may compute them)
+  python -m conformance --judge cases
 """
 
 
@@ -47,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _parser().parse_args(argv)
-        chosen = _frameworks(arguments.framework)
+        if arguments.write_cases is not None:
+            print(f"{write_cases(arguments.write_cases)} cases in {arguments.write_cases}, whose README.md says more")
+            return 0
+        chosen = [] if arguments.judge is not None else _frameworks(arguments.framework)
         measured = rows(_measure(arguments, chosen))
         if not measured:
             print(f"conformance: error: no case has {arguments.only!r} in its name.", file=sys.stderr)
@@ -77,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--checkpoint", type=Path, metavar="DIR", help="measure this checkpoint instead of the cases")
     what.add_argument("--deep", action="store_true", help="measure 12 layers of full width instead (minutes, 3 GB)")
+    text = "write models and inputs for other implementations"
+    what.add_argument("--write-cases", type=Path, metavar="DIR", help=text)
+    what.add_argument("--judge", type=Path, metavar="DIR", help="judge the outputs that others wrote into DIR")
     what.add_argument("--only", default="", metavar="TEXT", help="the cases with this in their name")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the table as a page with a heat map")
@@ -100,13 +108,16 @@ def _frameworks(choice: str | None) -> list[str]:
 
 
 def _measure(arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[Measurement]:
+    if arguments.judge is not None:
+        yield from judge_cases(arguments.judge)
+        return
     if arguments.checkpoint is not None:
         found = checkpoint_subject(arguments.checkpoint)
         for measure in measures_of(found):
             yield from _measurements(found, measure, chosen)
         return
     if arguments.deep:
-        others = [name for name in _OTHERS if is_installed(name)]
+        others = [name for name in BESIDE if is_installed(name)]
         for name in DEEP_NAMES:
             yield from _measurements(deep_subject(name), "values", [*chosen, *others], keep=False)
         return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16
 import numpy as np
 
-from conformance.suite.adapters import IMPLEMENTATIONS, REDUCED, Array
+from conformance.suite.adapters import IMPLEMENTATIONS, INTERPRETED, REDUCED, Array
 from conformance.suite.compare import (
     FUSED_HALF_QUANTITIES,
     FUSED_QUANTITIES,
@@ -39,7 +39,7 @@ def compare_implementation(subject: Subject, implementation: str, dtype: str = "
         yield from compare_values(dataclasses.replace(subject, quantities=FUSED_QUANTITIES), implementation)
         return
     params = {name: values.astype(dtype).astype(np.float32) for name, values in subject.params.items()}
-    model = IMPLEMENTATIONS[implementation](subject.config, subject.task, params, dtype)
+    model = {**IMPLEMENTATIONS, **INTERPRETED}[implementation](subject.config, subject.task, params, dtype)
     quantities = dict.fromkeys(FUSED_QUANTITIES, FUSED_HALF_QUANTITIES[dtype])
     rounded = dataclasses.replace(subject, params=params, quantities=quantities, models={implementation: model})
     yield from compare_values(rounded, implementation)
@@ -90,10 +90,10 @@ def compare_gradients_with_torch(subject: Subject, framework: str) -> Iterator[C
 def compare_fused_gradients(subject: Subject) -> Iterator[Comparison]:
     """Gradients through SDPA, which it is not chosen for on CPUs, with those through eager attention."""
     from deberta_torch import encoder
-    from deberta_torch.kernels.attention_functions import ATTENTION_FUNCTIONS
+    from deberta_torch.kernels.attention_functions import AttentionUsed
 
     expected = subject.model("torch").gradients(subject.inputs)[1]
-    with unittest.mock.patch.object(encoder, "choose_attention", return_value=ATTENTION_FUNCTIONS["sdpa"]):
+    with unittest.mock.patch.object(encoder, "choose_attention", return_value=AttentionUsed("sdpa")):
         gradients = subject.model("torch sdpa").gradients(subject.inputs)[1]
     sizes = gradient_scales(expected)
     for name, gradient in gradients.items():

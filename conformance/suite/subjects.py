@@ -11,6 +11,7 @@ from typing import Any
 from conformance.suite.adapters import (
     FRAMEWORKS,
     IMPLEMENTATIONS,
+    INTERPRETED,
     REDUCED,
     Array,
     ReferenceAdapter,
@@ -21,7 +22,13 @@ from conformance.suite.compare import DEEP_QUANTITIES
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.tasks import TASKS
 
-_ADAPTERS: dict[str, Any] = {**FRAMEWORKS, **IMPLEMENTATIONS, **REDUCED, "transformers": TransformersAdapter}
+_ADAPTERS: dict[str, Any] = {
+    **FRAMEWORKS,
+    **IMPLEMENTATIONS,
+    **INTERPRETED,
+    **REDUCED,
+    "transformers": TransformersAdapter,
+}
 
 
 @dataclass(eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from deberta_core.names.rows import Accepted, Refused, Renamed, Rows
 
-_ADAPTERS = Refused("Call peft.get_peft_model(model, config).")
 _NOTHING = "Trainer, accelerate or peft ask for it"
 
 # Attributes and methods.
@@ -28,8 +27,8 @@ MODEL_ATTRIBUTES: Rows = {
     "_no_split_modules": Accepted(_NOTHING, reads_as=("Embeddings", "Layer", "Convolution")),
     "_hf_peft_config_loaded": Accepted(_NOTHING, reads_as=False),
     "push_to_hub": Refused("Save the model and upload the folder with huggingface_hub."),
-    "add_adapter": _ADAPTERS,
-    "load_adapter": _ADAPTERS,
+    "add_adapter": Refused("Call peft.get_peft_model(model, config)."),
+    "load_adapter": Refused("Call peft.PeftModel.from_pretrained(model, folder)."),
     "to_bettertransformer": Refused("Call deberta_torch.optimize(model)."),
     "get_head_mask": Refused("A mask of heads is not taken; prune_heads takes heads out."),
 }

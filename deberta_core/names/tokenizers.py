@@ -29,10 +29,11 @@ TOKENIZER_OPTIONS: Rows = {
     "special_tokens_map_file": Accepted("the file in the folder is read"),
     "chat_template": _NO_CHAT,
 }
-# Arguments of `from_pretrained` that are about where the files are from; all others go to the constructor.
+# Arguments of `from_pretrained` that are about where the files are from, and other names, so that they replace what the
+# folder says; all others go to the constructor.
 TOKENIZER_LOADING: Rows = {
     **{name: row for name, row in LOADING.items() if name not in TOKENIZER_OPTIONS},
-    "pretrained_model_name_or_path": Renamed("folder"),
+    **{name: row for name, row in TOKENIZER_OPTIONS.items() if isinstance(row, Renamed)},
 }
 # Arguments of a call.
 TOKENIZER_CALL: Rows = {
@@ -45,11 +46,11 @@ TOKENIZER_CALL: Rows = {
 }
 # Attributes and methods.
 TOKENIZER_ATTRIBUTES: Rows = {
-    "encode_plus": Renamed("__call__", note="a text and a pair"),
     "batch_encode_plus": Renamed("__call__", note="a list of texts, or of pairs"),
     "extra_special_tokens": Renamed("additional_special_tokens"),
     "extra_special_tokens_ids": Renamed("additional_special_tokens_ids"),
     "max_len": Renamed("model_max_length"),
+    "add_prefix_space": Accepted("SentencePiece starts with a space; it reads as it was given", reads_as=True),
     "init_inputs": Accepted("options are given by name", reads_as=()),
     "verbose": Accepted("warnings go through the module warnings", reads_as=True),
     "pad_token_type_id": Accepted("it is 0, as in every DeBERTa", reads_as=0),

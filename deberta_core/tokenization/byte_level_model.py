@@ -58,7 +58,7 @@ class ByteLevelModel(TokenizersModel):
         vocab = {piece: index for index, piece in enumerate(self._pieces)}
         lines = ["#version: 0.2", *map(" ".join, self.merges)]
         return (
-            write_text(folder / f"{prefix}{VOCABULARY_FILE}", json.dumps(vocab, ensure_ascii=False) + "\n"),
+            write_text(folder / f"{prefix}{VOCABULARY_FILE}", json.dumps(vocab, ensure_ascii=False, indent=2) + "\n"),
             write_text(folder / f"{prefix}{MERGES_FILE}", "\n".join(lines) + "\n"),
         )
 
@@ -101,7 +101,12 @@ def read_byte_level(vocab_file: Path, merges_file: Path) -> Any:
 
 
 def train_byte_level(
-    texts: Iterable[str | list[str]], vocab_size: int, first: list[str], last: list[str], add_prefix_space: bool
+    texts: Iterable[str | list[str]],
+    vocab_size: int,
+    first: list[str],
+    last: list[str],
+    add_prefix_space: bool,
+    hard_vocab_limit: bool = True,
 ) -> Any:
     """Trains a `tokenizers.Tokenizer`.
 
@@ -111,6 +116,7 @@ def train_byte_level(
         first: special tokens with the first ids.
         last: special tokens with the last ids.
         add_prefix_space: as the tokenizer will be used.
+        hard_vocab_limit: False gives the nearest size that the texts allow.
 
     Raises:
         TokenizationError: the texts do not allow such a vocabulary.
@@ -120,6 +126,8 @@ def train_byte_level(
 
     checked = training_texts(texts, vocab_size)
     least = len(first) + len(last) + 256
+    if not hard_vocab_limit:
+        vocab_size = max(vocab_size, least)
     if vocab_size < least:
         raise TokenizationError(f"vocab_size={vocab_size} is too small: special tokens and bytes alone are {least}.")
     trainer = BpeTrainer(
@@ -132,7 +140,7 @@ def train_byte_level(
     pipeline.train_from_iterator(checked, trainer)
     model = json.loads(pipeline.to_str())["model"]
     size = len(model["vocab"]) + len(last)
-    if size < vocab_size:
+    if size < vocab_size and hard_vocab_limit:
         raise TokenizationError(
             f"vocab_size={vocab_size} is too large for these texts, which give {size} tokens. Use that, or more text."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
@@ -57,6 +58,7 @@ class DebertaTokenizer(Tokenizer):
         foreign=("spm.model",),
         model_kind="BPE",
         has_tokenizer_json=True,
+        writes_tokenizer_json=False,
     )
     own_options = ("errors", "add_prefix_space")
     _subwords: ByteLevelModel
@@ -93,18 +95,20 @@ class DebertaTokenizer(Tokenizer):
         Args:
             texts: texts, or batches of texts, read once.
             vocab_size: number of tokens, the special ones and 256 bytes included; [MASK] is the last one.
-            options: arguments of the constructor.
+            options: arguments of the constructor; and `hard_vocab_limit`, where False gives the nearest size that the
+                texts allow.
 
         Raises:
             TokenizationError: the vocabulary is too small for the bytes, or larger than the texts allow.
             InputError: an option is unknown, or a text is not a str.
         """
         errors, add_prefix_space = options.pop("errors", "replace"), options.pop("add_prefix_space", False)
+        limit = options.pop("hard_vocab_limit", True)
         tokenizer = cls.__new__(cls)
         roles = {**DEFAULTS, **cls.option_defaults, **options}
         first = [str(roles[name]) for name in _FIRST if roles[name] is not None]
         last = [] if roles["mask_token"] is None else [str(roles["mask_token"])]
-        pipeline = train_byte_level(texts, vocab_size, list(dict.fromkeys(first)), last, bool(add_prefix_space))
+        pipeline = train_byte_level(texts, vocab_size, list(dict.fromkeys(first)), last, bool(add_prefix_space), limit)
         tokenizer._set_up(pipeline, errors, add_prefix_space, options, {})
         return tokenizer
 
@@ -151,5 +155,7 @@ def _described(path: Path, owner: str) -> Any:
     return file.pipeline()
 
 
-DebertaTokenizerFast = DebertaTokenizer
-"""The same class: transformers has two, whose results differ in details, and here one has all of both."""
+class DebertaTokenizerFast(DebertaTokenizer):
+    """`DebertaTokenizer` that also writes tokenizer.json; both read it, and both give the same ids and offsets."""
+
+    layout: ClassVar = replace(DebertaTokenizer.layout, writes_tokenizer_json=True)

@@ -25,7 +25,8 @@ class Layout:
     vocabulary: dict[str, str]  # file names by the argument of the constructor that takes the path
     foreign: tuple[str, ...]  # vocabularies of the other kind of tokenizer
     model_kind: str | None  # what a tokenizer.json must hold; None: anything
-    has_tokenizer_json: bool  # whether one is written, and read where there are no vocabulary files
+    has_tokenizer_json: bool  # whether one can be written, and is read where there are no vocabulary files
+    writes_tokenizer_json: bool = True  # of those that have one, whether it is written unless a caller says so
     other_kinds: tuple[str, ...] = ()  # what it may hold too where it only lies beside vocabulary files
     prefers_tokenizer_json: bool = False  # whether it is read where there are vocabulary files, too
 

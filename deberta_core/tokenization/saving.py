@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deberta_core.errors import DebertaWarning
 from deberta_core.names.rows import other_attribute
 from deberta_core.names.tokenizers import TOKENIZER_ATTRIBUTES
 from deberta_core.tokenization.added_tokens import AddedToken
@@ -27,6 +29,8 @@ def train_new_from_iterator(
 ) -> Any:
     """Trains a new vocabulary for a tokenizer with this one's options and special tokens; see `train`.
 
+    A size that the texts do not allow becomes the nearest that they do, with a warning.
+
     Args:
         self: gives options and special tokens.
         text_iterator: texts, or batches of texts.
@@ -42,7 +46,16 @@ def train_new_from_iterator(
         renamed = [replace(token, content=names.get(token.content, token.content)) for token in tokens]
         roles[name] = renamed if isinstance(role, list) else renamed[0] if renamed else None
     roles["additional_special_tokens"] += new_special_tokens or []
-    return self.train(text_iterator, vocab_size, **{**self._options(), **roles, **options})
+    options = {"hard_vocab_limit": False, **self._options(), **roles, **options}
+    new = self.train(text_iterator, vocab_size, **options)
+    if new.vocab_size != vocab_size:
+        warnings.warn(
+            f"vocab_size={vocab_size} is not possible with these texts, special tokens and bytes: the new tokenizer "
+            f"has {new.vocab_size} tokens. Ask for as many, or for an error with hard_vocab_limit=True.",
+            DebertaWarning,
+            stacklevel=2,
+        )
+    return new
 
 
 def save_pretrained(
@@ -59,7 +72,8 @@ def save_pretrained(
     Args:
         self: what is written.
         save_directory: the folder.
-        legacy_format: True leaves tokenizer.json out.
+        legacy_format: True leaves tokenizer.json out, False writes it if the class can; None: if the tokenizer
+            `is_fast`.
         filename_prefix: put before the names of the files, with a hyphen.
         push_to_hub: must be False.
 
@@ -69,7 +83,9 @@ def save_pretrained(
     if push_to_hub:
         other_attribute(TOKENIZER_ATTRIBUTES, self, "push_to_hub")
     config = {**self._extra, **self._options(), "tokenizer_class": self._tokenizer_class()}
-    return _write(self, save_directory, filename_prefix, config, not legacy_format)
+    return _write(
+        self, save_directory, filename_prefix, config, self.is_fast if legacy_format is None else not legacy_format
+    )
 
 
 def save_vocabulary(self: Tokenizer, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, ...]:
@@ -78,7 +94,7 @@ def save_vocabulary(self: Tokenizer, save_directory: str | Path, filename_prefix
     Raises:
         TokenizationError: they cannot be written; the folder is as it was.
     """
-    return _write(self, save_directory, filename_prefix, None, True)
+    return _write(self, save_directory, filename_prefix, None, self.is_fast)
 
 
 def _write(

@@ -91,7 +91,7 @@ def read_settings(
 
 
 def write_settings(folder: Path, prefix: str, config: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[Path, ...]:
-    """Writes the three JSON files, their names after a prefix; `config` is for tokenizer_config.json."""
+    """Writes the JSON files, their names after a prefix; `config` is for tokenizer_config.json."""
     roles: dict[str, AddedToken | list[AddedToken]] = {name: role for name, role in vocabulary.roles().items() if role}
     texts = {name: _each(roles.get(name), str) for name in TOKEN_OPTIONS}
     decoder = {str(index): token.to_json() for index, token in vocabulary.by_id.items()}
@@ -104,6 +104,7 @@ def write_settings(folder: Path, prefix: str, config: Mapping[str, Any], vocabul
     return tuple(
         write_text(folder / f"{prefix}{file}", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         for file, content in contents.items()
+        if content  # often there are no added tokens
     )
 
 

@@ -6,7 +6,7 @@ Rare ways lead elsewhere: what is cut to `cutting.py`, lengths to `lengths.py`, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -48,8 +48,8 @@ class TextEncoder:
 
     def encode(
         self, texts: Texts, names: Sequence[str], rule: LengthRule | None, special: bool, tensors: str | None
-    ) -> tuple[BatchEncoding, int]:
-        """Makes the inputs of a call, and gives the length of the longest row.
+    ) -> tuple[BatchEncoding, list[list[int]]]:
+        """Makes the inputs of a call, and gives the rows of ids as lists.
 
         Args:
             texts: of `collect_texts`.
@@ -74,17 +74,19 @@ class TextEncoder:
             gaps = [len(ids) - length for ids, length in zip(columns["input_ids"], lengths, strict=True)]
             rows = [row.padded(gap, rule.padding_side) for row, gap in zip(rows, gaps, strict=True)]
 
-        @cache
+        found: dict[int, list[Aligned]] = {}  # functools.cache takes longer than a short text
+
         def spans(sample: int) -> list[Aligned]:
-            known = [text for text in (first[sample], second[sample]) if text is not None]
-            given = [text for text in (texts.first[sample], texts.second[sample]) if text is not None]
-            return known if aligned else align(given, self.cutter, self.model, self.vocabulary.ids)
+            if sample not in found:
+                known = [text for text in (first[sample], second[sample]) if text is not None]
+                given = [text for text in (texts.first[sample], texts.second[sample]) if text is not None]
+                found[sample] = known if aligned else align(given, self.cutter, self.model, self.vocabulary.ids)
+            return found[sample]
 
         pairs = list(zip(texts.first, texts.second, strict=True))
         origin = Origin(rows, columns["input_ids"], pairs, spans, lambda ids: list(map(self.vocabulary.token, ids)))
         is_batch = texts.is_batch or "overflow_to_sample_mapping" in columns
-        longest = max(map(len, columns["input_ids"]), default=0)
-        return _encoding(columns, is_batch, tensors, origin), longest
+        return _encoding(columns, is_batch, tensors, origin), columns["input_ids"]
 
     def pad(
         self,
@@ -133,7 +135,7 @@ class TextEncoder:
 
     def with_special(self, first: list[int], second: list[int] | None) -> list[int]:
         """Puts [CLS] before and [SEP] after the ids of one or two texts."""
-        return around(first, second, self._needed("cls_token"), self._needed("sep_token"))
+        return around(first, second, *self._ends)
 
     def _tokens(self, texts: Texts, aligned: bool) -> tuple[list[Aligned], list[Aligned | None]]:
         """The tokens of the first and of the second texts; one call of the model for all parts of all of them."""
@@ -158,14 +160,19 @@ class TextEncoder:
         else:
             ids = a + (b or [])
             types = [0] * len(ids)  # without a [SEP], published tokenizers do not tell the texts apart either
-        entries: dict[str, Any] = {"input_ids": ids, "token_type_ids": types, "attention_mask": [1] * len(ids)}
+        entries: dict[str, Any] = {
+            "input_ids": ids,
+            "token_type_ids": types,
+            "attention_mask": [1] * len(ids),
+            "length": len(ids),
+            "overflow_to_sample_mapping": row.sample,
+        }
         if "special_tokens_mask" in columns:
             entries["special_tokens_mask"] = special_mask(a, b) if row.special else [0] * len(ids)
         if "offset_mapping" in columns:
             spans, spans_b = first.spans[kept], None if second is None or kept_b is None else second.spans[kept_b]
             inside = spans + (spans_b or [])
             entries["offset_mapping"] = around(spans, spans_b, (0, 0), (0, 0)) if row.special else inside
-        entries |= {"length": len(ids), "overflow_to_sample_mapping": row.sample}
         for name, column in columns.items():
             column.append(entries[name])
 
@@ -173,6 +180,11 @@ class TextEncoder:
         pad = self.vocabulary.special.get("pad_token")
         fill = {"token_type_ids": 0, "attention_mask": 0, "special_tokens_mask": 1, "offset_mapping": (0, 0)}
         return {main: None if pad is None else self.vocabulary.ids[pad], **fill}
+
+    @cached_property
+    def _ends(self) -> tuple[int, int]:
+        """The ids of [CLS] and [SEP]."""
+        return self._needed("cls_token"), self._needed("sep_token")
 
     def _needed(self, name: str) -> int:
         token = self.vocabulary.special.get(name)

@@ -13,7 +13,11 @@ from deberta_core.tokenization.cutting import Ids
 from deberta_core.tokenization.text_encoder import around, check_text, tokens_of
 from deberta_core.tokenization.vocabulary import clean_up, join_apart
 
+# Options of a call that change the tokens of a text.
+_CUTTING = ("is_split_into_words", "split_special_tokens", "add_prefix_space")
+
 if TYPE_CHECKING:
+    from deberta_core.tokenization.batch_encoding import BatchEncoding
     from deberta_core.tokenization.tokenizer import Tokenizer
 
 
@@ -32,6 +36,37 @@ def encode(self: Tokenizer, text: Any, text_pair: Any = None, **options: Any) ->
     if not options.get("is_split_into_words"):
         text, text_pair = _tokenized(self, "text", text), _tokenized(self, "text_pair", text_pair)
     return self(text, text_pair, **options)["input_ids"]
+
+
+def encode_plus(self: Tokenizer, text: Any, text_pair: Any = None, stride: int = 0, **options: Any) -> BatchEncoding:
+    """Makes the inputs of one text or pair, as code for transformers 4 asks for them.
+
+    Args:
+        self: the tokenizer. If it is not `is_fast`, `return_overflowing_tokens` gives no windows, but one row, and
+            `overflowing_tokens`, the ids it lacks after `stride` ids before them (none where both texts of a pair are
+            cut), and `num_truncated_tokens`, how many it lacks.
+        text: a text; or a list of its tokens, or of its ids.
+        text_pair: the second text, likewise.
+        stride: as in a call.
+        **options: those of a call.
+
+    Raises:
+        InputError: as `encode`.
+    """
+    if not options.get("is_split_into_words"):
+        text, text_pair = _tokenized(self, "text", text), _tokenized(self, "text_pair", text_pair)
+    if self.is_fast or not options.pop("return_overflowing_tokens", False):
+        return self(text, text_pair, stride=stride, **options)
+    encoding: BatchEncoding = self(text, text_pair, **options)
+    cut = {name: value for name, value in options.items() if name in _CUTTING}
+    cut |= {"add_special_tokens": False, "verbose": False}
+    ids, pair_ids = self(text, **cut)["input_ids"], None if text_pair is None else self(text_pair, **cut)["input_ids"]
+    special = 0 if options.get("add_special_tokens") is False else self.num_special_tokens_to_add(text_pair is not None)
+    missing = len(ids) + len(pair_ids or ()) + special - sum(encoding[0].attention_mask)
+    strategy = options.get("truncation") or True
+    gone = self.truncate_sequences(ids, pair_ids, missing, strategy, stride)[2]
+    encoding.update(overflowing_tokens=gone, num_truncated_tokens=missing)
+    return encoding
 
 
 def tokenize(

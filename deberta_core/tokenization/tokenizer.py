@@ -76,6 +76,7 @@ class Tokenizer:
     mask_token, mask_token_id = SpecialToken(), SpecialTokenId()
     additional_special_tokens, additional_special_tokens_ids = SpecialTokens(), SpecialTokenIds()
     encode = token_methods.encode
+    encode_plus = token_methods.encode_plus
     tokenize = token_methods.tokenize
     convert_tokens_to_ids = token_methods.convert_tokens_to_ids
     convert_ids_to_tokens = token_methods.convert_ids_to_tokens
@@ -101,6 +102,7 @@ class Tokenizer:
         for name in SAVED_OPTIONS:
             setattr(self, name, settings[name])
         self._extra: dict[str, Any] = {}
+        self._accepted = {name: value for name, value in options.items() if name in TOKENIZER_ATTRIBUTES}
         self._subwords, self._cut = model, cut
         # A vocabulary that is no path is in the model already.
         self._files = {name: None if isinstance(file, bytes) else file for name, file in files.items()}
@@ -109,7 +111,8 @@ class Tokenizer:
     def __getattr__(self, name: str) -> Any:
         if name == "backend_tokenizer":  # Python asks again here where the property has none
             raise NotOffered(f"{type(self).__name__} has no backend_tokenizer. Load it with {type(self).__name__}Fast.")
-        return other_attribute(TOKENIZER_ATTRIBUTES, self, name)
+        accepted = vars(self).get("_accepted", {})
+        return accepted[name] if name in accepted else other_attribute(TOKENIZER_ATTRIBUTES, self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         row, own = TOKENIZER_ATTRIBUTES.get(name), getattr(type(self), name, None)
@@ -194,27 +197,26 @@ class Tokenizer:
             given = {name: value for name, value in locals().items() if name not in ("self", "others")}
             return self(**{**given, **own_keywords(TOKENIZER_CALL, others, given)})
         rule, overlap = None, stride if return_overflowing_tokens else None
-        lengths = (truncation, max_length, pad_to_multiple_of, padding_side, overlap)
-        if padding is not False or any(value is not None for value in lengths):
-            rule = length_rule(self, padding, *lengths)
-        optional = {
+        unlimited = truncation is None and max_length is None and pad_to_multiple_of is None and padding_side is None
+        if not unlimited or padding is not False or overlap is not None:
+            rule = length_rule(self, padding, truncation, max_length, pad_to_multiple_of, padding_side, overlap)
+        usual = self.model_input_names
+        wanted = {
+            "input_ids": True,
+            "token_type_ids": "token_type_ids" in usual if return_token_type_ids is None else return_token_type_ids,
+            "attention_mask": "attention_mask" in usual if return_attention_mask is None else return_attention_mask,
             "special_tokens_mask": return_special_tokens_mask,
             "offset_mapping": return_offsets_mapping,
             "length": return_length,
             "overflow_to_sample_mapping": return_overflowing_tokens,
         }
-        wanted = {"token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask}
-        names = ["input_ids"]
-        names += [
-            name for name, given in wanted.items() if (name in self.model_input_names if given is None else given)
-        ]
-        names += [name for name, given in optional.items() if given]
+        names = [name for name in wanted if wanted[name]]
         texts = collect_texts(text, text_pair, is_split_into_words)
         encoder = self._encoder
         if split_special_tokens is not None or add_prefix_space is not None:
             encoder = self._other_encoder(split_special_tokens, add_prefix_space)
-        encoding, longest = encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
-        if longest > self.model_max_length and max_length is None and verbose:
+        encoding, rows = encoder.encode(texts, names, rule, add_special_tokens, return_tensors)
+        if max_length is None and verbose and (longest := max(map(len, rows), default=0)) > self.model_max_length:
             warn_of_length(self.deprecation_warnings, longest, self.model_max_length)
         return encoding
 
@@ -298,19 +300,20 @@ class Tokenizer:
         return [self._vocabulary.ids[token] for token in self.all_special_tokens]
 
     @property
-    def all_special_tokens_extended(self) -> list[AddedToken]:
-        """Every special token once, with its flags."""
-        return [self._vocabulary.by_id[index] for index in self.all_special_ids]
+    def all_special_tokens_extended(self) -> list[Any]:
+        """Every special token once, with its flags: `tokenizers.AddedToken`, as in transformers."""
+        return list(map(self._vocabulary.for_library, self.all_special_tokens))
 
     @property
     def special_tokens_map_extended(self) -> dict[str, Any]:
-        """The special tokens by role, with their flags."""
-        return {name: token for name, token in self._vocabulary.roles().items() if token}
+        """The special tokens by role, with their flags: `tokenizers.AddedToken`, and a list of them."""
+        token, roles = self._vocabulary.for_library, self.special_tokens_map
+        return {name: list(map(token, role)) if isinstance(role, list) else token(role) for name, role in roles.items()}
 
     @property
     def is_fast(self) -> bool:
-        """Whether there is a `backend_tokenizer`; offsets are there in any case."""
-        return self.layout.has_tokenizer_json
+        """Whether `save_pretrained` writes a tokenizer.json; ids, offsets and windows are those of both classes."""
+        return self.layout.has_tokenizer_json and self.layout.writes_tokenizer_json
 
     @property
     def backend_tokenizer(self) -> Any:
@@ -319,7 +322,7 @@ class Tokenizer:
         Raises:
             NotOffered: the class writes no tokenizer.json.
         """
-        if not self.is_fast:
+        if not self.layout.has_tokenizer_json:
             raise AttributeError
         return pipeline_of(self._subwords.describe(self._cut), self._vocabulary)
 

@@ -102,7 +102,8 @@ def _tokenizer_json(pipeline: Mapping[str, Any], vocabulary: Vocabulary) -> str:
         "decoder": pipeline["decoder"],
         "model": pipeline["model"],
     }
-    return json.dumps(content, ensure_ascii=False)
+    entries = [f"  {json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in content.items()]
+    return "{\n" + ",\n".join(entries) + "\n}\n"  # an indent of all lines would be made by Python, in seconds
 
 
 def _flat(part: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -44,6 +44,8 @@ TRAINING_OPTIONS = (
     "train_extremely_large_corpus",
     "user_defined_symbols",
 )
+_LONG_SENTENCE = 10_000  # characters
+_TOO_SMALL = r"smaller than required_chars\. (\d+) vs (\d+)"
 # What SentencePiece says, and what it means; the groups of the first fill the second.
 _MEANINGS = (
     (
@@ -51,7 +53,7 @@ _MEANINGS = (
         "vocab_size={} is too large for these texts, which give at most {} tokens. Use that, or more text.",
     ),
     (
-        r"smaller than required_chars\. (\d+) vs (\d+)",
+        _TOO_SMALL,
         "vocab_size={} is too small: special tokens, bytes and characters alone are {}. Use more, or lower "
         "character_coverage.",
     ),
@@ -72,7 +74,8 @@ def train_sentencepiece(
         vocab_size: number of tokens, special ones and bytes included.
         prepare: what happens to a text before SentencePiece sees it.
         pieces: names of the special tokens, by the trainer's argument (`pad_piece`, ...).
-        options: of TRAINING_OPTIONS, in place of v3's.
+        options: of TRAINING_OPTIONS, in place of v3's. Without `hard_vocab_limit` the vocabulary gets the nearest size
+            that the texts allow; they are then held in memory.
 
     Returns:
         The content of spm.model.
@@ -81,27 +84,27 @@ def train_sentencepiece(
         TokenizationError: the texts do not allow such a vocabulary.
         InputError: `vocab_size` is no positive int, or a text is not a str.
     """
-    from sentencepiece import SentencePieceTrainer
-
     checked = training_texts(texts, vocab_size)
-    model = io.BytesIO()
     problems: list[BaseException] = []
     settings = {**V3_SETTINGS, **pieces, **options}
-    sentences = _sentences(checked, prepare, problems)
+    sentences: Iterator[str] = _sentences(checked, prepare, problems)
     # Of blank texts alone SentencePiece before 0.2.3 breaks the process down.
     first = next((sentence for sentence in sentences if sentence.strip()), None)
     if first is None:
         raise TokenizationError("texts hold nothing to train on. Give texts that are not blank.")
+    sentences = chain([first], sentences)
     try:
-        SentencePieceTrainer.train(
-            sentence_iterator=chain([first], sentences),
-            model_writer=model,
-            vocab_size=vocab_size,
-            **settings,
-        )
+        if settings.get("hard_vocab_limit", True):
+            return _train(sentences, vocab_size, settings)
+        kept = list(sentences)
+        try:
+            return _train(iter(kept), vocab_size, settings)
+        except RuntimeError as problem:
+            if not (found := re.search(_TOO_SMALL, str(problem))):
+                raise
+            return _train(iter(kept), int(found[2]), settings)
     except (RuntimeError, ValueError) as problem:
         raise (problems[0] if problems else TokenizationError(_meaning(str(problem)))) from None
-    return model.getvalue()
 
 
 def training_texts(texts: Iterable[str | list[str]], vocab_size: int) -> Iterator[str]:
@@ -125,16 +128,37 @@ def training_texts(texts: Iterable[str | list[str]], vocab_size: int) -> Iterato
     return (check_text(text, f"texts[{number}]") for number, text in enumerate(flat))
 
 
+def _train(sentences: Iterator[str], vocab_size: int, settings: Mapping[str, Any]) -> bytes:
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    SentencePieceTrainer.train(sentence_iterator=sentences, model_writer=model, vocab_size=vocab_size, **settings)
+    return model.getvalue()
+
+
 def _sentences(
     texts: Iterable[str], prepare: Callable[[str], list[str]], problems: list[BaseException]
 ) -> Iterator[str]:
     """Yields the prepared texts; SentencePiece garbles what is raised here, so that it is kept in `problems`."""
     try:
         for text in texts:
-            yield from prepare(text)
+            for sentence in prepare(text):
+                yield from _cut(sentence)
     except BaseException as problem:
         problems.append(problem)
         raise
+
+
+def _cut(sentence: str) -> Iterator[str]:
+    """Cuts a sentence at spaces: no piece holds one, and SentencePiece's time grows faster than a sentence's length."""
+    start = 0
+    while len(sentence) - start > _LONG_SENTENCE:
+        end = sentence.rfind(" ", start + 1, start + _LONG_SENTENCE)
+        if end < 0:  # one word: it must stay whole
+            break
+        yield sentence[start:end]
+        start = end
+    yield sentence[start:]
 
 
 def _meaning(message: str) -> str:

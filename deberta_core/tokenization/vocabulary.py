@@ -92,6 +92,12 @@ class Vocabulary:
             )
         return self.model.id_to_piece(index)
 
+    def for_library(self, token: str) -> Any:
+        """An added token, as the object of the `tokenizers` library."""
+        from tokenizers import AddedToken as Token
+
+        return Token(**self.by_id[self.ids[token]].to_json())
+
     def roles(self) -> dict[str, Any]:
         """The special tokens by role, with their flags; None or an empty list for a role that no token has."""
         tokens = {name: self.by_id[self.ids[self.special[name]]] for name in SPECIAL_NAMES if name in self.special}

@@ -110,6 +110,10 @@ class GraphBackend:
         """Raises InputError."""
         self._refuse_training()
 
+    def save_model(self, model: Any, folder: Path, adapter: Path | None = None) -> None:
+        """Raises InputError."""
+        self._refuse_training()
+
     def peak_memory(self, model: Any) -> int | None:
         """See `Backend.peak_memory`; the process knows."""
         return None

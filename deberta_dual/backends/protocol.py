@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from deberta_core.config import BaseConfig
+from deberta_core.explanations import Attributions, ScoreParts
 
 if TYPE_CHECKING:
     from deberta_dual.finetuning.run import Run
     from deberta_dual.pretraining.run import PretrainingRun
 
 Arrays = dict[str, NDArray[Any]]
+TEACHER_LOGITS = "teacher_logits"  # of a batch to learn from: what another model says of it, [B, N]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,15 @@ class Backend(Protocol):
     def peak_memory(self, model: Any) -> int | None:
         """The most bytes of memory that the accelerator of a model used so far; None where it has none that tells."""
 
+    def save_model(self, model: Any, folder: Path, adapter: Path | None = None) -> None:
+        """Writes a model that is trained, with adapters merged, into a folder, as one file of safetensors.
+
+        Args:
+            model: of `trainable_model`.
+            folder: where to.
+            adapter: another folder, for the adapters by themselves, and the head, as PEFT has them; None: nowhere.
+        """
+
     def train(self, model: Any, run: Run, device: Any = None) -> None:
         """Trains a model of `trainable_model` as a run says; it is in evaluation mode in the end.
 
@@ -199,3 +210,15 @@ class PretrainingBackend(Protocol):
 
     def pretrain(self, models: PretrainingModel, run: PretrainingRun, device: Any = None) -> None:
         """Trains as a run says; a run that goes on from a state ends as if it had not been interrupted."""
+
+
+class ExplainingBackend(Protocol):
+    """What explanations ask of a framework, as a module of this package; arrays in, arrays out."""
+
+    def score_parts(self, model: Any, layer: int, inputs: Arrays) -> ScoreParts:
+        """See `score_parts` of the framework's module `explain`."""
+
+    def integrated_gradients(
+        self, model: Any, output: str, index: tuple[int, ...], inputs: Arrays, steps: int
+    ) -> Attributions:
+        """See `integrated_gradients` of the framework's module `explain`; `baseline_ids` is among the inputs."""

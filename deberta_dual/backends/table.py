@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from deberta_core.errors import InputError, one_of
-from deberta_dual.backends.protocol import Backend, PretrainingBackend
+from deberta_dual.backends.protocol import Backend, ExplainingBackend, PretrainingBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,19 @@ class Framework:
         module: what does `Backend`'s work: a module, or "module:name" of an object.
         packages: the first brings the others; while the last is not imported, no object can be a model of it.
         trains: whether it trains models, or runs them alone.
+        shares: whether several processes of `torchrun` train one model.
         environment: variables that are set before it is imported, where they are not set.
     """
 
     module: str
     packages: tuple[str, ...]
     trains: bool = True
+    shares: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 FRAMEWORKS: dict[str, Framework] = {
-    "torch": Framework("deberta_dual.backends.torch", ("torch",)),
+    "torch": Framework("deberta_dual.backends.torch", ("torch",), shares=True),
     "tf": Framework(
         "deberta_dual.backends.tf",
         ("tensorflow", "keras"),
@@ -53,10 +55,10 @@ def choose_framework(framework: str | None = None, *, trains: bool = False) -> s
 
     Args:
         framework: a name; None for the first.
-        trains: whether it must be one that trains models.
+        trains: whether it must be one that trains models, in all processes that `torchrun` started.
 
     Raises:
-        InputError: the name is unknown, or the framework, or any, is not installed.
+        InputError: the name is unknown, the framework, or any, is not installed, or it trains in one process alone.
     """
     known = TRAINERS if trains else tuple(FRAMEWORKS)
     if framework is not None and framework not in known:
@@ -64,6 +66,11 @@ def choose_framework(framework: str | None = None, *, trains: bool = False) -> s
     wanted = known if framework is None else (framework,)
     for name in wanted:
         if importlib.util.find_spec(FRAMEWORKS[name].packages[0]) is not None:
+            if trains and not FRAMEWORKS[name].shares and (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+                raise InputError(
+                    f"framework={name!r} trains in one process, and torchrun started {processes}. Use "
+                    f"framework='torch', or leave torchrun out."
+                )
             return name
     needed = " or ".join(FRAMEWORKS[name].packages[0] for name in wanted)
     mend = " or ".join(f"pip install 'deberta-dual[{name}]'" for name in wanted)
@@ -80,6 +87,17 @@ def get_backend(framework: str) -> Backend:
 def pretraining_backend(framework: str) -> PretrainingBackend:
     """What pretrains in a framework of `TRAINERS` that is installed."""
     return cast(PretrainingBackend, importlib.import_module(f"{FRAMEWORKS[framework].module}_pretraining"))
+
+
+def explaining_backend(framework: str | None) -> ExplainingBackend:
+    """What explains models of a framework of `TRAINERS`.
+
+    Raises:
+        InputError: it is another framework: a graph tells nothing of its inside.
+    """
+    if framework not in TRAINERS:
+        raise InputError(f"a model of {framework} cannot be explained. Load it with one of: {', '.join(TRAINERS)}.")
+    return cast(ExplainingBackend, importlib.import_module(f"{FRAMEWORKS[framework].module}_explain"))
 
 
 def owner(model: Any) -> str:

@@ -18,7 +18,8 @@ from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.parameters import expand
 from deberta_core.tasks import task_spec
-from deberta_dual.backends.protocol import ArrayModel, Arrays, Comparison
+from deberta_dual.backends.protocol import TEACHER_LOGITS, ArrayModel, Arrays, Comparison
+from deberta_dual.backends.tf_recipes import RecipeStep, WeightAverage, add_adapters
 from deberta_tf.comparison_losses import comparison_losses
 from deberta_tf.losses import mean_loss
 from deberta_tf.models import PreTrainedModel
@@ -90,6 +91,13 @@ def peak_memory(model: Any) -> int | None:
     return int(tf.config.experimental.get_memory_info(f"GPU:{place.device_index}")["peak"])
 
 
+def save_model(model: Any, folder: Path, adapter: Path | None = None) -> None:
+    """See `Backend.save_model`."""
+    model.save_pretrained(folder, format="safetensors", max_shard_size=None)
+    if adapter is not None:
+        model.save_lora_weights(adapter)
+
+
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """Trains a model as a run says, with `fit`.
 
@@ -107,10 +115,9 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
 
 def _fit(model: PreTrainedModel, run: Run) -> None:
     pieces = run.options.accumulation
-    variables = parameter_variables(model)
     optimizer = ParameterAdamW(
         run.options.learning_rate,
-        {variables[name].path: rates for name, rates in run.rates.items()},
+        _rates(model, run),
         beta_1=BETAS[0],
         beta_2=BETAS[1],
         epsilon=EPSILON,
@@ -118,26 +125,40 @@ def _fit(model: PreTrainedModel, run: Run) -> None:
         gradient_accumulation_steps=pieces if pieces > 1 else None,
     )
     optimizer.build(model.trainable_variables)
-    options = {"labelled_logits_only": True} if model.spec.scores_words else {}
+    recipes, average = RecipeStep(model, run.options, run.options.seed), WeightAverage(model, run.options.ema)
+    options = {"labelled_logits_only": True} if model.spec.scores_words and not recipes else {}
     model.compile(optimizer, **options)  # no loss: the model has its own
     if run.comparison is not None:
         model.compute_loss = partial(_compare, run.comparison)
     for number, variable in enumerate(model.non_trainable_variables):
         if is_seed(variable):
             variable.assign(np.array([run.options.seed, number], dtype="uint32"))
+    others = [*recipes.variables, *average.averages]
     if run.first_step:
-        _read_state(run.folder.state_folder, model)
+        _read_state(run.folder.state_folder, model, others)
+        average.exchange()
     if run.has_stopped or run.first_step == run.steps:
         return
-    model.fit(
-        _batches(model, run),
-        steps_per_epoch=run.interval * pieces,
-        epochs=-(-run.steps // run.interval),
-        initial_epoch=run.first_step // run.interval,
-        callbacks=[_Steps(run)],
-        shuffle=False,  # the run has its own order
-        verbose=0,
-    )
+    with recipes.installed():
+        model.fit(
+            _batches(model, run, weighs_rows=bool(recipes)),
+            steps_per_epoch=run.interval * pieces,
+            epochs=-(-run.steps // run.interval),
+            initial_epoch=run.first_step // run.interval,
+            callbacks=[_Steps(run, average, others)],
+            shuffle=False,  # the run has its own order
+            verbose=0,
+        )
+
+
+def _rates(model: PreTrainedModel, run: Run) -> dict[str, tuple[float, float]]:
+    """The rates by the variables' paths; what has none is frozen, and adapters have those of what they add to."""
+    variables = parameter_variables(model)
+    for name in variables.keys() - run.rates.keys():
+        variables[name].trainable = False
+    rates = {variables[name].path: own for name, own in run.rates.items()}
+    adapters = add_adapters(model, run.options, run.options.seed)
+    return rates | {factor.path: run.rates[name] for name, factors in adapters.items() for factor in factors}
 
 
 def _compare(
@@ -152,9 +173,9 @@ def _compare(
 class _Steps(keras.callbacks.Callback):
     """Tells the run of every step, and does what it says."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, average: WeightAverage, others: list[keras.Variable]) -> None:
         super().__init__()
-        self._run, self._step = run, run.first_step
+        self._run, self._step, self._average, self._others = run, run.first_step, average, others
         self._losses: list[float] = []  # of this step's pieces
         self._rows, self._total = 0, 0.0  # of this interval: rows, and the sum of their losses
 
@@ -178,6 +199,7 @@ class _Steps(keras.callbacks.Callback):
             return
         loss = sum(self._losses) / len(parts)
         run.step_done(self._step, loss, schedule.examples(self._step), sum(map(schedule.tokens, parts)))
+        self._average.update()
         self._losses = []
         self._step += 1
         if self._step == run.steps:  # the last interval may be shorter
@@ -186,21 +208,26 @@ class _Steps(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """An interval is done, which Keras calls an epoch."""
         self._rows, self._total = 0, 0.0
-        stops = self._run.finish_interval(self._step - 1, lambda folder: _write_state(folder, self.model))
+        self._average.exchange()  # the averages are judged and saved
+        write = partial(_write_state, model=self.model, others=self._others)
+        stops = self._run.finish_interval(self._step - 1, write)
+        self._average.exchange()
         self.model.stop_training = stops or self.model.stop_training
 
 
-def _batches(model: PreTrainedModel, run: Run) -> Any:
-    """A `tf.data.Dataset` of inputs, labels and weights of all pieces, of any shape."""
+def _batches(model: PreTrainedModel, run: Run, weighs_rows: bool) -> Any:
+    """A `tf.data.Dataset` of inputs, labels and weights of all pieces, of any shape; see `RecipeStep` for weights."""
 
     def batches() -> Iterator[tuple[Arrays, Arrays, np.ndarray]]:
         for step in range(run.first_step, run.steps):
             for piece in run.pieces(step):
-                labels = {name: piece.batch[name] for name in model.spec.labels or ("labels",)}
+                names = (*(model.spec.labels or ("labels",)), TEACHER_LOGITS)
+                labels = {name: piece.batch[name] for name in names if name in piece.batch}
                 inputs = {name: values for name, values in piece.batch.items() if name not in labels}
                 # Keras takes the mean of the pieces' gradients, each from a mean over its own labels.
-                weight = piece.share * run.options.accumulation
-                yield inputs, labels, np.full(len(inputs["input_ids"]), weight, np.float32)
+                weight = np.multiply([piece.share, piece.row_share], run.options.accumulation).astype(np.float32)
+                weights = np.tile(weight, (len(inputs["input_ids"]), 1))
+                yield inputs, labels, weights if weighs_rows else weights[:, 0]
 
     # Given a generator, Keras would take what its first two batches have in common for the shape of all.
     shapes = keras.tree.map_structure(lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), next(batches()))
@@ -217,14 +244,14 @@ def is_seed(variable: keras.Variable) -> bool:
     return str(variable.path).endswith(_SEED_STATE)
 
 
-def _write_state(folder: Path, model: PreTrainedModel) -> None:
-    arrays = (keras.ops.convert_to_numpy(variable) for variable in _all_variables(model))
+def _write_state(folder: Path, model: PreTrainedModel, others: list[keras.Variable]) -> None:
+    arrays = (keras.ops.convert_to_numpy(variable) for variable in (*_all_variables(model), *others))
     np.savez(folder / STATE_FILE, **{str(number): array for number, array in enumerate(arrays)})
 
 
-def _read_state(folder: Path, model: PreTrainedModel) -> None:
+def _read_state(folder: Path, model: PreTrainedModel, others: list[keras.Variable]) -> None:
     with np.load(folder / STATE_FILE) as state:
-        for number, variable in enumerate(_all_variables(model)):
+        for number, variable in enumerate((*_all_variables(model), *others)):
             variable.assign(state[str(number)])
 
 

@@ -16,14 +16,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 import deberta_torch
 from deberta_core.config import BaseConfig
-from deberta_core.parameters import expand
+from deberta_core.parameters import ADAPTED, expand
 from deberta_core.tasks import task_spec
-from deberta_dual.backends.protocol import ArrayModel, Arrays
+from deberta_dual.backends.protocol import TEACHER_LOGITS, ArrayModel, Arrays
+from deberta_dual.backends.torch_lora import add_adapters, merged_state, plain_name, save_adapter
 from deberta_dual.backends.torch_processes import agree, processes_of, summed, training_device
 from deberta_dual.backends.torch_recipes import Terms, WeightAverage, perturbed
 from deberta_torch.comparison_losses import comparison_losses
 from deberta_torch.device_map import choose_device
-from deberta_torch.inference.optimize import locks_of
+from deberta_torch.inference.optimize import GRAPH_DEVICES, locks_of
 from deberta_torch.losses import mean_loss
 from deberta_torch.models import PreTrainedModel
 from deberta_torch.weights import assign
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 STATE_FILE = "state.pt"
 # What a model on the CPU is optimised to; in others it is loaded as it is.
 _OPTIMISED = ("float32", "bfloat16", "int8")
+_OWN_MODULES = (deberta_torch.tasks.__name__, deberta_torch.models.__name__)
 BETAS, EPSILON = (0.9, 0.999), 1e-6
 
 
@@ -44,14 +46,18 @@ def is_model(model: Any) -> bool:
 
 
 def load_model(folder: Path, task: str | None, device: Any = None, dtype: Any = None, **options: Any) -> Any:
-    """See `Backend.load_model`; on the CPU the model is optimised (`deberta_torch.optimize`)."""
+    """See `Backend.load_model`; on the CPU and on CUDA the model is optimised (`deberta_torch.optimize`)."""
     load = partial(_auto_class(task).from_pretrained, folder, **options)
     device_map = options.get("device_map")
     if isinstance(device_map, Mapping) or (device_map == "auto" and torch.accelerator.device_count() > 1):
         return load(device=_named(device), dtype=dtype)
     place = choose_device(_named(device), ("auto" if device is None else None) if device_map is None else device_map)
     load = partial(load, device=place, device_map=None)
-    if getattr(place, "type", place) != "cpu":
+    kind = getattr(place, "type", place)
+    if kind in GRAPH_DEVICES:
+        model = load(dtype=dtype)
+        return model if model.config.mixes_heads else deberta_torch.optimize(model)
+    if kind != "cpu":
         return load(dtype=dtype)
     if dtype is not None and str(dtype).removeprefix("torch.") not in _OPTIMISED:
         return load(dtype=dtype)
@@ -102,6 +108,13 @@ def peak_memory(model: Any) -> int | None:
     return torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else None
 
 
+def save_model(model: Any, folder: Path, adapter: Path | None = None) -> None:
+    """See `Backend.save_model`."""
+    model.save_pretrained(folder, format="safetensors", max_shard_size=None, state_dict=merged_state(model))
+    if adapter is not None:
+        save_adapter(model, adapter)
+
+
 def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
     """Trains a model as a run says; it is in evaluation mode in the end.
 
@@ -114,6 +127,7 @@ def train(model: PreTrainedModel, run: Run, device: Any = None) -> None:
         device: not read: the model is where it was made.
     """
     with processes_of(model.device) as (process, processes):
+        _choose_parameters(model, run)
         optimizer = torch.optim.AdamW(_groups(model, run), betas=BETAS, eps=EPSILON)
         average = WeightAverage(model, run.options.ema) if run.options.ema else None
         if run.first_step:
@@ -184,25 +198,39 @@ def _losses(
 ) -> tuple[Tensor, Tensor | None]:
     """The mean loss of a piece, the model's own or that of a comparison, in float32, and what is added to it."""
     compared = run.comparison
-    labels = None if compared is None else batch.pop("labels")
+    labels, teacher = None if compared is None else batch.pop("labels"), batch.pop(TEACHER_LOGITS, None)
     kind = next(iter(batch.values())).device.type
     with torch.autocast(kind, torch.bfloat16, enabled=run.options.dtype == "bfloat16"):
         output = trained(**batch, **options, return_dict=True)
         if terms:
-            return terms.of(output, batch)
+            return terms.of(output, batch, teacher)
     if compared is None or labels is None:
         return output.loss, None
     token_mask = batch["attention_mask"] != 0
     return mean_loss(comparison_losses(compared.loss, compared.pooling, output[0], token_mask, labels)), None
 
 
+def _choose_parameters(model: PreTrainedModel, run: Run) -> None:
+    """Puts adapters in, if there are to be any, and freezes what is not trained."""
+    options = run.options
+    if options.lora_rank:
+        alpha = options.lora_rank if options.lora_alpha is None else options.lora_alpha
+        add_adapters(model, options.lora_rank, alpha, ADAPTED[model.config.model_type], options.seed)
+    for name, parameter in model.named_parameters():
+        if plain_name(name) not in run.rates:
+            parameter.requires_grad_(False)
+
+
 def _groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
     """The parameters by their share of the learning rate and their weight decay."""
-    parameters = dict(model.named_parameters())
+    trained: dict[str, list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            trained.setdefault(plain_name(name), []).append(parameter)
     by_rates: dict[tuple[float, float], list[Tensor]] = {}
     for name, rates in run.rates.items():
-        if parameters[name].requires_grad:
-            by_rates.setdefault(rates, []).append(parameters[name])
+        if name in trained:
+            by_rates.setdefault(rates, []).extend(trained[name])
     return [{"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in by_rates.items()]
 
 
@@ -242,10 +270,13 @@ def _auto_class(task: str | None) -> Any:
 
 def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
     where = next(model.parameters()).device
-    with torch.inference_mode(), _evaluating(model), ExitStack() as held:
+    with torch.inference_mode(), evaluating(model), ExitStack() as held:
         for lock in locks_of(model):
             held.enter_context(lock.calling())  # the two steps below are of the same weights
-        tensors = {name: torch.from_numpy(array).to(where) for name, array in inputs.items()}
+        # An optimised model reads the mask on the CPU: then no device is waited for. A user's own class might not.
+        here = {"attention_mask"} if locks_of(model) and type(model).__module__ in _OWN_MODULES else set()
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        tensors = {name: part if name in here else part.to(where) for name, part in tensors.items()}
         if places is None:
             outputs = {
                 name: value for name, value in model(**tensors, return_dict=True).items() if isinstance(value, Tensor)
@@ -256,7 +287,8 @@ def _run(model: Any, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
+    """Within, a model is in evaluation mode; then as it was."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import PretrainingModel, PretrainingStart
 from deberta_dual.backends.torch import BETAS, EPSILON, STATE_FILE
 from deberta_dual.backends.torch_processes import agree, processes_of, summed, training_device
+from deberta_dual.backends.torch_shards import copy_whole, gathered_state, shard, sharded_state, whole
 
 if TYPE_CHECKING:
     from deberta_dual.pretraining.run import PretrainingRun
@@ -78,20 +81,33 @@ def pretrain(models: PretrainingModel, run: PretrainingRun, device: Any = None) 
             if part is not None:
                 part.gradient_checkpointing_enable()
     with processes_of(where) as (process, processes):
-        trainer = _Trainer(models, run, process, processes)
+        state = None
         if run.first_step:
-            trainer.read_state(run.folder.state_folder / STATE_FILE)
+            state = torch.load(run.folder.state_folder / STATE_FILE, map_location=where, weights_only=True)
+            models.model.load_state_dict(state["model"])
+        trained = copy.deepcopy(models) if run.chosen.fully_shard else models  # the whole one is judged, and saved
+        trainer = _Trainer(trained, run, process, processes, None if state is None else state["optimizers"])
         run.start_clock()
         for step in range(run.first_step, run.steps):
             torch.manual_seed(_seed(run, step, process))
-            models.model.train()
+            trained.model.train()
             losses, tokens = trainer.step(step)
             totals = summed(torch.tensor([*losses.values(), tokens], dtype=torch.float64), where).tolist()
             run.losses_done(step, dict(zip(losses, totals[:-1], strict=True)), int(totals[-1]))
             if run.ends_interval(step):
-                models.model.eval()
-                run.finish_interval(step, lambda folder: trainer.write_state(folder / STATE_FILE), agree)
+                trained.model.eval()
+                if trained is not models:
+                    copy_whole(trained.model, models.model)
+                state = {
+                    "model": models.model.state_dict(),
+                    "optimizers": [gathered_state(one) for one in trainer.optimizers],
+                }
+                run.finish_interval(step, partial(_write_state, state), agree)
         models.model.eval()
+
+
+def _write_state(state: dict[str, Any], folder: Path) -> None:
+    torch.save(state, folder / STATE_FILE)
 
 
 class _Called(nn.Module):
@@ -109,7 +125,9 @@ class _Called(nn.Module):
 class _Trainer:
     """The steps of a run: of one model, of two that take turns, or of two at once."""
 
-    def __init__(self, models: PretrainingModel, run: PretrainingRun, process: int, processes: int) -> None:
+    def __init__(
+        self, models: PretrainingModel, run: PretrainingRun, process: int, processes: int, state: Sequence[Any] | None
+    ) -> None:
         self._models, self._run, self._process, self._processes = models, run, process, processes
         model, self._is_joint = models.model, run.chosen.updates == "joint"
         self._where = next(model.parameters()).device
@@ -121,9 +139,18 @@ class _Trainer:
             parts = [(models.generator, model.corrupt), (models.discriminator, model.discriminate)]
         self._owners = [owner for owner, _ in parts]
         self._calls: list[nn.Module] = [_Called(owner, function) for owner, function in parts]
-        if processes > 1:
+        if run.chosen.fully_shard:
+            shard(
+                self._calls,
+                dict.fromkeys(filter(None, (models.generator, models.discriminator))),
+                self._where,
+                processes,
+            )
+        elif processes > 1:
             self._calls = [DistributedDataParallel(call) for call in self._calls]
         self.optimizers = [self._optimizer(owner) for owner in self._owners]
+        for optimizer, own in zip(self.optimizers, state or (), strict=state is not None):
+            optimizer.load_state_dict(sharded_state(own, optimizer))
 
     def step(self, step: int) -> tuple[dict[str, float], int]:
         """One step of every optimizer; this process's part of the losses, and its number of tokens."""
@@ -141,18 +168,6 @@ class _Trainer:
         else:
             losses = self._in_turns(pieces, batches)
         return losses, tokens
-
-    def write_state(self, file: Path) -> None:
-        """Writes all that training changes."""
-        optimizers = [one.state_dict() for one in self.optimizers]
-        torch.save({"model": self._models.model.state_dict(), "optimizers": optimizers}, file)
-
-    def read_state(self, file: Path) -> None:
-        """Reads what `write_state` wrote."""
-        state = torch.load(file, map_location=self._where, weights_only=True)
-        self._models.model.load_state_dict(state["model"])
-        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(own)
 
     def _masked_lm(self, pieces: Sequence[MaskedPiece], batches: Sequence[dict[str, Tensor]]) -> float:
         total = 0.0
@@ -187,11 +202,12 @@ class _Trainer:
             others = {name: values for name, values in batch.items() if name not in ("input_ids", "labels")}
             drawn.append({"corrupted_ids": found.corrupted_ids, "replaced": found.replaced, **others})
         self._update(0)
-        for piece, batch, call in self._turns(1, pieces, drawn):
-            with self._autocast():
-                loss = call(**batch).rtd_loss * piece.token_share
-            self._backward(self._run.chosen.rtd_weight * loss)
-            totals["rtd_loss"] += float(loss.detach())
+        with whole(self._calls[0]):  # the discriminator may read the generator's tables
+            for piece, batch, call in self._turns(1, pieces, drawn):
+                with self._autocast():
+                    loss = call(**batch).rtd_loss * piece.token_share
+                self._backward(self._run.chosen.rtd_weight * loss)
+                totals["rtd_loss"] += float(loss.detach())
         self._update(1)
         return totals
 
@@ -228,7 +244,8 @@ class _Trainer:
         settings = [
             {"params": chosen, "share": share, "weight_decay": decay} for (share, decay), chosen in groups.items()
         ]
-        return torch.optim.AdamW(settings, betas=BETAS, eps=EPSILON)
+        fused = True if self._where.type in ("cpu", "cuda") else None  # one pass over the numbers, not ten
+        return torch.optim.AdamW(settings, betas=BETAS, eps=EPSILON, fused=fused)
 
     def _tensors(self, piece: MaskedPiece) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array).to(self._where) for name, array in piece.batch.items()}

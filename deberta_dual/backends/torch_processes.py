@@ -6,6 +6,7 @@ import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,9 @@ from deberta_torch.device_map import choose_device
 if TYPE_CHECKING:
     from deberta_dual.evaluation.classes import Metrics
 
+# How long a process waits for another: the first one alone writes, and answers what the others wait for.
+LONGEST_WAIT = timedelta(days=1)
+
 
 @contextmanager
 def processes_of(device: torch.device) -> Iterator[tuple[int, int]]:
@@ -24,10 +28,8 @@ def processes_of(device: torch.device) -> Iterator[tuple[int, int]]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0, 1
         return
-    if device.type != "cpu":
-        torch.accelerator.set_device_index(device)  # what is sent goes through the current one
     if not distributed.is_initialized():  # once: of a second group, torchrun's store would still have the first's keys
-        distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
+        distributed.init_process_group("gloo" if device.type == "cpu" else "nccl", timeout=LONGEST_WAIT)
         atexit.register(distributed.destroy_process_group)
     yield distributed.get_rank(), distributed.get_world_size()
     distributed.barrier()
@@ -56,4 +58,7 @@ def training_device(device: Any) -> Any:
     place = choose_device(device, "auto" if device is None else None)
     kind = getattr(place, "type", place)
     own = os.environ.get("LOCAL_RANK")
-    return place if kind == "cpu" or own is None else torch.device(str(kind), int(own))
+    if kind == "cpu" or own is None:
+        return place
+    torch.accelerator.set_device_index(int(own))  # what is sent goes through the current one, and "auto" means it
+    return torch.device(str(kind), int(own))

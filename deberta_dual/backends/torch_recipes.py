@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from deberta_dual.finetuning.recipes import RecipeOptions
-from deberta_torch.divergences import prediction_kind, prediction_rows, row_mean, symmetric_kl
+from deberta_torch.divergences import cross_entropies, prediction_kind, prediction_rows, row_mean, symmetric_kl
 from deberta_torch.masks import make_masks
 from deberta_torch.models import PreTrainedModel
 from deberta_torch.sift import SiFT
@@ -33,7 +33,7 @@ class Terms:
 
     def __bool__(self) -> bool:
         """Whether there are any."""
-        return bool(self._options.r_drop or self._options.sift)
+        return bool(self._options.r_drop or self._options.sift or self._options.teacher)
 
     def __enter__(self) -> Self:
         if self._sift is not None:
@@ -44,7 +44,7 @@ class Terms:
         if self._sift is not None:
             self._sift.__exit__(*error)
 
-    def of(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    def of(self, output: Any, batch: Batch, teacher: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The task's loss, and what is added to it; both are means.
 
         R-Drop passes the batch through the model once more; the task's loss is then the mean of both passes.
@@ -52,9 +52,10 @@ class Terms:
         Args:
             output: of the model for the batch, in training mode.
             batch: inputs and labels.
+            teacher: what another model says of it, logits `[B, N]`; the labels then have the rest of the loss.
 
         Source:
-            Wu et al. (2021), R-Drop: equations 2 and 3; He et al. (2020): SiFT.
+            Wu et al. (2021), R-Drop: equations 2 and 3; He et al. (2020): SiFT; Hinton et al. (2015), section 2.
         """
         loss, added = output.loss, output.loss.new_zeros(())
         if self._sift is not None:  # first: it remembers the embeddings of the last pass
@@ -63,7 +64,18 @@ class Terms:
             other = self._model(**batch, return_dict=True)
             loss = (loss + other.loss) / 2
             added = added + self._options.r_drop * self._consistency(output, other, batch)
+        if teacher is not None:
+            loss = loss * (1 - self._options.teacher_weight)
+            added = added + self._options.teacher_weight * self._distillation(output, teacher, batch)
         return loss, added
+
+    def _distillation(self, output: Any, teacher: Tensor, batch: Batch) -> Tensor:
+        """The teacher's divergence from the student at the temperature, times its square: gradients shrink with it."""
+        temperature = self._options.teacher_temperature
+        kind = prediction_kind(self._model.config, self._model.spec, batch)
+        student, teacher = output.logits.float() / temperature, teacher / temperature
+        losses = cross_entropies(kind, teacher, student) - cross_entropies(kind, teacher, teacher)
+        return losses.mean() * temperature**2
 
     def _consistency(self, one: Any, other: Any, batch: Batch) -> Tensor:
         kind = prediction_kind(self._model.config, self._model.spec, batch)

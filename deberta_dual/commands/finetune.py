@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from deberta_core.comparisons import POOLINGS
+from deberta_core.errors import InputError
+from deberta_core.files import read_json
+from deberta_core.json_shape import NUMBER, map_of
 from deberta_dual.backends import TRAINERS
 from deberta_dual.commands.messages import print_row, show_note, show_warning
 from deberta_dual.commands.parser import (
@@ -79,8 +82,18 @@ RECIPE_OPTIONS: dict[str, dict[str, Any]] = {
     for name, recipe in RECIPES.items()
 }
 RECIPE_OPTIONS["class_weights"] |= {"type": str, "nargs": "+"}
+RECIPE_OPTIONS["teacher"] |= {"type": str}
+RECIPE_OPTIONS["keep_adapter"] = {"action": "store_true", "help": RECIPES["keep_adapter"].help}
 # What the default None of an option means.
-_NO_VALUE = {"evaluate_every": "one epoch", "patience": "no early stopping", "class_weights": "1 each"}
+_NO_VALUE = {
+    "evaluate_every": "one epoch",
+    "patience": "no early stopping",
+    "class_weights": "1 each",
+    "teacher": "none",
+    "lora_alpha": "the rank",
+}
+
+_WEIGHTS = "give 'balanced', CLASS=NUMBER of every class, or a JSON file, an object of classes and numbers"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -113,17 +126,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _class_weights(parser: Parser, given: list[str]) -> str | dict[str, float]:
+    """Class weights as `TrainingOptions` takes them: "balanced", or by the classes' names."""
     if given == [BALANCED]:
         return BALANCED
+    if len(given) == 1 and "=" not in given[0]:
+        return read_json(Path(given[0]), InputError, f"--class-weights: {_WEIGHTS}.", map_of(NUMBER))
     weights = {}
     for part in given:
         name, equals, weight = part.rpartition("=")
         try:
-            weights[name] = float(weight)
+            weights[name] = float(weight if equals else "")
         except ValueError:
-            equals = ""
-        if not equals:
-            parser.error(f"--class-weights {part}: give 'balanced', or CLASS=NUMBER of every class")
+            parser.error(f"--class-weights {part}: {_WEIGHTS}")
     return weights
 
 

@@ -10,6 +10,7 @@ from deberta_core.errors import InputError
 from deberta_core.json_shape import flat_json
 from deberta_dual.backends import FRAMEWORKS
 from deberta_dual.commands.messages import USAGE
+from deberta_dual.compiling.candidates import AUTOMATIC
 from deberta_dual.data.columns import parse_columns
 from deberta_dual.data.formats import AUTO, INPUT_FORMATS
 from deberta_dual.data.streams import UTF8
@@ -56,9 +57,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"deberta: error: {message}. Try: {self.prog} --help\n")
 
 
-def add_framework_options(add: Callable[..., object], frameworks: Sequence[str] = tuple(FRAMEWORKS)) -> None:
+def add_framework_options(add: Callable[..., object], frameworks: Sequence[str] = (*FRAMEWORKS, *AUTOMATIC)) -> None:
     """Adds what every command that runs a model takes; `add` is a parser's or a group's `add_argument`."""
-    text = "PyTorch, Keras on TensorFlow, or a runtime of ONNX graphs; default: the first installed"
+    text = "PyTorch, Keras on TensorFlow, a runtime of ONNX graphs, or the fastest here; default: the first installed"
     if "onnx" not in frameworks:
         text = "PyTorch or Keras on TensorFlow; default: the first installed"
     add("--framework", choices=tuple(frameworks), help=text)

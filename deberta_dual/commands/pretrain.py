@@ -58,6 +58,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "clip": {"type": number_or_none, "metavar": "NORM", "help": "maximum gradient norm, or 'none'"},
     "dtype": {"choices": DTYPES, "help": "bfloat16 trains in mixed precision"},
     "gradient_checkpointing": {"action": "store_true", "help": "compute layers twice, to save memory"},
+    "fully_shard": {"action": "store_true", "help": "spread parameters and optimizers over torchrun's processes"},
     "masked_share": {"type": float, "metavar": "SHARE", "help": "share of the tokens that are masked"},
     "max_gram": {**_COUNT, "help": "longest n-gram of whole words that is masked at once"},
     "order": {"choices": ("random", "left"), "help": "in which n-grams are masked; left: as Microsoft's code"},

@@ -17,7 +17,6 @@ from deberta_core.errors import InputError
 from deberta_core.files import write_text
 from deberta_core.layout import CALIBRATION
 from deberta_core.transaction import replace_files
-from deberta_dual.backends import get_backend
 from deberta_dual.data.formats import AUTO
 from deberta_dual.data.load import Named, Sources, load_data
 from deberta_dual.data.records import Note, Record
@@ -29,9 +28,10 @@ from deberta_dual.evaluation.zero_shot import zero_shot_answers
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask
 from deberta_dual.finetuning.tasks.base import at, usual_length
 from deberta_dual.finetuning.tasks.text_classification import wanted_labels
-from deberta_dual.pipelines.checkpoint_heads import check_head, framework_of
+from deberta_dual.pipelines.checkpoint_heads import check_head
 from deberta_dual.pipelines.ensemble import average_models, check_vocabularies
 from deberta_dual.pipelines.examples import check_count
+from deberta_dual.pipelines.loading import load_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def evaluate(
             averaged.
         data: files or a data set, see `read_examples`.
         columns: which column is what, see `parse_columns`; others are guessed by their names.
-        framework: "torch" or "tf"; None: what is installed, PyTorch first.
+        framework: as of `pipeline`; None: what is installed, PyTorch first.
         device: where the model computes; None: the best device there is.
         dtype: what it computes in; None: float32.
         batch_size: rows in a batch; the result does not depend on it.
@@ -154,8 +154,8 @@ def evaluate(
         check_vocabularies(tokenizers, models)
         tokenizer, found = tokenizers[0], []
         for folder in folders:
-            backend = get_backend(framework_of(framework, folder, cls.task))
-            found.append(backend.array_model(backend.load_model(folder, cls.task, device, dtype), device))
+            backend, loaded = load_model(framework, folder, cls.task, device, dtype)
+            found.append(backend.array_model(loaded, device))
         arrays = average_models(found)
         config = arrays.config
         own = cls.folder_choices(models[0])

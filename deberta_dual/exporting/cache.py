@@ -12,6 +12,7 @@ from deberta_core.checkpoint import find_weight_file, load_config, load_weights,
 from deberta_core.errors import InputError
 from deberta_core.transaction import replace_folder
 from deberta_dual.exporting.onnx_file import NAME, write_onnx
+from deberta_dual.exporting.targets import GRAPHS, exported_config
 from deberta_dual.version import own_version
 
 _READ = 1 << 22  # bytes at once
@@ -42,7 +43,7 @@ def cached_graph(folder: Path, task: str | None, dtype: str) -> Path:
     config = load_config(None, folder, task)
     about = {
         "config": config.to_dict(),
-        "weights": _digest(folder),
+        "weights": content_digest(folder, task),
         "task": task,
         "dtype": dtype,
         "versions": [own_version(), *(importlib.metadata.version(name) for name in ("onnx", "onnxruntime"))],
@@ -55,10 +56,18 @@ def cached_graph(folder: Path, task: str | None, dtype: str) -> Path:
     return place / NAME
 
 
-def _digest(folder: Path) -> str:
-    """A hash of the content of all weight files, kept for files that have not changed since."""
-    file, row = find_weight_file(folder)
-    files = [file, *(shard_files(file) if file.name == row.index_name else [])]
+def content_digest(folder: Path, task: str | None) -> str:
+    """A hash of the content of all weight files, or of the graphs of a folder without, kept until they change.
+
+    Raises:
+        InputError: there are graphs of another task.
+        WeightError: there are neither.
+    """
+    if exported_config(folder, task) is not None:
+        files = sorted(file for place in GRAPHS for file in (folder / place).glob("*") if file.suffix != ".md")
+    else:
+        file, row = find_weight_file(folder)
+        files = [file, *(shard_files(file) if file.name == row.index_name else [])]
     found = hashlib.sha256()
     for one in files:
         found.update(_file_digest(one).encode())

@@ -136,7 +136,7 @@ def exported_config(folder: Path, task: str | None) -> BaseConfig | None:
         InputError: its graph is of another task.
         ConfigError: config.json is missing or wrong.
     """
-    graphs = [folder / target.folder for name, target in TARGETS.items() if name in _GRAPHS]
+    graphs = [folder / target.folder for name, target in TARGETS.items() if name in GRAPHS]
     if not folder.is_dir() or not any(map(Path.is_dir, graphs)) or has_weights(folder):
         return None
     config = AutoConfig.from_pretrained(folder)
@@ -148,7 +148,7 @@ def exported_config(folder: Path, task: str | None) -> BaseConfig | None:
     return config
 
 
-_GRAPHS = ("onnx", "openvino")
+GRAPHS = ("onnx", "openvino")
 
 
 def has_weights(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from deberta_core.errors import InputError
 from deberta_core.files import read_json, write_text
 from deberta_core.layout import (
+    ADAPTER,
     METRICS,
     PROGRESS,
     SENTENCE_PARTS,
@@ -194,7 +195,7 @@ def _nothing(name: str) -> bool:
 
 
 def _is_old_model(name: str) -> bool:
-    return is_model_file(name) or name in SENTENCE_PARTS
+    return is_model_file(name) or name in (*SENTENCE_PARTS, ADAPTER)
 
 
 def _difference(name: str, there: Any, here: Any) -> str:

@@ -121,7 +121,8 @@ def finetune(
     cls = FINETUNE_TASKS[task]
     choices = read_choices((Start, start), (TrainingOptions, training), options)
     start, training = choices
-    for place in (*_paths(data), *_paths(eval_data), *_paths(test_data), *start.folders()):
+    teacher = [] if training.teacher is None else [training.teacher]
+    for place in (*_paths(data), *_paths(eval_data), *_paths(test_data), *_paths(teacher), *start.folders()):
         if place.resolve().is_relative_to(Path(output).resolve()):
             raise InputError(f"{place} is in output={str(output)!r}, whose model is replaced. Give another output.")
     cls.check_choices(long_texts=long_texts, loss=loss, pooling=pooling)
@@ -166,7 +167,7 @@ def finetune(
         report=report or _ignore,
         note=note,
     )
-    training.check_use(cls.task, config, setting.task().comparison() is not None, chosen)
+    training.check_use(cls.task, config, setting.task().comparison() is not None, chosen, training.accumulation)
     first: Files = {}
     if learning_rate_search and folder.identity():
         training = replace(training, learning_rate=folder.identity()["learning_rate"])

@@ -12,7 +12,7 @@ from deberta_core.errors import DebertaWarning, InputError, name_list, shown
 from deberta_core.inputs import IGNORED_LABEL
 
 OUTSIDE = "O"  # the class of words that are in no entity; it comes first
-_DEFAULT_NAME = "LABEL_{}"  # what transformers calls a class without a name
+DEFAULT_NAME = "LABEL_{}"  # what transformers calls a class without a name
 
 
 def class_numbers(labels: Iterable[Any]) -> bool:
@@ -84,7 +84,7 @@ def find_classes(labels: Sequence[Any], config: BaseConfig) -> tuple[dict[int, s
                 f"The labels {names!r:.60} stand for {len(numbers)} numbers. Write each number in one way."
             )
         if numbers == list(range(len(numbers))):
-            return {number: _DEFAULT_NAME.format(number) for number in numbers}, True
+            return {number: DEFAULT_NAME.format(number) for number in numbers}, True
         names = sorted(names, key=int)
     return dict(enumerate(names)), True
 

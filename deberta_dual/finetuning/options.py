@@ -40,6 +40,13 @@ class TrainingOptions(RecipeOptions):
         class_weights: "balanced", or a weight for every class by its name; None: 1 each.
         label_smoothing: the share of a label that is spread over all classes.
         focal_loss: the power of 1 - p that a loss is multiplied with; 0: none.
+        teacher: knowledge distillation: a model of the same classes whose probabilities are learned; None: none.
+        teacher_temperature: what both models' logits are divided by.
+        teacher_weight: share of the distillation in the loss; the labels have the rest.
+        frozen_layers: the first layers, with all that lies below, that are not trained.
+        lora_rank: of the adapters that are trained instead of the backbone; 0: the backbone is.
+        lora_alpha: adapters are multiplied by it over the rank; None: as large as the rank.
+        keep_adapter: whether the adapter is also saved by itself; the model has it merged.
         r_drop: weight of the divergence of two passes with dropout; 0: one pass.
         sift: weight of the adversarial loss of perturbed embeddings; 0: none.
         awp: share of a weight matrix's norm by which it is moved along its gradient, before the gradients are taken.

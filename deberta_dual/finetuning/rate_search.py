@@ -51,7 +51,7 @@ def search_rate(
         practice, since rates near the lowest loss are already on the edge.
     """
     work = setting.task()
-    features = work.features(records, setting.config)
+    features = setting.taught(work, records, work.features(records, setting.config), training)
     per_epoch = -(-len(features) // training.batch_size)
     options = replace(training, epochs=-(-STEPS // per_epoch), evaluate_every=1, patience=None)
     with TemporaryDirectory() as place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from deberta_core.config import BaseConfig
@@ -26,20 +27,24 @@ def rate_at(step: int, steps: int, peak: float, warmup: float) -> float:
     return peak * (steps - step) / max(steps - rising, 1)
 
 
+def layers_above(name: str, layers: int) -> int:
+    """The steps down from the head: 0 for the head, 1 for the last layer.
+
+    What lies before or is shared by all layers, embeddings, relative table, convolution, is a step below the first.
+    """
+    found = _LAYER.search(name)
+    if found:
+        return layers - int(found[1])
+    return layers + 1 if name.startswith(BACKBONE_PREFIX) else 0
+
+
 def layer_share(name: str, layers: int, layer_decay: float) -> float:
     """The share of the rate: 1 for the head, less by `layer_decay` with each step down.
-
-    The last layer gets `layer_decay`, the first its power `layers`, and what lies before or is shared by all layers,
-    embeddings, relative table and convolution, one more.
 
     Source:
         ELECTRA (Clark et al. 2020), appendix B: layer-wise learning-rate decay; there the head's share is 1 as well.
     """
-    found = _LAYER.search(name)
-    if found:
-        return layer_decay ** (layers - int(found[1]))
-    is_head = not name.startswith(BACKBONE_PREFIX)
-    return 1.0 if is_head else layer_decay ** (layers + 1)
+    return layer_decay ** layers_above(name, layers)
 
 
 def is_decayed(parameter: Parameter) -> bool:
@@ -48,9 +53,17 @@ def is_decayed(parameter: Parameter) -> bool:
 
 
 def parameter_rates(
-    parameters: dict[str, Parameter], config: BaseConfig, layer_decay: float, weight_decay: float
+    parameters: dict[str, Parameter],
+    config: BaseConfig,
+    layer_decay: float,
+    weight_decay: float,
+    frozen_layers: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """For every parameter its share of the learning rate and its weight decay; a backbone alone has no head."""
+    """For every parameter that is trained its share of the learning rate and its weight decay.
+
+    With frozen layers neither the first of them nor what lies below is trained. A backbone alone has no head.
+    """
+    trained = config.num_hidden_layers - frozen_layers if frozen_layers else math.inf
     prefix = "" if any(name.startswith(BACKBONE_PREFIX) for name in parameters) else BACKBONE_PREFIX
     return {
         name: (
@@ -58,4 +71,5 @@ def parameter_rates(
             weight_decay if is_decayed(parameter) else 0.0,
         )
         for name, parameter in parameters.items()
+        if layers_above(f"{prefix}{name}", config.num_hidden_layers) <= trained
     }

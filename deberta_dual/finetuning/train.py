@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from deberta_core.config import BaseConfig
 from deberta_core.errors import DebertaWarning, WeightError, name_list
 from deberta_core.initialization import draw_parameters
-from deberta_core.layout import PLOT, TENSORBOARD
+from deberta_core.layout import ADAPTER, PLOT, TENSORBOARD
 from deberta_core.parameters import expand
 from deberta_core.tasks import BACKBONE_PREFIX
 from deberta_dual.backends import Backend, get_backend
@@ -32,6 +32,7 @@ from deberta_dual.finetuning.run import Report, Run, is_main
 from deberta_dual.finetuning.schedule import Feature, Schedule
 from deberta_dual.finetuning.start import Start
 from deberta_dual.finetuning.tasks import FinetuneTask, Head
+from deberta_dual.finetuning.teacher import add_teacher
 from deberta_dual.progress import peak_memory
 
 EVALUATION_ROWS = 32  # in a batch; the result does not depend on it
@@ -127,7 +128,16 @@ class Setting:
     def rates(self, training: TrainingOptions) -> dict[str, tuple[float, float]]:
         """For every parameter its share of the learning rate, and its weight decay."""
         parameters = expand(self.config, self.cls.task)
-        return parameter_rates(parameters, self.config, training.layer_decay, training.weight_decay)
+        decays = training.layer_decay, training.weight_decay
+        return parameter_rates(parameters, self.config, *decays, training.frozen_layers)
+
+    def taught(
+        self, work: FinetuneTask, records: Sequence[Record], features: Sequence[Feature], training: TrainingOptions
+    ) -> Sequence[Feature]:
+        """The rows of the training data, with what the teacher says of them, if there is one; see `add_teacher`."""
+        if training.teacher is None:
+            return features
+        return add_teacher(features, records, work, self.config, training.teacher, self.backend, self.device)
 
 
 def train_model(
@@ -160,6 +170,7 @@ def train_model(
         what = f"{work.truncated} of {sum(map(len, examples))} examples are longer than"
         setting.tell(f"{what} max_length={setting.length} tokens and were cut.", logging.WARNING)
     model, metric = setting.model(training, parts[0]), cls.metric(config, examples.judged)
+    learnt = setting.taught(work, examples.training, parts[0], training)
     judge = partial(work.score, backend.array_model(model, setting.device), examples.evaluation, parts[1])
     identity = {
         "task": cls.name,
@@ -173,13 +184,13 @@ def train_model(
     }
 
     def save(target: Path) -> None:
-        model.save_pretrained(target, format="safetensors", max_shard_size=None)
+        backend.save_model(model, target, target / ADAPTER if training.keep_adapter else None)
         work.save(target, config)
 
     folder.begin(first)
     events = EventFile(folder.path / TENSORBOARD) if setting.tensorboard and is_main() else None
 
-    schedule = setting.schedule(work, parts[0], training)
+    schedule = setting.schedule(work, learnt, training)
 
     def report(row: Mapping[str, Any]) -> None:
         setting.report(row)

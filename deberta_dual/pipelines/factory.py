@@ -11,12 +11,12 @@ from deberta_core.errors import InputError, MissingName, one_of
 from deberta_core.hub import HUB_OPTIONS, split_hub_options
 from deberta_core.names.pipelines import PIPELINE_OPTIONS, PIPELINE_TASKS
 from deberta_core.names.rows import Renamed, own_keywords
-from deberta_dual.backends import get_backend
 from deberta_dual.pipelines.base import Pipeline
-from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task, framework_of
+from deberta_dual.pipelines.checkpoint_heads import check_head, find_model_task
 from deberta_dual.pipelines.ensemble import check_vocabularies
 from deberta_dual.pipelines.features import FeatureExtractionPipeline, SentenceEmbeddingsPipeline
 from deberta_dual.pipelines.fill_mask import FillMaskPipeline
+from deberta_dual.pipelines.loading import load_model
 from deberta_dual.pipelines.masked_lm import MaskedLMPipeline
 from deberta_dual.pipelines.multiple_choice import MultipleChoicePipeline
 from deberta_dual.pipelines.options import unfolded
@@ -62,8 +62,8 @@ def pipeline(
 ) -> Any:
     """Makes the pipeline of a task.
 
-    A model that is loaded here and computes on the CPU is optimised there (`deberta_torch.optimize`); a model object
-    is used as it is.
+    A model that is loaded here and computes on the CPU or on CUDA is optimised there (`deberta_torch.optimize`); a
+    model object is used as it is.
 
     Args:
         task: a name of `PIPELINES`, or of `deberta_core.names.pipelines.PIPELINE_TASKS`; None: that of the model's
@@ -72,7 +72,8 @@ def pipeline(
             whose probabilities are averaged.
         tokenizer: a tokenizer, a folder with one, or a hub id; None: that of the model's folder or repository.
         framework: "torch" (or "pt"), "tf", "onnx" or "openvino", for a model that is loaded; None: what is installed,
-            PyTorch first. The runtimes take an exported folder, or make a graph of a checkpoint and cache it.
+            PyTorch first. The runtimes take an exported folder, or make a graph of a checkpoint and cache it. "auto"
+            and "auto-throughput" take the fastest on this machine, see `deberta_dual.compile`.
         device: where a model is loaded or moved to: a name, an object of the framework, the number of an accelerator,
             or -1 for the CPU; None: for a model that is loaded the best device there is, for an object where it is.
         dtype: what a loaded model computes in; None: float32. Half precision goes by the framework's names; on the CPU
@@ -145,10 +146,14 @@ def _load(folder: Path, model_task: str | None, given: dict[str, Any]) -> Any:
     arguments = unfolded({name: one for name, one in given.items() if name != "framework"}, "model_kwargs")
     renamed = {"torch_dtype": PIPELINE_OPTIONS["torch_dtype"]}
     arguments = own_keywords(renamed, arguments, arguments.keys() - renamed.keys())
-    backend = get_backend(framework_of(given.get("framework"), folder, model_task))
-    return backend.load_model(
-        folder, model_task, arguments.pop("device", None), arguments.pop("dtype", None), **arguments
-    )
+    return load_model(
+        given.get("framework"),
+        folder,
+        model_task,
+        arguments.pop("device", None),
+        arguments.pop("dtype", None),
+        **arguments,
+    )[1]
 
 
 def _tokenizer(tokenizer: Any, hub: dict[str, Any]) -> Any:

@@ -20,7 +20,7 @@ from deberta_core.checkpoint.formats import FORMATS, GENERATOR_FILES
 from deberta_core.checkpoint.pairs import check_pair, generator_config_of
 from deberta_core.config import BaseConfig
 from deberta_core.config_place import CONFIG_FILE, GENERATOR_CONFIG
-from deberta_core.errors import DebertaWarning, InputError
+from deberta_core.errors import DebertaWarning, InputError, TokenizationError
 from deberta_core.initialization import draw_parameters
 from deberta_core.layout import GENERATOR, TENSORBOARD
 from deberta_core.parameters import DELTA_NAMES, expand
@@ -230,6 +230,8 @@ def _models(
         tokenizer = start.make_tokenizer(source, config, _texts(files))
     if tokenizer.mask_token_id is None:
         raise InputError("the tokenizer has no mask_token, which pretraining needs. Load it with one.")
+    if source is not None and start.tokenizer is not None:
+        _check_vocabulary(tokenizer, source)
     config = start.fitted(config, tokenizer)
     if is_mlm:
         decides = source is None and "mlm_decoder" not in start.changes and config.can_enhance_decoder
@@ -241,13 +243,29 @@ def _models(
     return tokenizer, config, other
 
 
+def _check_vocabulary(tokenizer: Any, source: Path) -> None:
+    """Refuses a tokenizer whose ids mean something else than the model's: it learnt what its own mean."""
+    try:
+        own = AutoTokenizer.from_pretrained(source).get_vocab()
+    except TokenizationError:
+        return  # the folder has none
+    given = tokenizer.get_vocab()
+    differs = next((token for token in own if given.get(token) != own[token]), None)
+    if differs is not None:
+        raise InputError(
+            f"the vocabulary is not that of {source}: {differs!r:.40} has the id {own[differs]} there and "
+            f"{given.get(differs, 'none')} here. Leave the tokenizer out, or begin with a preset instead of a model."
+        )
+
+
 def _check_framework(framework: str, processes: int, training: PretrainingOptions) -> None:
-    """Refuses what Keras does not do here."""
-    if framework != "tf":
-        return
-    if processes > 1:
-        raise InputError(f"Keras pretrains in one process, and torchrun started {processes}. Use framework='torch'.")
-    if training.gradient_checkpointing:
+    """Refuses what cannot be sharded, and what Keras does not do here."""
+    if training.fully_shard and (framework != "torch" or processes == 1):
+        raise InputError(
+            f"fully_shard spreads a model over processes of PyTorch, which torchrun starts; this is one of {processes} "
+            f"of framework={framework!r}. Leave it out, or use torchrun --nproc-per-node N."
+        )
+    if framework == "tf" and training.gradient_checkpointing:
         raise InputError("gradient_checkpointing is not for Keras. Leave it out, or use framework='torch'.")
 
 

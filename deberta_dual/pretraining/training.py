@@ -45,6 +45,8 @@ class PretrainingOptions:
         clip: maximum norm of the gradient; None: no clipping.
         dtype: "float32", or "bfloat16" for mixed precision.
         gradient_checkpointing: computes layers anew in the backward pass: less memory, a third more time.
+        fully_shard: spreads gradients, optimizers and the parameters in training over the processes that `torchrun`
+            starts (PyTorch); each still has one whole copy of the weights, to judge and save them.
         masked_share: share of the tokens that are masked.
         max_gram: longest n-gram of whole words that is masked at once; None: single tokens under "rtd", 3 under "mlm".
         order: of masked n-grams: "random", or "left" as Microsoft's code, which leaves the end of a row unmasked.
@@ -76,6 +78,7 @@ class PretrainingOptions:
     clip: float | None = 1.0
     dtype: str = "float32"
     gradient_checkpointing: bool = False
+    fully_shard: bool = False
     masked_share: float = 0.15
     max_gram: int | None = None
     order: str = "random"

@@ -18,6 +18,7 @@ from deberta_torch.encoder import (
     Intermediate,
     Layer,
     ResidualOutput,
+    is_plain_cpu_call,
 )
 from deberta_torch.inference.layer import PackedLayer
 from deberta_torch.inference.linears import Precision
@@ -52,30 +53,37 @@ class PackedEncoder:
         self.precision, self.lock = precision, lock
         self._encoder, self._as_ours = encoder, as_ours
         self._lock = threading.Lock()
-        self._packed: tuple[_Watch, Encoder, list[PackedLayer]] | None = None
+        self._packed: tuple[Watch, Encoder, list[PackedLayer]] | None = None
 
     def __call__(
         self, hidden: Tensor, masks: Masks, output_hidden_states: bool = False, skips_last: bool = False
-    ) -> EncoderOutputs:
-        """Runs all layers, or all but the last.
+    ) -> EncoderOutputs | None:
+        """Runs all layers, or all but the last; None where the call is not one of the CPU's.
 
         Shape:
             hidden: `[B, L, C]`; returns the last hidden state and, if asked for, all of them, both 0 at padding.
         """
+        if not is_plain_cpu_call(hidden):
+            return None
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             states = self._run(hidden, masks, output_hidden_states, skips_last)
         if torch.is_grad_enabled() and hidden.requires_grad:
-            states = list(_RefuseGradients.apply(hidden, *states))
+            states = list(RefuseGradients.apply(hidden, *states))
         last_input = states[-2] if len(states) > 1 else states[-1]
         return states[-1], tuple(states) if output_hidden_states else None, None, last_input
 
-    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor:
+    def decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor | None:
         """See `PackedLayers.decode`."""
+        if not is_plain_cpu_call(hidden):
+            return None
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             decoded = self._decode(hidden, query, masks, rows)
         if torch.is_grad_enabled() and query.requires_grad:
-            (decoded,) = _RefuseGradients.apply(query, decoded)
+            (decoded,) = RefuseGradients.apply(query, decoded)
         return decoded
+
+    def embed_and_encode(self, *_: Any) -> None:
+        """See `PackedLayers.embed_and_encode`: embeddings on the CPU are as they are."""
 
     def _decode(self, hidden: Tensor, query: Tensor, masks: Masks, rows: Tensor | None) -> Tensor:
         packing = pack_tokens(masks)
@@ -115,13 +123,13 @@ class PackedEncoder:
             with self._lock:
                 packed = self._packed
                 if packed is None or not packed[0].sees_no_change():
-                    packed = self._packed = (_Watch(self._encoder), *self._pack())
+                    packed = self._packed = (Watch(self._encoder), *self._pack())
         return packed[1].conv, packed[2]
 
     def _pack(self) -> tuple[Encoder, list[PackedLayer]]:
         if self._as_ours is None:
             encoder = cast(Encoder, self._encoder)
-            _check_modules(encoder)
+            check_modules(encoder)
         else:
             encoder = self._as_ours(self._encoder)
         table = encoder.relative_table()
@@ -147,50 +155,58 @@ def _convolve(
     return packing.take(convolution(*padded, masks.tokens).float().flatten(0, 1))
 
 
-class _RefuseGradients(torch.autograd.Function):
+class RefuseGradients(torch.autograd.Function):
     """Hands tensors on; raises where a gradient would have to pass."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """The states `[B, L, C]`, as they are."""
         return tuple(state.view_as(state) for state in states)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """Says what to do."""
         raise RuntimeError(
             "An optimised encoder has no gradients in evaluation mode. Call model.train(), or deberta_torch.restore("
             "model), before the forward pass; or model.deberta.requires_grad_(False), to train a head alone."
         )
 
 
-class _Watch:
-    """Notices that packed copies of an encoder are out of date: other modules, parameters or numbers.
+class Watch:
+    """Notices that copies of a module's parameters are out of date: other modules, parameters or numbers.
 
     A walk over all modules would take longer than a short text; so it is done once, and its steps are checked.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, watched: nn.Module) -> None:
         self._modules = [
             (module._modules, name, child)
-            for module in encoder.modules()
+            for module in watched.modules()
             for name, child in module._modules.items()
             if child is not None
         ]
-        self._parameters = [(module._parameters, name) for module in encoder.modules() for name in module._parameters]
-        self._state = self._read()
+        self._parameters = [
+            (module._parameters, name, parameter, *_state(parameter))
+            for module in watched.modules()
+            for name, parameter in module._parameters.items()
+        ]
 
     def sees_no_change(self) -> bool:
-        """Whether everything is as it was."""
-        return all(names.get(name) is child for names, name, child in self._modules) and self._read() == self._state
+        """Whether everything is as it was: where each parameter's numbers are, and how often they were changed."""
+        for names, name, parameter, place, version in self._parameters:
+            if names.get(name) is not parameter:
+                return False
+            if parameter is not None and (
+                parameter.data_ptr() != place or (version is not None and parameter._version != version)
+            ):
+                return False
+        return all(names.get(name) is child for names, name, child in self._modules)
 
-    def _read(self) -> list[tuple[int, int] | None]:
-        """Where each parameter's numbers are, and how often they were changed."""
-        return [_version(names.get(name)) for names, name in self._parameters]
 
-
-def _version(parameter: Tensor | None) -> tuple[int, int] | None:
+def _state(parameter: Tensor | None) -> tuple[int, int | None]:
     if parameter is None:
-        return None
-    return parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version
+        return 0, None
+    return parameter.data_ptr(), None if parameter.is_inference() else parameter._version
 
 
 # The modules whose work the packed layers do. Others, as adapters put in the place of linear layers, would be ignored.
@@ -200,7 +216,7 @@ _KNOWN = {
 }
 
 
-def _check_modules(encoder: Encoder) -> None:
+def check_modules(encoder: Encoder) -> None:
     """Raises `InputError` where a layer holds a module, or a hook, that packed weights would leave out."""
     for name, module in encoder.layer.named_modules():
         if name and type(module) not in _KNOWN:  # the list has no name

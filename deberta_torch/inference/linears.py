@@ -44,6 +44,19 @@ def precision_of(dtype: torch.dtype | str) -> Precision:
     return known[name]
 
 
+def device_dtype(dtype: torch.dtype | str) -> torch.dtype:
+    """The float type by name or torch dtype, of what an accelerator computes in.
+
+    Raises:
+        InputError: it is none of float32, bfloat16 and float16.
+    """
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    name = str(dtype).removeprefix("torch.")
+    if name not in known:
+        raise InputError(f"dtype is {dtype!r}, but on CUDA must be one of {', '.join(map(repr, known))}.")
+    return known[name]
+
+
 class PlainLinear:
     """A linear layer through plain torch, with the interface of `onednn.PackedLinear`."""
 

@@ -53,7 +53,7 @@ class KeptPositions:
         )
 
     def _in_order(self, length: int) -> PositionRows:
-        ahead = torch.arange(1 - length, length + 1).clamp_(-self._reach, self._reach)
+        ahead = torch.arange(1 - length, length + 1, device=self._index.device).clamp_(-self._reach, self._reach)
         return PositionRows(
             None if self._key is None else self._key[:, self._index[self._reach - ahead]],  # ahead: key - query
             None if self._query is None else self._query[:, self._index[self._reach + ahead]],  # ahead: query - key

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
 from deberta_core.errors import InputError
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
-from deberta_torch.encoder import Encoder, is_plain_cpu_call
-from deberta_torch.inference.encoder import PackedEncoder, check_hooks, full_name
+from deberta_torch.encoder import Encoder, PackedLayers
+from deberta_torch.inference.encoder import check_hooks, full_name
+from deberta_torch.kernels.eager import is_traced
 from deberta_torch.masks import make_masks
 
 KNOWN_VERSIONS = ("4.57", "5")
@@ -45,7 +46,7 @@ class PackedForward:
         packed: the packed layers.
     """
 
-    def __init__(self, encoder: nn.Module, packed: PackedEncoder) -> None:
+    def __init__(self, encoder: nn.Module, packed: PackedLayers) -> None:
         self.packed = packed
         self._encoder = encoder
         self._dropouts = [module for module in encoder.modules() if isinstance(module, nn.Dropout)]
@@ -66,16 +67,20 @@ class PackedForward:
             output_attentions
             or query_states is not None
             or relative_pos is not None
-            or not is_plain_cpu_call(hidden_states)
+            or is_traced()
             or self._trains(hidden_states)
             or not _is_padded_with_zeros(hidden_states, attention_mask)
         ):
+            outputs = None
+        else:
+            batch, length = attention_mask.shape[:2]
+            masks = make_masks(attention_mask, batch, length, attention_mask.device)
+            outputs = self.packed(hidden_states, masks, output_hidden_states)
+        if outputs is None:
             own = type(encoder).forward
             options = (output_hidden_states, output_attentions, query_states, relative_pos, return_dict)
             return own(encoder, hidden_states, attention_mask, *options)
-        batch, length = attention_mask.shape
-        masks = make_masks(attention_mask, batch, length, attention_mask.device)
-        last, states, *_ = self.packed(hidden_states, masks, output_hidden_states)
+        last, states, *_ = outputs
         if not return_dict:
             return (last,) if states is None else (last, states)
         output = sys.modules[type(encoder).__module__].BaseModelOutput
@@ -94,10 +99,13 @@ class PackedForward:
 def _is_padded_with_zeros(hidden: Tensor, mask: Tensor) -> bool:
     """Whether a mask `[B, L]` is 0 and 1, and hidden states are 0 where it is, as transformers' embeddings make them.
 
-    Other masks, and encoders called by themselves, are left to transformers: so are float64 and empty batches.
+    Other masks, and encoders called by themselves, are left to transformers: so are float64 and empty batches. On
+    devices, where a look would have to wait, they are taken to be so.
     """
     if mask.shape != hidden.shape[:2] or hidden.dtype == torch.float64 or not hidden.numel():
         return False
+    if hidden.device.type != "cpu":
+        return True
     hides = mask == 0
     return not ((mask != 1) ^ hides).any() and not hidden[hides].any()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,8 @@ from deberta_torch.attention import (
 from deberta_torch.kernels.attention_blocks import attend, hide
 from deberta_torch.kernels.eager import is_traced
 from deberta_torch.kernels.skew import position_products
+from deberta_torch.kernels.triton.availability import why_not
+from deberta_torch.kernels.triton.function import triton_attention
 from deberta_torch.masks import Masks
 
 
@@ -86,7 +88,28 @@ ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {
     "eager": eager_attention,
     "sdpa": sdpa_attention,
     "flex": flex_attention,
+    "triton": triton_attention,
 }
+
+# Those that read `Masks.packed`: texts one after the other, `[1, H, T, D]`.
+WITHOUT_PADDING = (triton_attention,)
+
+
+class AttentionUsed(NamedTuple):
+    """Which implementation computes attention in a forward pass.
+
+    Attributes:
+        implementation: a name of `ATTENTION_FUNCTIONS`.
+        reason: why it is not the one that was asked for; None where it is.
+    """
+
+    implementation: str
+    reason: str | None = None
+
+    @property
+    def function(self) -> AttentionFunction:
+        """What computes."""
+        return ATTENTION_FUNCTIONS[self.implementation]
 
 
 def check_attn_implementation(name: str) -> str:
@@ -104,26 +127,47 @@ def check_attn_implementation(name: str) -> str:
 
 
 def choose_attention(
-    name: str, device: torch.device, *, has_dropout: bool, needs_probabilities: bool
-) -> AttentionFunction:
-    """The function of an implementation for one forward pass; eager attention where another cannot serve.
+    name: str,
+    device: torch.device,
+    *,
+    has_dropout: bool,
+    needs_probabilities: bool,
+    dtype: torch.dtype = torch.float32,
+    head_size: int = 64,
+) -> AttentionUsed:
+    """The implementation for one forward pass: another than asked for where that cannot serve.
 
-    That is where the probabilities themselves are asked for or mixed over the heads; on the CPU while gradients are
-    recorded, since there neither kernel has a gradient for the bias, and eager attention is as fast as the steps that
-    SDPA would fall back to; and for flex attention with dropout, which it does not have, and on the CPU in a compiled
-    model, whose kernel torch (2.13) fails to make for these layouts.
+    Eager attention is used where the probabilities themselves are asked for or mixed over the heads; on the CPU while
+    gradients are recorded, since there neither of torch's kernels has a gradient for the bias, and eager attention is
+    as fast as the steps that SDPA would fall back to; and for flex attention with dropout, which it does not have, and
+    on the CPU in a compiled model, whose kernel torch (2.13) fails to make for these layouts. For the Triton kernels
+    SDPA serves where they cannot run.
 
     Args:
         name: a name of `ATTENTION_FUNCTIONS`.
         device: where the forward pass runs.
         has_dropout: whether probabilities are dropped.
         needs_probabilities: whether they are needed as a tensor.
+        dtype: of queries and keys.
+        head_size: numbers of a head.
     """
-    recorded_on_cpu = device.type == "cpu" and torch.is_grad_enabled()
-    compiled_on_cpu = device.type == "cpu" and torch.compiler.is_compiling()
-    if needs_probabilities or recorded_on_cpu or (name == "flex" and (has_dropout or compiled_on_cpu)):
-        return eager_attention
-    return ATTENTION_FUNCTIONS[name]
+    if name == "eager":
+        return AttentionUsed("eager")
+    if needs_probabilities:
+        return AttentionUsed("eager", "probabilities are returned, or mixed over the heads")
+    reason = None
+    if name == "triton":
+        reason = why_not(device, dtype, head_size)
+        if reason is None:
+            return AttentionUsed("triton")
+        name = "sdpa"
+    if device.type == "cpu" and torch.is_grad_enabled():
+        return AttentionUsed("eager", reason or "gradients are recorded on the CPU")
+    if name == "flex" and has_dropout:
+        return AttentionUsed("eager", "flex attention has no dropout")
+    if name == "flex" and device.type == "cpu" and torch.compiler.is_compiling():
+        return AttentionUsed("eager", "torch compiles no flex attention for the CPU")
+    return AttentionUsed(name, reason)
 
 
 def _import_flex_attention() -> Callable[..., Any]:

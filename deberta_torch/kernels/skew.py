@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from deberta_torch.kernels.eager import is_eager
+
+_BLOCK = 64  # tokens; measured
 
 
 class PositionRows(NamedTuple):
@@ -40,6 +43,8 @@ def products_by_distance(values: Tensor, rows: Tensor, length: int) -> Tensor:
     Shape:
         values: `[B, H, M, D]`; rows: `[H, M + N, D]`, for n - m = 1 - M, ..., N; length: N; returns `[B, H, M, N]`.
     """
+    if _trains_in_blocks(values, rows):
+        return _InBlocks.apply(values, rows, length)
     return skew(position_products(values, rows), length).transpose(0, 1)
 
 
@@ -72,6 +77,59 @@ def _diagonals(products: Tensor, length: int) -> Tensor:
     rows, columns = products.shape[-2:]
     flat = products.flatten(-2)[..., rows - 1 : rows - 1 + rows * (columns - 1)]
     return flat.unflatten(-1, (rows, columns - 1))[..., :length]
+
+
+def _trains_in_blocks(values: Tensor, rows: Tensor) -> bool:
+    """Whether `_InBlocks` does the work: where gradients of more than a block are recorded on the CPU."""
+    return (
+        is_eager(values, rows)  # first: a traced length, a symbol, must not be compared
+        and values.device.type == "cpu"
+        and values.shape[2] > _BLOCK
+        and torch.is_grad_enabled()
+        and (values.requires_grad or rows.requires_grad)
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+class _InBlocks(Function):
+    """`products_by_distance`, block by block: b tokens meet the b + N rows that they reach, and not all M + N.
+
+    Of as many tokens as others that is nearly half of the multiplications, and what is written in between stays in the
+    processor's cache.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, rows: Tensor, length: int) -> Tensor:
+        ctx.save_for_backward(values, rows)
+        batch, heads, tokens, _ = values.shape
+        found = values.new_empty((heads, batch, tokens, length))
+        for block, reached in _blocks(tokens, length):
+            found[:, :, block] = _diagonals(position_products(values[:, :, block], rows[:, reached]), length)
+        return found.transpose(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        values, rows = ctx.saved_tensors
+        batch, _, tokens, _ = values.shape
+        by_head = values.transpose(0, 1)  # [H, B, M, D]
+        if torch.is_grad_enabled():  # for gradients of gradients, which need operators that record
+            spread = _Unskew.apply(gradient.transpose(0, 1)).flatten(1, 2)  # [H, B * M, M + N]
+            of_values = (spread @ rows).unflatten(1, (batch, tokens))
+            return of_values.transpose(0, 1), spread.transpose(1, 2) @ by_head.flatten(1, 2), None
+        of_values = values.new_empty(by_head.shape)
+        of_rows = rows.new_zeros(rows.shape)
+        for block, reached in _blocks(tokens, gradient.shape[-1]):
+            spread = _Unskew.apply(gradient[:, :, block].transpose(0, 1)).flatten(1, 2)  # [H, B * b, b + N]
+            of_values[:, :, block] = (spread @ rows[:, reached]).unflatten(1, (batch, -1))
+            of_rows[:, reached].baddbmm_(spread.transpose(1, 2), by_head[:, :, block].flatten(1, 2))
+        return of_values.transpose(0, 1), of_rows, None
+
+
+def _blocks(tokens: int, length: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks of tokens, and the rows that each of them reaches."""
+    for start in range(0, tokens, _BLOCK):
+        end = min(start + _BLOCK, tokens)
+        yield slice(start, end), slice(tokens - end, tokens - start + length)
 
 
 class _Skew(Function):

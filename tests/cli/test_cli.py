@@ -53,7 +53,7 @@ def test_no_command_is_bad_usage(capsys):
 
 def test_unknown_command(capsys):
     assert cli.main(["brew"]) == 2
-    known = "convert, export, finetune, evaluate, pretrain, run, inspect"
+    known = "convert, export, compile, finetune, evaluate, pretrain, explain, serve, run, inspect"
     assert capsys.readouterr().err == f"deberta: error: command='brew' is unknown. Use one of: {known}.\n"
 
 

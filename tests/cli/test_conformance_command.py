@@ -9,14 +9,15 @@ import sys
 import numpy as np
 import pytest
 
-from conformance.suite import command
+from conformance.suite import command, others
 from conformance.suite.adapters import FRAMEWORKS
 from conformance.suite.checkpoint import SMALL, checkpoint_subject, measures_of
 from conformance.suite.command import main
 from conformance.suite.heatmap import colour, page
 from conformance.suite.report import Measurement, rows, table, to_json
 from conformance.tolerances import TOLERANCES
-from deberta_core.checkpoint import save_weights
+from deberta_core.checkpoint import load_config, load_weights, save_weights
+from deberta_core.reference.forward import forward
 
 CASE = "v2_one_token"
 LIMIT = TOLERANCES["hidden"].limit
@@ -155,6 +156,48 @@ sys.exit(main(["--only", "v2_one_token"]))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"case +what +torch +bound", done.stdout)
+
+
+def test_others_write_outputs_and_are_judged(tmp_path, monkeypatch, capsys):
+    from safetensors.numpy import load_file, save_file
+
+    own = [(CASE,), ("v2_conv", "question_answering", "spans", "left")]
+    monkeypatch.setattr(others, "VALUE_RUNS", own)
+    folder = tmp_path / "theirs"
+    assert main(["--write-cases", str(folder)]) == 0
+    assert "2 cases" in capsys.readouterr().out
+    assert main(["--write-cases", str(folder)]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main(["--judge", str(folder)]) == 1
+    assert "has no CASE/outputs.safetensors" in capsys.readouterr().err
+    for name in ("-".join(run) for run in own):
+        place = folder / name
+        config = load_config(None, place, None)
+        task = "question_answering" if "question" in name else None
+        assert config.extra["architectures"] == [f"DebertaV2{'ForQuestionAnswering' if task else 'Model'}"]
+        with load_weights(place, config, task) as loaded:
+            outputs = forward(config, dict(loaded.weights), load_file(place / "inputs.safetensors"), task)
+        kept = {key: value.astype(np.float32) for key, value in outputs.items() if not key.startswith("scores")}
+        save_file(kept, place / "outputs.safetensors")
+    assert main(["--judge", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"{CASE} +hidden +\S+ .*x\n", out)
+    assert "theirs" in out.splitlines()[0]
+    assert "FAILED" not in out
+    assert "loss" in out
+    kept["end_logits"] = kept["end_logits"] * np.float32(1.001)
+    save_file(kept, place / "outputs.safetensors")
+    assert main(["--judge", str(folder)]) == 1
+    assert re.search(r"left +logits .*FAILED", capsys.readouterr().out)
+    save_file({"end_logits": kept["end_logits"][:1]}, place / "outputs.safetensors")
+    assert main(["--judge", str(folder)]) == 1
+    assert "inf" in capsys.readouterr().out
+    save_file({"logits": kept["end_logits"]}, place / "outputs.safetensors")
+    assert main(["--judge", str(folder)]) == 1
+    assert re.search(r"holds logits\. Outputs of this case are .*start_logits", capsys.readouterr().err)
+    (place / "outputs.safetensors").write_bytes(b"1234")
+    assert main(["--judge", str(folder)]) == 1
+    assert "outputs.safetensors cannot be read" in capsys.readouterr().err
 
 
 def test_rows_keep_the_worst_and_judge_our_frameworks_alone():

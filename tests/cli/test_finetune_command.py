@@ -112,6 +112,13 @@ WRONG = {
         1,
         "max_length=49 is more",
     ),
+    "class weights": ({"class_weights": ["people=1", "water"]}, 2, "--class-weights water: give 'balanced', CLASS"),
+    "file of class weights": (
+        {"class_weights": "even.json"},
+        1,
+        "even.json does not exist. --class-weights: give '",
+    ),
+    "teacher in output": ({"teacher": "model", "output": "model", "force": []}, 1, "model is in output='model'"),
     "data in output": ({"output": ".", "force": []}, 1, "train.csv is in output='.', whose model is replaced"),
     "file as output": ({"output": "dev.jsonl"}, 1, "output='dev.jsonl' is a file. Give a folder"),
     "used output": ({"output": "vocabulary", "tokenizer": "model"}, 1, "is not empty. Pass --force to replace it"),
@@ -140,6 +147,14 @@ def test_bad_usage_is_one_line(run, folder, tmp_path, flags, status, message):
 
 def test_every_option_of_training_is_a_flag(run):
     assert {*TRAINING_OPTIONS, *RECIPE_OPTIONS} == {field.name for field in fields(TrainingOptions)}
+
+
+def test_class_weights_are_given_here_or_in_a_file(run, tmp_path):
+    file = tmp_path / "weights.json"
+    file.write_text('{"people": 1, "Water": 2.5}')
+    given = {"here": ["people=1", "Water=2.5"], "file": file, "none": None}
+    rows = {name: run(class_weights=own, output=tmp_path / name, epochs=1)[1] for name, own in given.items()}
+    assert rows["here"][0]["loss"] == rows["file"][0]["loss"] != rows["none"][0]["loss"]
 
 
 def test_help_names_the_defaults(capsys):

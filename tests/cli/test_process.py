@@ -100,9 +100,9 @@ raise SystemExit(main(["inspect"]))
 def test_training_goes_on_where_nobody_reads():
     code = """
 import sys
-from deberta_dual.commands.finetune import _print
+from deberta_dual.commands.messages import print_row
 for number in range(3):
-    _print({"step": number})
+    print_row({"step": number})
 print("went on", file=sys.stderr)
 """
     assert run_closed(["-c", code]) == (0, "went on\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deberta_core import AutoConfig, AutoTokenizer, DebertaTokenizer, DebertaV2Config, DebertaV2TokenizerFast
+from deberta_core import AutoConfig, AutoTokenizer, DebertaTokenizerFast, DebertaV2Config, DebertaV2TokenizerFast
 from deberta_core.errors import ConfigError, DebertaWarning, InputError, TokenizationError, WeightError
 from deberta_core.hub import Wanted, local_folder, split_hub_options
 
@@ -202,7 +202,7 @@ def test_configurations(hub_server, small_config, tmp_path):
 def test_tokenizers(hub_server, small_tokenizer, small_byte_tokenizer, prose, tmp_path):
     for name, tokenizer, cls in (
         ("someone/v3", small_tokenizer, DebertaV2TokenizerFast),
-        ("someone/v1", small_byte_tokenizer, DebertaTokenizer),
+        ("someone/v1", small_byte_tokenizer, DebertaTokenizerFast),
     ):
         tokenizer.save_pretrained(tmp_path / name)
         hub_server.publish(name, tmp_path / name)

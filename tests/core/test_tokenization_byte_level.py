@@ -1,6 +1,7 @@
 """The v1 tokenizer: bytes, spaces, its files, and what it refuses."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,6 @@ def plain(tokenizer, text):
 
 
 def test_layout_of_the_vocabulary(small_byte_tokenizer):
-    assert DebertaTokenizerFast is DebertaTokenizer
     assert small_byte_tokenizer.convert_ids_to_tokens([0, 1, 2, 3, 499]) == [
         "[PAD]",
         "[CLS]",
@@ -28,6 +28,22 @@ def test_layout_of_the_vocabulary(small_byte_tokenizer):
     assert (small_byte_tokenizer.vocab_size, len(small_byte_tokenizer)) == (500, 500)
     assert small_byte_tokenizer.convert_tokens_to_ids("no such token") == 3
     assert sorted(small_byte_tokenizer.get_vocab().values()) == list(range(500))
+
+
+def test_the_fast_class_writes_tokenizer_json(small_byte_tokenizer, tmp_path):
+    """As in transformers 4; both read it, and what they read is the same."""
+    small_byte_tokenizer.save_pretrained(tmp_path)
+    slow = DebertaTokenizer.from_pretrained(tmp_path)
+    assert not slow.is_fast
+    for options, written in (({}, False), ({"legacy_format": True}, False), ({"legacy_format": False}, True)):
+        names = [Path(file).name for file in slow.save_pretrained(tmp_path / str(options), **options)]
+        assert ("tokenizer.json" in names) == written
+    fast = DebertaTokenizerFast.from_pretrained(tmp_path / "{}")
+    assert (fast.is_fast, fast("The river")) == (True, slow("The river"))
+    assert "tokenizer.json" in [Path(file).name for file in fast.save_pretrained(tmp_path / "fast")]
+    for file in ("vocab.json", "merges.txt"):
+        (tmp_path / "fast" / file).unlink()
+    assert DebertaTokenizer.from_pretrained(tmp_path / "fast")("The river") == fast("The river")
 
 
 def test_pairs_have_types(small_byte_tokenizer):
@@ -69,8 +85,7 @@ def test_tokens_are_the_libraries(small_byte_tokenizer, text):
 def test_files_in_and_out(small_byte_tokenizer, prose, tmp_path):
     files = small_byte_tokenizer.save_pretrained(tmp_path / "all")
     assert sorted(file.rsplit("/", 1)[1] for file in files) == [
-        *("added_tokens.json", "merges.txt", "special_tokens_map.json"),
-        *("tokenizer.json", "tokenizer_config.json", "vocab.json"),
+        *("merges.txt", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.json"),
     ]
     expected = small_byte_tokenizer(prose)
     for removed in ([], ["tokenizer.json"], ["vocab.json", "merges.txt"]):
@@ -88,7 +103,7 @@ def test_files_in_and_out(small_byte_tokenizer, prose, tmp_path):
 
 
 def test_tokenizer_json_says_whether_a_space_is_added(prose, tmp_path):
-    DebertaTokenizer.train(prose, 300, add_prefix_space=True).save_pretrained(tmp_path)
+    DebertaTokenizerFast.train(prose, 300, add_prefix_space=True).save_pretrained(tmp_path)
     (tmp_path / "tokenizer_config.json").unlink()
     for file in ("vocab.json", "merges.txt"):
         (tmp_path / file).unlink()

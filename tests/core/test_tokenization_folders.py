@@ -8,7 +8,13 @@ import tokenizers
 
 from deberta_core import AutoTokenizer
 from deberta_core.errors import InputError, TokenizationError
-from deberta_core.tokenization import AddedToken, DebertaTokenizer, DebertaV2Tokenizer, DebertaV2TokenizerFast
+from deberta_core.tokenization import (
+    AddedToken,
+    DebertaTokenizer,
+    DebertaTokenizerFast,
+    DebertaV2Tokenizer,
+    DebertaV2TokenizerFast,
+)
 
 TEXTS = ["The river rises [MASK] in the hills.", "a newword <e>x</e> b", "L'été; 1,204 people ㍿ 𠮟"]
 
@@ -16,7 +22,7 @@ TEXTS = ["The river rises [MASK] in the hills.", "a newword <e>x</e> b", "L'ét�
 @pytest.fixture(scope="module", params=["v1", "v2"])
 def changed(request, prose):
     """A tokenizer with tokens of every kind beyond the vocabulary."""
-    tokenizer = {"v1": DebertaTokenizer, "v2": DebertaV2TokenizerFast}[request.param].train(prose, 500)
+    tokenizer = {"v1": DebertaTokenizerFast, "v2": DebertaV2TokenizerFast}[request.param].train(prose, 500)
     tokenizer.add_tokens(["newword"])
     tokenizer.add_special_tokens({"additional_special_tokens": ["<e>", AddedToken("</e>", lstrip=True)]})
     return tokenizer
@@ -129,11 +135,14 @@ def test_post_processor_of_the_file_is_not_used(folder, changed):
 def test_class_is_chosen(small_tokenizer, small_byte_tokenizer, tmp_path):
     small_tokenizer.save_pretrained(tmp_path / "v2")
     small_byte_tokenizer.save_pretrained(tmp_path / "v1")
-    assert type(AutoTokenizer.from_pretrained(tmp_path / "v1")) is DebertaTokenizer
+    assert type(AutoTokenizer.from_pretrained(tmp_path / "v1")) is DebertaTokenizerFast
     assert type(AutoTokenizer.from_pretrained(tmp_path / "v2")) is DebertaV2TokenizerFast
     assert type(AutoTokenizer.from_pretrained(tmp_path / "v2", use_fast=False)) is DebertaV2Tokenizer
     assert AutoTokenizer.from_pretrained(tmp_path / "v2", model_max_length=9).model_max_length == 9
-    for name, model_type, cls in (("v1", "deberta", DebertaTokenizer), ("v2", "deberta-v2", DebertaV2TokenizerFast)):
+    for name, model_type, cls in (
+        ("v1", "deberta", DebertaTokenizerFast),
+        ("v2", "deberta-v2", DebertaV2TokenizerFast),
+    ):
         (tmp_path / name / "config.json").write_text(json.dumps({"model_type": model_type}))
         rewrite(tmp_path / name / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
         assert type(AutoTokenizer.from_pretrained(tmp_path / name)) is cls
@@ -263,4 +272,4 @@ def test_published_folders_load_by_themselves(shared, tmp_path):
     assert type(AutoTokenizer.from_pretrained(data / "deberta_v3_tokenizer")) is DebertaV2TokenizerFast
     shutil.copytree(data / "deberta_v1_tokenizer", tmp_path / "v1")
     (tmp_path / "v1" / "config.json").write_text('{"model_type": "deberta"}')
-    assert type(AutoTokenizer.from_pretrained(tmp_path / "v1")) is DebertaTokenizer
+    assert type(AutoTokenizer.from_pretrained(tmp_path / "v1")) is DebertaTokenizerFast

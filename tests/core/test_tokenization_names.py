@@ -8,7 +8,7 @@ import pytest
 import tokenizers
 
 from deberta_core import AutoTokenizer
-from deberta_core.errors import DebertaWarning, InputError, MissingName, NotOffered
+from deberta_core.errors import DebertaWarning, InputError, MissingName, NotOffered, TokenizationError
 from deberta_core.names.tokenizers import TOKENIZER_ATTRIBUTES, TOKENIZER_CALL, TOKENIZER_OPTIONS
 from deberta_core.tokenization import AddedToken, DebertaTokenizer, DebertaV2Tokenizer, DebertaV2TokenizerFast
 
@@ -26,6 +26,27 @@ def tokenizer(small_tokenizer):
 
 
 # --- calls ---
+
+
+def test_encode_plus_of_a_class_that_is_not_fast_says_what_is_cut(tokenizer, small_fast_tokenizer):
+    """As transformers' conversion of SQuAD asks for it: the rest becomes the next call's text."""
+    options = {"max_length": 8, "truncation": "only_second", "stride": 2, "return_overflowing_tokens": True}
+    rest, rows = tokenizer.tokenize(TEXTS[1]), []
+    windows = tokenizer("The", TEXTS[1], **options)
+    assert small_fast_tokenizer.encode_plus("The", TEXTS[1], **options) == windows
+    while rest:
+        row = tokenizer.encode_plus("The", rest, padding="max_length", **options)
+        assert row.num_truncated_tokens == max(len(row.overflowing_tokens) - 2, 0)
+        rows.append([index for index, real in zip(row.input_ids, row.attention_mask, strict=True) if real])
+        rest = row.overflowing_tokens
+    assert len(rows) > 1
+    assert rows == windows.input_ids
+    row = tokenizer.encode_plus(TEXTS[0], max_length=9, return_overflowing_tokens=True, add_special_tokens=False)
+    assert row.input_ids + row.overflowing_tokens == tokenizer(TEXTS[0], add_special_tokens=False).input_ids
+    row = tokenizer.encode_plus(
+        TEXTS[0].split(), is_split_into_words=True, max_length=9, return_overflowing_tokens=True
+    )
+    assert row.input_ids[1:-1] + row.overflowing_tokens == tokenizer(TEXTS[0], add_special_tokens=False).input_ids
 
 
 def test_calls_by_other_names(tokenizer):
@@ -294,10 +315,51 @@ def test_options_by_other_names(small_tokenizer, small_byte_tokenizer, tmp_path)
         DebertaV2Tokenizer(model, add_special_tokens=True)
     with pytest.raises(InputError, match="extra_special_tokens and additional_special_tokens are two names"):
         DebertaV2Tokenizer(model, extra_special_tokens=["<e>"], additional_special_tokens=["<f>"])
+    tokenizer.save_pretrained(tmp_path / "v3")  # with tokens of its own and a length, which other names replace too
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "v3", extra_special_tokens={"image_token": "<i>"}, max_len=64)
+    assert (loaded.additional_special_tokens, loaded.model_max_length) == (["<i>"], 64)
     small_byte_tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path, do_lower_case=True, trust_remote_code=True)
     assert loaded("The River") == small_byte_tokenizer("The River")
     assert loaded.name_or_path == str(tmp_path)
+
+
+def test_an_option_without_effect_reads_as_it_was_given(small_tokenizer, tmp_path):
+    small_tokenizer.save_pretrained(tmp_path)
+    for given in (True, False):
+        loaded = DebertaV2TokenizerFast.from_pretrained(tmp_path, add_prefix_space=given)
+        assert loaded.add_prefix_space is copy.copy(loaded).add_prefix_space is given
+        assert loaded("The river") == small_tokenizer("The river")
+    assert small_tokenizer.add_prefix_space is True  # as SentencePiece reads a text
+
+
+@pytest.mark.parametrize(("vocab_size", "nearest"), [(100, "least"), (9000, "most")])
+def test_training_gives_the_nearest_size_with_a_warning(small_tokenizer, small_byte_tokenizer, vocab_size, nearest):
+    for old in (small_tokenizer, small_byte_tokenizer):
+        with pytest.warns(
+            DebertaWarning, match=rf"vocab_size={vocab_size} is not possible .* tokens\. Ask for as many"
+        ):
+            new = old.train_new_from_iterator(iter(TEXTS), vocab_size)
+        for text in TEXTS:
+            assert new.decode(new(text).input_ids, skip_special_tokens=True) == text
+        assert (new.vocab_size > vocab_size) == (nearest == "least")
+        assert old.train_new_from_iterator(TEXTS, new.vocab_size).vocab_size == new.vocab_size  # without one
+        with pytest.raises(TokenizationError, match=f"vocab_size={vocab_size} is too"):
+            old.train_new_from_iterator(TEXTS, vocab_size, hard_vocab_limit=True)
+
+
+def test_special_tokens_with_flags_are_those_of_the_library(small_byte_tokenizer):
+    """Code for transformers asks for this class."""
+    mask = small_byte_tokenizer.special_tokens_map_extended["mask_token"]
+    assert isinstance(mask, tokenizers.AddedToken)
+    assert (mask.content, mask.lstrip, mask.rstrip, mask.normalized, mask.special) == (
+        "[MASK]",
+        True,
+        False,
+        True,
+        True,
+    )
+    assert mask in small_byte_tokenizer.all_special_tokens_extended
 
 
 def test_training_by_other_names(small_tokenizer, prose):

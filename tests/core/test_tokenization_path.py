@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from deberta_core.tokenization import DebertaTokenizer, DebertaV2Tokenizer, DebertaV2TokenizerFast
+from deberta_core.tokenization import DebertaTokenizer, DebertaTokenizerFast, DebertaV2Tokenizer, DebertaV2TokenizerFast
 
 PACKAGE = "deberta_core."
 
@@ -41,9 +41,9 @@ def test_a_plain_call_passes_three_files(request, name, model, text):
     assert modules_entered(lambda: tokenizer(text)) == expected
 
 
-@pytest.mark.parametrize("cls", [DebertaTokenizer, DebertaV2Tokenizer, DebertaV2TokenizerFast])
+@pytest.mark.parametrize("cls", [DebertaTokenizer, DebertaTokenizerFast, DebertaV2Tokenizer, DebertaV2TokenizerFast])
 def test_a_tokenizer_is_one_class_over_one_base(cls):
-    families = {DebertaV2TokenizerFast: DebertaV2Tokenizer}
+    families = {DebertaTokenizerFast: DebertaTokenizer, DebertaV2TokenizerFast: DebertaV2Tokenizer}
     family = families.get(cls, cls)
     assert [base.__name__ for base in family.__mro__[1:]] == ["Tokenizer", "object"]
     assert cls.__mro__[cls is not family :] == family.__mro__

@@ -154,6 +154,17 @@ def test_a_backbone_alone_has_the_rates_of_one_below_a_head(small_config):
     assert max(share for share, _ in alone.values()) == 0.5
 
 
+def test_frozen_layers_have_no_rates(small_config):
+    """Nor has what lies below them, of a backbone alone too."""
+    for task, prefix in (("token_classification", "deberta."), (None, "")):
+        parameters = expand(small_config, task)
+        found = parameter_rates(parameters, small_config, 0.5, 0.01, frozen_layers=1)
+        above = (f"{prefix}encoder.layer.1.", "classifier.")
+        assert [*found] == [name for name in parameters if name.startswith(above)]
+        rates = parameter_rates(parameters, small_config, 0.5, 0.01)
+        assert found == {name: rates[name] for name in found}
+
+
 WRONG = {
     "epochs": (0, "epochs=0 is not allowed. Give an int of 1 or more"),
     "batch_size": (2.0, "batch_size=2.0 is not allowed"),

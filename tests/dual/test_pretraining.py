@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -206,21 +205,57 @@ def test_what_keras_does_not_do_is_refused(corpus, tmp_path, monkeypatch, option
         pretrain(corpus, tmp_path / "run", framework="tf", objective="mlm", **{**RUN, **options})
 
 
-def test_two_processes_learn_like_one(corpus, tmp_path):
-    pytest.importorskip("torch")
-    quiet = {**RUN, "config": {**SIZES, **QUIET}, "objective": "rtd", "temperature": 1e-3, "framework": "torch"}
-    pretrain(corpus, tmp_path / "one", **quiet)
-    program = tmp_path / "two.py"
+def in_two_processes(folder, corpus, options, stop_after=None):
+    """Pretrains in two processes that torchrun starts; they may die after a step."""
+    program = folder / "two.py"
     program.write_text(
-        f"from pathlib import Path\nfrom deberta_dual import pretrain\n"
-        f"if __name__ == '__main__':\n    pretrain({str(corpus)!r}, {str(tmp_path / 'two')!r}, **{quiet!r})\n"
+        f"from deberta_dual import pretrain\n"
+        f"def stop(row):\n    assert row['step'] != {stop_after!r}\n"
+        f"if __name__ == '__main__':\n    pretrain({str(corpus)!r}, report=stop, **{options!r})\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=environment())
+    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=environment())
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"objective": "rtd"},
+        {"objective": "rtd", "fully_shard": True, "accumulation": 2},
+        pytest.param({"objective": "mlm", "fully_shard": True}, marks=pytest.mark.slow),
+        pytest.param({"objective": "rtd", "fully_shard": True, "updates": "joint"}, marks=pytest.mark.slow),
+        pytest.param({"objective": "rtd", "updates": "joint", "embedding_sharing": "es"}, marks=pytest.mark.slow),
+        pytest.param(
+            {"objective": "rtd", "fully_shard": True, "updates": "joint", "embedding_sharing": "es"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"objective": "rtd", "fully_shard": True, "gradient_checkpointing": True}, marks=pytest.mark.slow),
+    ],
+    ids=["rtd", "rtd sharded", "mlm sharded", "joint sharded", "es", "es sharded", "checkpointing sharded"],
+)
+def test_two_processes_learn_like_one(corpus, tmp_path, chosen):
+    """The losses and the weights, with a stop on the way."""
+    pytest.importorskip("torch")
+    quiet = {**RUN, "config": {**SIZES, **QUIET}, "temperature": 1e-3, "framework": "torch", **chosen}
+    one = pretrain(corpus, tmp_path / "one", **{**quiet, "fully_shard": False})
+    quiet["output"] = str(tmp_path / "two")
+    assert in_two_processes(tmp_path, corpus, quiet, stop_after=4).returncode != 0
+    done = in_two_processes(tmp_path, corpus, {**quiet, "resume": True})
     assert done.returncode == 0, done.stderr[-2000:]
+    two = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in two] == [2, 4, 6]
+    for row, other in zip(one, two, strict=True):
+        for name in {"loss", "mlm_loss", "rtd_loss"} & row.keys():
+            assert_close(np.array(other[name]), np.array(row[name]), quantity="training curve, AdamW", name=name)
     ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert ours.keys() == theirs.keys()
     for name, array in ours.items():
         assert_close(theirs[name], array, quantity="training curve, AdamW", name=name)
+
+
+def test_one_process_cannot_be_sharded(corpus, tmp_path):
+    with pytest.raises(InputError, match=r"fully_shard spreads .* torchrun --nproc-per-node N"):
+        pretrain(corpus, tmp_path / "run", fully_shard=True, **RUN)
 
 
 def test_other_options_and_another_corpus_are_refused(corpus, tmp_path):
@@ -268,7 +303,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(corpus, tmp_pa
 @pytest.mark.slow
 @each_framework
 def test_killed_at_any_moment_it_ends_alike(corpus, tmp_path, framework):
-    options = {**RUN, "objective": "rtd", "framework": framework, "steps": 40}
+    """Kills 20 times, each a random time behind a row that this process wrote: in a step, an evaluation or a save."""
+    options = {**RUN, "objective": "rtd", "framework": framework, "steps": 200}
     pretrain(corpus, tmp_path / "whole", **options)
     program = tmp_path / "run.py"
     program.write_text(
@@ -276,18 +312,43 @@ def test_killed_at_any_moment_it_ends_alike(corpus, tmp_path, framework):
         f"if __name__ == '__main__':\n"
         f"    pretrain({str(corpus)!r}, {str(tmp_path / 'cut')!r}, resume=True, **{options!r})\n"
     )
-    random, kills = np.random.default_rng(0), 0
-    while kills < 20:
-        process = subprocess.Popen([sys.executable, str(program)], cwd=Path(__file__).parents[2], env=environment())
-        time.sleep(float(random.uniform(4, 12)))
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
+    command = {"args": [sys.executable, str(program)], "cwd": Path(__file__).parents[2], "env": environment()}
+    random, state = np.random.default_rng(0), tmp_path / "cut" / "training.json"
+    steps = set()
+    for _ in range(20):
+        process = subprocess.Popen(**command)
+        before = at = last_saved_step(state)
+        while at == before:
+            assert process.poll() is None, f"it ended at step {before} by itself"
+            time.sleep(0.002)
+            at = last_saved_step(state)
+        time.sleep(float(random.exponential(0.2)))
+        process.kill()
         process.wait()
-        kills += 1
-    subprocess.run([sys.executable, str(program)], check=True, cwd=Path(__file__).parents[2], env=environment())
+        steps.add(last_saved_step(state))
+    assert len(steps) == 20  # every process went on from where the one before was
+    subprocess.run(**command, check=True)
     assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def last_saved_step(state):
+    """That of a run's state, which may be replaced while it is read; None before the first."""
+    try:
+        return json.loads(state.read_text())["step"]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def environment():
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+
+
+def test_a_vocabulary_that_is_not_the_model_s_is_refused(corpus, tmp_path):
+    pretrain(corpus, tmp_path / "model", **{**RUN, "steps": 1})
+    pretrain(corpus, tmp_path / "other", **{**RUN, "steps": 1, "vocab_size": 350})
+    options = {name: value for name, value in RUN.items() if name not in ("preset", "vocab_size", "config")}
+    with pytest.raises(InputError, match=r"the vocabulary is not that of .*model: '.*' has the id \d+ there and"):
+        pretrain(corpus, tmp_path / "more", model=tmp_path / "model", tokenizer=str(tmp_path / "other"), **options)
+    assert not (tmp_path / "more").exists()
+    same = {**options, "steps": 1, "tokenizer": str(tmp_path / "model")}
+    pretrain(corpus, tmp_path / "more", model=tmp_path / "model", **same)

@@ -24,7 +24,7 @@ V3 = CASES["v3_like"].config
 IDS = torch.arange(46).reshape(2, 23) + 5
 MASK = torch.ones_like(IDS)
 MASK[1, 15:] = MASK[0, 3] = 0
-NAMES = tuple(functions.ATTENTION_FUNCTIONS)
+NAMES = ("eager", "sdpa", "flex")  # "triton" needs a GPU, or an interpreter: `test_triton_attention.py`
 unfused = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 
 
@@ -132,7 +132,7 @@ def test_eager_attention_serves_where_another_cannot(name, called):
 
 def test_on_a_gpu_gradients_do_not_need_eager_attention():
     chosen = functions.choose_attention("sdpa", torch.device("cuda"), has_dropout=True, needs_probabilities=False)
-    assert chosen is functions.sdpa_attention
+    assert chosen.function is functions.sdpa_attention
 
 
 @unfused
@@ -241,6 +241,7 @@ def test_autocast():
     assert_close(outputs["sdpa"], outputs["eager"], quantity="fused bfloat16", name="autocast")
 
 
+@pytest.mark.skipif(torch.__version__ < "2.7", reason="torch 2.6 guards against lengths beyond the span, or below it")
 @pytest.mark.parametrize("name", ["sdpa", "eager"])
 def test_an_exported_program_without_gradients(name):
     model = make(V3.replace(num_hidden_layers=1))
@@ -252,7 +253,6 @@ def test_an_exported_program_without_gradients(name):
             (),
             {"input_ids": IDS, "attention_mask": MASK},
             dynamic_shapes={"input_ids": axes, "attention_mask": axes},
-            strict=False,  # torch 2.6's other default guards against short texts
         )
         operators = {str(node.target) for node in program.graph.nodes}
         assert ("aten.scaled_dot_product_attention.default" in operators) == (name == "sdpa")

@@ -33,6 +33,7 @@ LABELS = {
 }
 # A simulated accelerator: of torch's names the only one whose tensors can be indexed where it is not built in.
 ACCELERATORS = [torch.device("lazy", number) for number in range(3)]
+simulates = pytest.mark.skipif(torch.__version__ < "2.7", reason="torch 2.6 simulates no such accelerator")
 
 
 def model_class(config, suffix):
@@ -199,6 +200,7 @@ def devices_in(outputs):
     return {str(tensor.device) for value in values for tensor in value}
 
 
+@simulates
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 @pytest.mark.parametrize(
     ("case", "suffix"),
@@ -234,6 +236,7 @@ def test_nothing_meets_across_devices(case, suffix):
                 assert trained == {True}
 
 
+@simulates
 def test_simulated_accelerators_refuse_to_meet():
     """Otherwise the test above could not fail."""
     with simulated_accelerators(), pytest.raises(RuntimeError, match="same device"):

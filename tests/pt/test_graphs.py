@@ -56,6 +56,7 @@ def make_labels(batch: int, length: int, task: str | None) -> dict[str, Tensor]:
     return dict.fromkeys(spec.labels, labels)
 
 
+@pytest.mark.skipif(torch.__version__ < "2.7", reason="torch 2.6 guards against lengths beyond the span, or below it")
 @pytest.mark.parametrize(("version", "task"), models(QUICK))
 def test_an_exported_program_serves_any_batch_and_length(version, task, tmp_path):
     """Saved, loaded, and run with sizes it has not seen; with the loss, where the task has one."""
@@ -64,7 +65,7 @@ def test_an_exported_program_serves_any_batch_and_length(version, task, tmp_path
     axes = {
         name: {0: BATCH} if value.dim() == 1 else {0: BATCH, value.dim() - 1: LENGTH} for name, value in example.items()
     }
-    program = torch.export.export(model, (), example, dynamic_shapes=axes, strict=False)
+    program = torch.export.export(model, (), example, dynamic_shapes=axes)
     file = io.BytesIO()
     torch.export.save(program, file)
     file.seek(0)

@@ -44,6 +44,8 @@ def test_every_row_is_a_member():
     assert model.num_labels == 3
     assert not model.can_generate()
     assert not hasattr(model, "generate")
+    with pytest.raises(InputError, match=r"PeftModel\.from_pretrained"):
+        model.load_adapter("folder")
     assert model.warnings_issued == {}
 
 

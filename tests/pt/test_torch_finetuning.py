@@ -115,14 +115,11 @@ def test_pieces_change_nothing(task, prose, tmp_path, small_tokenizer):
     )
 
 
-def test_two_processes_learn_what_one_does(prose, tmp_path, small_tokenizer):
-    """15 examples in steps of 4: the last step leaves one process with a smaller part than the other."""
-    file = write_examples(tmp_path, "token-classification", prose)
-    start = small_start(tmp_path / "tokenizer", small_tokenizer, **QUIET)
-    one = run(file, tmp_path / "one", start, task="token-classification")
+def in_two_processes(task, file, output, start, *more):
+    """Runs the command in two processes that `torchrun` starts; the rows that it prints."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    command += ["-m", "deberta_dual.cli", "finetune", "--task=token-classification", f"--data={file}"]
-    command += [f"--eval-data={file}", f"--output={tmp_path / 'two'}", "--framework=torch", "--device=cpu"]
+    command += ["-m", "deberta_dual.cli", "finetune", f"--task={task}", f"--data={file}", *more]
+    command += [f"--output={output}", "--framework=torch", "--device=cpu"]
     command += ["--preset=deberta-v3-small", f"--tokenizer={start.tokenizer}"]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in TRAINING.items()]
     command += ["--config", *(f"{name}={value}" for name, value in {**SIZES, **QUIET}.items())]
@@ -130,10 +127,34 @@ def test_two_processes_learn_what_one_does(prose, tmp_path, small_tokenizer):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    two = [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_two_processes_learn_what_one_does(prose, tmp_path, small_tokenizer):
+    """15 examples in steps of 4: the last step leaves one process with a smaller part than the other."""
+    task = "token-classification"
+    file = write_examples(tmp_path, task, prose)
+    start = small_start(tmp_path / "tokenizer", small_tokenizer, **QUIET)
+    one = run(file, tmp_path / "one", start, task=task)
+    two = in_two_processes(task, file, tmp_path / "two", start, f"--eval-data={file}")
     close(one, two)
     assert [row["step"] for row in two] == [row["step"] for row in one]
     assert (tmp_path / "two" / "model.safetensors").exists()
+
+
+def test_two_processes_make_the_folds_of_one(file, tmp_path, small_tokenizer):
+    start = small_start(tmp_path / "tokenizer", small_tokenizer, **QUIET)
+    settings = {"folds": 3, "framework": "torch", "device": "cpu"}
+    one = finetune(TASK, file, tmp_path / "one", start, TrainingOptions(**TRAINING), **settings)
+    two = in_two_processes(TASK, file, tmp_path / "two", start, "--folds=3")
+    assert two[-1]["folds"] == 3
+    assert two[-1]["mean"]["eval_accuracy"] == one[-1]["mean"]["eval_accuracy"]
+    answers = ((tmp_path / name / "predictions.jsonl").read_text().splitlines() for name in ("one", "two"))
+    for own, other in zip(*(map(json.loads, lines) for lines in answers), strict=True):
+        assert (own["line"], own["fold"]) == (other["line"], other["fold"])
+        found, wanted = ({one["label"]: one["score"] for one in row["labels"]} for row in (other, own))
+        scores = (np.array([row[name] for name in sorted(wanted)]) for row in (found, wanted))
+        assert_close(*scores, quantity="training curve, AdamW", name=f"line {own['line']}")
 
 
 def test_early_stopping_keeps_the_best(file, start, tmp_path):

@@ -13,15 +13,15 @@ from deberta_dual.finetuning import TrainingOptions, finetune
 from deberta_torch import DebertaV2ForSequenceClassification
 from deberta_torch.sift import SiFT
 from tests.finetuning_data import QUIET, small_start, write_examples
-from tests.sift_cases import make_case
+from tests.sift_cases import distillation_gradient, make_case
 
 TASK = "text-classification"
 
 
 @pytest.fixture
-def case():
+def case(request):
     """A model with dropout in training mode, and a batch."""
-    config, _, batch, _ = make_case("classes")
+    config, _, batch, _ = make_case(getattr(request, "param", "classes"))
     torch.manual_seed(0)
     dropout = dict.fromkeys(QUIET, 0.1)
     model = DebertaV2ForSequenceClassification(config.replace(**dropout))
@@ -55,6 +55,22 @@ def test_r_drop_by_hand(case):
         assert (found is None) == (right is None)
         if found is not None:
             same(found, right)
+
+
+@pytest.mark.parametrize("case", ["classes", "labels", "numbers"], indirect=True)
+def test_distillation_by_hand(case, request):
+    model, batch = case
+    output = model(**batch)
+    teacher = torch.from_numpy(np.random.default_rng(0).standard_normal(output.logits.shape).astype(np.float32))
+    with Terms(model, TrainingOptions(teacher="one", teacher_temperature=2.0, teacher_weight=0.7)) as terms:
+        loss, added = terms.of(output, batch, teacher)
+        _, none = terms.of(output, batch, output.logits.detach())
+    same(loss, 0.3 * output.loss, "loss")
+    same(none, torch.zeros(()), "loss")
+    (found,) = torch.autograd.grad(added, output.logits)
+    kind, logits = request.node.callspec.params["case"], output.logits.detach().numpy()
+    wanted = 0.7 * distillation_gradient(kind, logits, teacher.numpy(), 2.0)
+    same(found, torch.from_numpy(wanted.astype(np.float32)))
 
 
 def test_sift_is_the_librarys(case):

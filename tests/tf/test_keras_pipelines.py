@@ -3,6 +3,7 @@
 import importlib
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import pytest
 
@@ -127,6 +128,7 @@ def test_a_graph_gives_what_single_operations_give(tiny_config, small_tokenizer,
     assert run(texts[0])[0][0]["label"] == "neutral"  # the graph follows the weights
 
 
+@pytest.mark.skipif(keras.__version__.startswith("3.8."), reason="XLA of Keras 3.8 takes no axis of any length")
 def test_few_shapes_where_shapes_are_compiled(tiny_config, small_tokenizer, prose):
     """XLA compiles every shape anew, so that batches are filled up."""
     model = TFDebertaV2ForSequenceClassification(tiny_config.replace(id2label=NLI))

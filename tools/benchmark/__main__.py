@@ -4,6 +4,7 @@
     python -m tools.benchmark --transformers4 PYTHON --sections inference --rounds 7
     python -m tools.benchmark --quick
     python -m tools.benchmark --from-json
+    python -m tools.benchmark --compare before.json after.json
 
 `make peers` builds the environments of the other libraries; one that is not given is left out, and the page says so. A
 section that is measured takes the place of what `performance.json` had of it; the others stay.
@@ -20,12 +21,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tools.benchmark.compare import compare
 from tools.benchmark.libraries import ENVIRONMENTS
 from tools.benchmark.page import SECTIONS, page
 from tools.benchmark.process import ROOT
 from tools.benchmark.routes import routes
 from tools.benchmark.session import Session
-from tools.benchmark.timing import features, machine
+from tools.benchmark.timing import features, machine, threads
 
 JSON, PAGE, IMAGES = "performance.json", "performance.md", "images"
 ROUNDS, QUICK_ROUNDS = 7, 3
@@ -48,6 +50,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, help="layers of every model, for trying out")
     parser.add_argument("--quick", action="store_true", help="one layer, few rounds, a cell per section: to try out")
     parser.add_argument("--from-json", action="store_true", help="measure nothing; write page and plots anew")
+    usage = "measure nothing; print what differs between two runs, and by more than their rounds"
+    parser.add_argument("--compare", nargs=2, type=Path, metavar="FILE", help=usage)
     parser.add_argument("--output", type=Path, help="where to; default: docs, and build/benchmark with --quick")
     parser.add_argument("--text", type=Path, help="for the tokenizers: a file, every line a text")
     for version in ("v1", "v3"):
@@ -65,6 +69,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measures section by section, and writes the results after each."""
     arguments = parse()
+    if arguments.compare:
+        print(compare(*(json.loads(file.read_text(encoding="utf-8")) for file in arguments.compare)))
+        return
     given = {name: getattr(arguments, name.replace("-", "_"), None) for name in ENVIRONMENTS}
     # Not `resolve`: the interpreter of an environment is a link, and behind it the environment is lost.
     pythons = {"ours": sys.executable} | {name: str(Path(path).absolute()) for name, path in given.items() if path}
@@ -101,6 +108,7 @@ def section(session: Session, name: str) -> dict[str, Any]:
         "machine": machine({}),
         "features": features(),
         "routes": routes(),
+        "threads": threads(),
         "versions": session.versions(),
         "rounds": session.rounds,
         "facts": facts,

@@ -40,6 +40,12 @@ COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
         "ours, bfloat16 autocast": ("transformers 4, bfloat16 autocast",),
         "ours, checkpointing": ("transformers 4, checkpointing", "ours"),
     },
+    "pretraining": {
+        "ours": ("transformers 4",),
+        "ours, as theirs": ("transformers 4",),
+        **{f"masks of {what}": ("ours",) for what in ("tokens", "words")},
+        "rows of one worker": ("ours",),
+    },
     "keras_models": {
         "ours, auto": ("transformers 4", "transformers 4, XLA", "keras-hub", "ZeroModels"),
         "ours": ("transformers 4", "keras-hub", "ZeroModels"),

@@ -42,6 +42,7 @@ LIBRARIES: dict[str, Library] = {
     "zeromodels": Library("keras-hub", "zeromodels_models"),
     "ours-torch": Library("ours", "ours_torch"),
     "ours-keras": Library("ours", "ours_keras"),
+    "ours-rows": Library("ours", "ours_rows"),
     "limit": Library("ours", "linear_limit"),
 }
 SHARED_VARIABLES = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}

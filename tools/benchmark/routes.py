@@ -17,5 +17,8 @@ def routes() -> dict[str, bool]:
         "bfloat16 instructions": onednn.has_bfloat16(),
         "8-bit weights": onednn.available(torch.int8),
         "8-bit dot products": onednn.has_int8_dot_products(),
+        "oneDNN in PyTorch": torch.backends.mkldnn.is_available(),
+        "MKL in PyTorch": torch.backends.mkl.is_available(),
+        "AMX tiles": bool(torch.cpu._is_amx_tile_supported()),
         "GELU within float32 products": onednn.fuses("gelu", torch.float32),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -143,11 +144,13 @@ class Measured:
 
     Attributes:
         seconds: round by round.
+        processor: likewise, the time of the processor, over all threads.
         extras: other columns of the rows.
         outputs: files with what they computed.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    processor: dict[str, list[float]] = field(default_factory=dict)
     extras: dict[str, Row] = field(default_factory=dict)
     outputs: dict[str, Path] = field(default_factory=dict)
 
@@ -193,6 +196,10 @@ def measure_cell(
         output = np.load(file)
         if reference is not None and output.shape == reference.shape:
             found.extras[name]["difference"] = float(abs(output - reference).max())
+    for name, own in found.processor.items():
+        if baseline in found.processor:
+            pairs = zip(found.processor[baseline], own, strict=True)
+            found.extras[name]["processor_ratio"] = statistics.median(theirs / ours for theirs, ours in pairs)
     return make_rows(group, cell, found.seconds, baseline, found.extras)
 
 
@@ -220,7 +227,9 @@ def _measure(
                 found.outputs[subject.name] = file
 
         def seconds(name: str) -> float:
-            return float(workers(ready[name].library).ask({"do": "run", "name": name})["seconds"])
+            passed = workers(ready[name].library).ask({"do": "run", "name": name})
+            found.processor.setdefault(name, []).append(float(passed["processor"]))
+            return float(passed["seconds"])
 
         if ready:
             found.seconds |= samples(list(ready), seconds, session.rounds, warmups=0)

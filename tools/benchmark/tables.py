@@ -67,10 +67,12 @@ def down(rows: Sequence[Row]) -> str:
     """Of a single cell: a line per subject with everything that was measured."""
     columns: dict[str, Callable[[Row], str | None]] = {
         "ms": lambda row: f"{row['seconds'] * MS:,.1f}",
+        "tokens a second": lambda row: f"{row['tokens'] / row['seconds']:,.0f}" if row.get("tokens") else None,
         "times as fast": lambda row: MISSING if is_baseline(row) else f"{row['ratio']:.2f}",
         "half of the rounds": lambda row: (
             MISSING if _has_one_round(row) else f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
         ),
+        "times as fast by processor time": _by_processor,
         "processor, ms": lambda row: f"{row['processor'] * MS:,.1f}" if "processor" in row else None,
         "memory, MB": memory,
         "difference": difference,
@@ -78,6 +80,13 @@ def down(rows: Sequence[Row]) -> str:
     used = {name: show for name, show in columns.items() if any(show(row) not in (None, MISSING) for row in rows)}
     lines = [[row["subject"], *(show(row) or MISSING for show in used.values())] for row in rows]
     return markdown(["", *used], lines)
+
+
+def _by_processor(row: Row) -> str | None:
+    """Where tokens are counted; on a machine that does other things, too, it tells more than the time that passed."""
+    if not row.get("tokens"):
+        return None
+    return MISSING if is_baseline(row) else f"{row['processor_ratio']:.2f}"
 
 
 def _has_one_round(row: Row) -> bool:

@@ -91,6 +91,14 @@ def features() -> list[str]:
     return [name for name, flag in FEATURES.items() if flag in flags]
 
 
+def threads() -> str:
+    """How many threads and processors the subjects have, and what they are bound to."""
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    names = ("OMP_NUM_THREADS", "OMP_PROC_BIND", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
+    said = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+    return ", ".join([f"processors {','.join(map(str, allowed)) or 'all'}", *said])
+
+
 def _cpuinfo(field: str) -> list[str]:
     try:
         lines = CPUINFO.read_text(encoding="utf-8").splitlines()

@@ -12,22 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from deberta_dual.finetuning import FINETUNE_TASKS, load_data
+from tools.deberta_command import ROOT, rows_of, words
 from tools.task_scores.baselines import BASELINES
 from tools.task_scores.datasets import DATA_SETS, DataSet, Files
 from tools.task_scores.page import write_table
 from tools.task_scores.vocabulary import LENGTH, train_vocabulary
 
-ROOT = Path(__file__).resolve().parents[2]
 JSON = ROOT / "docs/task_scores.json"
 FRAMEWORKS = ("torch", "tf")
 SIZES = {
@@ -107,30 +103,14 @@ def command_of(data_set: DataSet, files: Files, start: Path, framework: str, see
         **data_set.options,
         "output": output,
     }
-    words = ["finetune", "--force"]
-    for name, value in options.items():
-        values = value if isinstance(value, list) else [value]
-        words += [f"--{name.replace('_', '-')}", *map(str, values)]
-    return words
+    return [*words("finetune", options), "--force"]
 
 
 def run(command: Sequence[str]) -> dict[str, Any]:
-    """Runs the command on one core: its rows, and how long it took."""
-    threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "deberta_dual.cli", *command],
-        env=os.environ | threads,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    *rows, last = [json.loads(line) for line in done.stdout.splitlines()]
+    """Runs the command: its rows, and how long it took."""
+    (*rows, last), seconds = rows_of(command)
     test = {name.removeprefix("test_"): value for name, value in last.items()}
-    return {"test": test, "losses": [row["loss"] for row in rows], "seconds": round(time.perf_counter() - start)}
+    return {"test": test, "losses": [row["loss"] for row in rows], "seconds": seconds}
 
 
 def _parse() -> argparse.Namespace:

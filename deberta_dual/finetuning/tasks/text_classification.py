@@ -147,7 +147,7 @@ class TextClassification(FinetuneTask):
     @classmethod
     def metric(cls, config: BaseConfig, records: Sequence[Record]) -> str:
         """By the kind of labels; see `METRICS`."""
-        return METRICS[str(config.problem_type)]
+        return METRICS.get(str(config.problem_type), METRICS[SINGLE])
 
     def answer(self, model: ArrayModel, records: Sequence[Record], features: Sequence[Feature]) -> Any:
         """Logits `[N, C]`; of a text in windows, those of the mean of its probabilities."""

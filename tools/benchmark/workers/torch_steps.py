@@ -15,6 +15,7 @@ Settings = dict[str, Any]
 Load = Callable[..., Any]  # (name of an Auto class, folder, **options) -> model
 Call = Callable[[], Any]
 LEARNING_RATE = 1e-5
+MASK_ID, RTD_WEIGHT = 4, 50  # any id; the weight of the discriminator's loss
 
 
 @contextlib.contextmanager
@@ -83,6 +84,37 @@ def training(load: Load) -> Callable[[Settings, Batches], Call]:
             else:
                 loss.backward()
             optimizer.step()
+
+        return call
+
+    return build
+
+
+def pretraining(make: Callable[[Settings], Any]) -> Callable[[Settings, Batches], Call]:
+    """A builder of steps of replaced-token detection, the generator's before the discriminator's.
+
+    `make` gives an object with `generator`, `discriminator`, `corrupt(masked, mask, labels)`, which gives a loss, ids
+    and which of them were replaced, and `discriminate(ids, mask, replaced)`, which gives a loss.
+    """
+
+    def build(settings: Settings, batches: Batches) -> Call:
+        pair = make(settings)
+        optimizers = []
+        for part in (pair.generator, pair.discriminator):
+            part.train()
+            optimizers.append(torch.optim.AdamW(part.parameters(), lr=LEARNING_RATE, fused=True))
+        batch = tensors(batches)[0]
+        labels, mask = batch["labels"], batch["attention_mask"]
+        masked = batch["input_ids"].masked_fill(labels >= 0, MASK_ID)
+
+        def call() -> None:
+            loss, ids, replaced = pair.corrupt(masked, mask, labels)
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss.backward()
+            optimizers[0].step()
+            (RTD_WEIGHT * pair.discriminate(ids, mask, replaced)).backward()
+            optimizers[1].step()
 
         return call
 

@@ -1,0 +1,94 @@
+"""Which of several calls is the fastest, in about a second of calls."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
+Call = Callable[[], object]
+Clock = Callable[[], float]
+
+_TURN = 0.01  # seconds of calls that are timed together: a clock and a cold cache then matter little
+_FEWEST, _MOST = 7, 40  # rounds
+_HOPELESS = 1.5  # times as long as the fastest: not measured again, and its model is let go
+
+
+@dataclass(slots=True)
+class Race(Generic[Name]):
+    """What was measured.
+
+    Attributes:
+        seconds: of one call, by name; the median of the turns.
+        failed: what could not be run, and why.
+    """
+
+    seconds: dict[Name, float] = field(default_factory=dict)
+    failed: dict[Name, str] = field(default_factory=dict)
+
+
+def race(
+    loaders: Mapping[Name, Callable[[], Call]],
+    failures: tuple[type[Exception], ...],
+    seconds: float = 1.0,
+    clock: Clock = time.perf_counter,
+) -> Race[Name]:
+    """Times calls in turn, so that what slows the machine down for a while slows down all of them.
+
+    One after the other is loaded and tried; those that are far behind are let go at once. Before each turn comes a
+    call that does not count, because the threads of the one before may not be at rest yet.
+
+    Args:
+        loaders: by name, what loads a model and gives a call of it.
+        failures: the exceptions that say that something cannot be run here.
+        seconds: how long to measure, loading aside; a call that takes long is still made `_FEWEST` times.
+        clock: tells the time.
+    """
+    found: Race[Name] = Race()
+    calls: dict[Name, Call] = {}
+    turns: dict[Name, list[float]] = {}
+    for name, load in loaders.items():
+        try:
+            calls[name] = load()
+            calls[name]()
+        except failures as problem:
+            calls.pop(name, None)
+            found.failed[name] = (str(problem).splitlines() or [type(problem).__name__])[0]
+            continue
+        turns[name] = [_turn(calls[name], clock)]
+        _let_go(calls, turns)
+    start = clock()
+    for number in range(_MOST):
+        if number >= _FEWEST and clock() - start > seconds:
+            break
+        names = list(calls)
+        shift = number % len(names) if names else 0
+        for name in (*names[shift:], *names[:shift]):
+            turns[name].append(_turn(calls[name], clock))
+        if number + 1 == _FEWEST:
+            _let_go(calls, turns)
+    found.seconds = {name: statistics.median(values) for name, values in turns.items()}
+    return found
+
+
+def _turn(call: Call, clock: Clock) -> float:
+    before = clock()
+    call()
+    times = max(1, math.ceil(_TURN / max(clock() - before, 1e-9)))
+    before = clock()
+    for _ in range(min(times, 1000)):
+        call()
+    return (clock() - before) / min(times, 1000)
+
+
+def _let_go(calls: dict[Name, Call], turns: Mapping[Name, list[float]]) -> None:
+    """Drops the calls that are far behind; what was measured of them stays."""
+    medians = {name: statistics.median(turns[name]) for name in calls}
+    best = min(medians.values(), default=0.0)
+    for name, value in medians.items():
+        if value > _HOPELESS * best:
+            del calls[name]

@@ -1,0 +1,1 @@
+"""`deberta serve`: models behind HTTP, with the routes of text-embeddings-inference and more."""

@@ -1,0 +1,38 @@
+"""The goldens through Keras on the backend of $KERAS_BACKEND; prints the worst errors."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from conformance.suite.adapters import KerasAdapter
+from conformance.suite.compare import at_real_positions, output_kind, output_scale, relative_error
+from conformance.suite.golden import goldens
+
+
+def main() -> None:
+    """Runs them all, or with `--tiny` a few."""
+    import keras
+
+    errors: dict[str, float] = {}
+    found = [parameter.values[0] for parameter in goldens()]
+    for golden in found[:: 12 if "--tiny" in sys.argv else 1]:
+        try:
+            adapter = KerasAdapter(golden.config, golden.task, golden.params())
+            actual = adapter.forward(golden.tensors("input"))
+        except Exception as error:
+            print(f"{golden.folder.name}: {type(error).__name__}: {error}"[:200])
+            errors[golden.folder.name] = float("inf")
+            continue
+        expected, mask = golden.tensors("output"), golden.mask()
+        for name in expected.keys() & actual.keys() - {"loss"}:
+            own, judge = (at_real_positions(name, np.asarray(side[name]), mask) for side in (actual, expected))
+            found_error = relative_error(own, judge, output_scale(output_kind(name), expected[name]))
+            errors[golden.folder.name] = max(errors.get(golden.folder.name, 0.0), found_error)
+    worst = sorted(errors, key=lambda name: -errors[name])[:3]
+    print(keras.config.backend(), len(errors), "goldens, worst:", {name: f"{errors[name]:.1e}" for name in worst})
+
+
+if __name__ == "__main__":
+    main()
