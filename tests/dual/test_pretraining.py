@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +198,10 @@ def test_other_sharings_are_reproducible(corpus, tmp_path, framework, sharing):
 
 @pytest.mark.parametrize(
     ("options", "processes", "message"),
-    [({"gradient_checkpointing": True}, "1", "gradient_checkpointing is not for Keras"), ({}, "2", "in one process")],
+    [
+        ({"gradient_checkpointing": True}, "1", "gradient_checkpointing is not for Keras"),
+        ({}, "2", "is told of its processes by TF_CONFIG, and this is one of 2 of torchrun"),
+    ],
 )
 def test_what_keras_does_not_do_is_refused(corpus, tmp_path, monkeypatch, options, processes, message):
     pytest.importorskip("tensorflow")
@@ -206,15 +211,38 @@ def test_what_keras_does_not_do_is_refused(corpus, tmp_path, monkeypatch, option
 
 
 def in_two_processes(folder, corpus, options, stop_after=None):
-    """Pretrains in two processes that torchrun starts; they may die after a step."""
+    """Pretrains in two processes, of torchrun or of TF_CONFIG; they may die after a step. Status and errors of both."""
     program = folder / "two.py"
     program.write_text(
         f"from deberta_dual import pretrain\n"
         f"def stop(row):\n    assert row['step'] != {stop_after!r}\n"
         f"if __name__ == '__main__':\n    pretrain({str(corpus)!r}, report=stop, **{options!r})\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(program)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=environment())
+    run = partial(subprocess.Popen, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
+    if options["framework"] == "torch":
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(program)]
+        processes = [run(command, env=environment())]
+    else:
+        places = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        told = [{"cluster": {"worker": places}, "task": {"type": "worker", "index": number}} for number in range(2)]
+        processes = [
+            run([sys.executable, str(program)], env=environment() | {"TF_CONFIG": json.dumps(one)}) for one in told
+        ]
+    errors = [process.communicate(timeout=400)[1] for process in processes]
+    return max(abs(process.returncode) for process in processes), "".join(errors)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+TWO_KERAS = [
+    ("mlm", {"objective": "mlm"}),
+    ("rtd", {"objective": "rtd", "accumulation": 2}),
+    ("joint", {"objective": "rtd", "updates": "joint"}),
+]
 
 
 @pytest.mark.parametrize(
@@ -230,18 +258,28 @@ def in_two_processes(folder, corpus, options, stop_after=None):
             marks=pytest.mark.slow,
         ),
         pytest.param({"objective": "rtd", "fully_shard": True, "gradient_checkpointing": True}, marks=pytest.mark.slow),
+        *(pytest.param({"framework": "tf", **chosen}, marks=pytest.mark.slow) for _, chosen in TWO_KERAS),
     ],
-    ids=["rtd", "rtd sharded", "mlm sharded", "joint sharded", "es", "es sharded", "checkpointing sharded"],
+    ids=[
+        "rtd",
+        "rtd sharded",
+        "mlm sharded",
+        "joint sharded",
+        "es",
+        "es sharded",
+        "checkpointing sharded",
+        *(f"Keras {name}" for name, _ in TWO_KERAS),
+    ],
 )
 def test_two_processes_learn_like_one(corpus, tmp_path, chosen):
     """The losses and the weights, with a stop on the way."""
-    pytest.importorskip("torch")
     quiet = {**RUN, "config": {**SIZES, **QUIET}, "temperature": 1e-3, "framework": "torch", **chosen}
+    pytest.importorskip("torch" if quiet["framework"] == "torch" else "tensorflow")
     one = pretrain(corpus, tmp_path / "one", **{**quiet, "fully_shard": False})
     quiet["output"] = str(tmp_path / "two")
-    assert in_two_processes(tmp_path, corpus, quiet, stop_after=4).returncode != 0
-    done = in_two_processes(tmp_path, corpus, {**quiet, "resume": True})
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert in_two_processes(tmp_path, corpus, quiet, stop_after=4)[0] != 0
+    status, errors = in_two_processes(tmp_path, corpus, {**quiet, "resume": True})
+    assert status == 0, errors[-2000:]
     two = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in two] == [2, 4, 6]
     for row, other in zip(one, two, strict=True):
