@@ -266,7 +266,10 @@ def _check_framework(framework: str, processes: int, training: PretrainingOption
             f"of framework={framework!r}. Leave it out, or use torchrun --nproc-per-node N."
         )
     if framework == "tf" and training.gradient_checkpointing:
-        raise InputError("gradient_checkpointing is not for Keras. Leave it out, or use framework='torch'.")
+        raise InputError(
+            "gradient_checkpointing is not for Keras, which would draw other dropout in the second pass, so that the "
+            "gradients are wrong. Leave it out, or use framework='torch'."
+        )
 
 
 def _same_file(file: Path, other: Path) -> None:
