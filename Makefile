@@ -71,14 +71,18 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs docs-version: export EDIT_URI := $(if $(REPOSITORY_URL),edit/main/docs/)
+
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The pages of this version beside those of others, on the branch gh-pages; OPTIONS=--push also pushes it.
+docs-version: export NO_MKDOCS_2_WARNING := 1
+docs-version: export PATH := $(CURDIR)/$(DOCS_VERSIONS)/bin:$(PATH)
 docs-version: $(DOCS_VERSIONS)/.ready
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VERSIONS)/bin/mike deploy --update-aliases $(OPTIONS) \
+	mike deploy --update-aliases $(OPTIONS) \
 	  "$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" latest
-	$(DOCS_VERSIONS)/bin/mike set-default $(OPTIONS) latest
+	mike set-default $(OPTIONS) latest
 
 $(DOCS_VERSIONS)/.ready: pyproject.toml constraints.txt
 	test -x $(DOCS_VERSIONS)/bin/python || $(PYTHON) -m venv $(DOCS_VERSIONS)
