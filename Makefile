@@ -86,7 +86,7 @@ docs-version: $(DOCS_VERSIONS)/.ready
 
 $(DOCS_VERSIONS)/.ready: pyproject.toml constraints.txt
 	test -x $(DOCS_VERSIONS)/bin/python || $(PYTHON) -m venv $(DOCS_VERSIONS)
-	$(DOCS_VERSIONS)/bin/python -m pip install --quiet --constraint constraints.txt mike==2.2.0 "mkdocs-material" "mkdocstrings[python]"
+	$(DOCS_VERSIONS)/bin/python -m pip install --quiet --constraint constraints.txt mike==2.2.0 mkdocs-material "mkdocstrings[python]" ruff
 	touch $@
 
 # The wheel and the source archive, in dist/.

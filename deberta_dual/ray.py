@@ -1,4 +1,4 @@
-"""Bulk scoring on the machines of a Ray cluster: an actor pool answers a data set, in order, checkpointed by its files."""
+"""Bulk scoring on a Ray cluster: an actor pool answers a data set, in order, checkpointed by its files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deberta_core.arguments import row_of
 from deberta_core.errors import InputError
 from deberta_core.file_system import sync
 from deberta_dual.data.load import Named, read_examples
-from deberta_dual.data.results import ERROR, LINE, RESULTS, answer_records
+from deberta_dual.data.results import ERROR, RESULTS, answer_records
 from deberta_dual.data.streams import need_pyarrow
 from deberta_dual.data.writers import PART
 from deberta_dual.pipelines.factory import known_task, pipeline

@@ -14,7 +14,7 @@ from deberta_core.reference.arrays import Array
 from deberta_core.reference.attention import score_components
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
-SENTENCE = "the old dog chased a cat and the cat ran".split()
+SENTENCE = ["the", "old", "dog", "chased", "a", "cat", "and", "the", "cat", "ran"]
 FEATURES = ("article", "adjective", "noun", "verb", "conjunction")
 KINDS = {"the": 0, "a": 0, "old": 1, "dog": 2, "cat": 2, "chased": 3, "ran": 3, "and": 4}  # numbers of FEATURES
 BUCKETS, MAX_DISTANCE = 8, 64  # of the head that is drawn

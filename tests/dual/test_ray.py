@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ FIELDS = {"id2label": {0: "bad", 1: "good"}}
 @pytest.fixture(scope="module")
 def cluster():
     settings = {"num_cpus": 4, "object_store_memory": 200_000_000, "include_dashboard": False}
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    folder = str(Path(__file__).parents[2])
     ray.init(**settings, runtime_env={"env_vars": {"PYTHONPATH": folder}}, log_to_driver=False)
     yield
     ray.shutdown()
