@@ -97,6 +97,11 @@ def says_why(match: re.Match[str]) -> bool:
     return NOT_RUN.fullmatch(match["before"].strip()) is not None
 
 
+def test_yaml_can_be_read(page):
+    for code in (match["code"] for match in FENCE.finditer(page) if match["language"] == "yaml"):
+        assert pytest.importorskip("yaml").safe_load(code)
+
+
 def test_what_is_not_run_is_another_librarys(page):
     others = [match["code"] for match in FENCE.finditer(page) if match["before"].strip() == ANOTHER]
     assert page.count(ANOTHER) == len(others)
