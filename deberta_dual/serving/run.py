@@ -23,8 +23,8 @@ from deberta_dual.serving.settings import ServeSettings
 
 # How long a server that is told to stop answers what it took, beyond the time of one request.
 _GRACE = 5
-# How long a connection may be idle: longer than clients and load balancers (60 s) keep theirs, so that no request meets a
-# connection that is just being closed.
+# How long a connection may be idle: longer than clients and load balancers (60 s) keep theirs, so that no request meets
+# a connection that is just being closed.
 _IDLE = 75
 _SETTINGS = "DEBERTA_SERVE"  # of the environment of uvicorn's processes
 

@@ -12,11 +12,23 @@ import time
 from collections import deque
 from contextlib import contextmanager
 
+TEXT = "In spring the water is high and brown, said Anna 🦌 of St. Mary's."
+
 
 @contextmanager
 def server(*arguments):
     """A server at a free port; ends it as an operator does."""
-    command = [sys.executable, "-m", "deberta_dual.cli", "serve", *map(str, arguments), "--port", "0", "--framework", "torch"]
+    command = [
+        sys.executable,
+        "-m",
+        "deberta_dual.cli",
+        "serve",
+        *map(str, arguments),
+        "--port",
+        "0",
+        "--framework",
+        "torch",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             lines = []
@@ -50,3 +62,13 @@ def ask(port, method="POST", route="/predict", body=None, timeout=60):
     text = answer.read().decode()
     connection.close()
     return answer.status, text
+
+
+def explain(page, text=TEXT, pair="", model="classes"):
+    """Asks the page of a server for an explanation, and waits until it is shown."""
+    page.wait_for_function("document.querySelectorAll('#model option').length > 1")
+    page.select_option("#model", model)
+    page.fill("#text", text)
+    page.fill("#pair", pair)
+    page.click("#go")
+    page.wait_for_selector("#result:not([aria-busy]):visible")

@@ -56,7 +56,9 @@ def clients(port: int) -> dict[str, tuple[Client, set[int | None]]]:
 
 def _whole(port: int, route: str, body: Callable[[], bytes]) -> Client:
     async def client(number: int) -> int | None:
-        return await _told(port, lambda sent: [(_HEAD.format(route=route, size=len(sent)).encode() + sent, 0.0)], body())
+        return await _told(
+            port, lambda sent: [(_HEAD.format(route=route, size=len(sent)).encode() + sent, 0.0)], body()
+        )
 
     return client
 

@@ -20,7 +20,7 @@ import httpx
 
 from tools.load.bad_clients import clients
 from tools.load.models import small_models
-from tools.load.page import JSON, put
+from tools.load.page import JSON, put, write_page
 from tools.load.process import free_port, resident, running
 from tools.load.texts import read_texts
 
@@ -152,7 +152,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=10.0, help="good requests a second; default: 10")
     parser.add_argument("--bad", type=float, default=0.1, help="share of bad clients on top; default: 0.1")
-    parser.add_argument("--texts", type=Path, help="file with a text a line; default: the pages in docs/")
+    parser.add_argument("--texts", type=Path, nargs="+", help="files with a text a line; default: the pages in docs/")
     parser.add_argument("--json", type=Path, default=JSON, help=f"default: {JSON.name} beside the page")
     given = parser.parse_args()
     texts = read_texts(given.texts, 2000)
@@ -166,6 +166,7 @@ def main() -> int:
             found = asyncio.run(soak(port, process.pid, texts, 60 * given.minutes, given.rate, given.bad))
         found["status_of_server"] = process.returncode
     put(given.json, "soak", found)
+    write_page(given.json)
     shown = {name: value for name, value in found.items() if name != "memory"}
     print(shown)
     return 1 if found["surprises"] else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -10,16 +11,20 @@ ROOT = Path(__file__).resolve().parents[2]
 _LEAST, _MOST = 20, 4000
 
 
-def read_texts(file: Path | None, count: int, seed: int = 0) -> list[str]:
+def read_texts(given: Sequence[Path] | None, count: int, seed: int = 0) -> list[str]:
     """Reads texts, and shuffles them.
 
     Args:
-        file: a text a line; None, or one that is not there: the lines of the pages in docs/.
-        count: how many to give at most.
+        given: files with a text a line; None, or none that is there: the pages in docs/.
+        count: how many to give at most, as many of each file.
         seed: of the order.
     """
-    files = [file] if file is not None and file.is_file() else sorted((ROOT / "docs").glob("*.md"))
-    lines = [line.strip() for one in files for line in one.read_text(encoding="utf-8").splitlines()]
-    texts = [line[:_MOST] for line in lines if len(line) >= _LEAST]
+    files = [file for file in given or () if file.is_file()]
+    groups = [[file] for file in files] or [sorted((ROOT / "docs").glob("*.md"))]
+    texts: list[str] = []
+    for group in groups:
+        lines = [line.strip() for one in group for line in one.read_text(encoding="utf-8").splitlines()]
+        fitting = [line[:_MOST] for line in lines if len(line) >= _LEAST]
+        texts += random.Random(seed).sample(fitting, min(count // len(groups), len(fitting)))
     random.Random(seed).shuffle(texts)
-    return texts[:count]
+    return texts
