@@ -24,7 +24,6 @@ from tools.load.page import JSON, put, write_page
 from tools.load.process import free_port, resident, running
 from tools.load.texts import read_texts
 
-_TIMEOUT = 2.0  # of the server: a slow client is told soon
 _EVERY = 10.0  # seconds between two looks at the memory
 # After so much of the time the memory is what it stays.
 _WARM = 1 / 6
@@ -160,7 +159,7 @@ def main() -> int:
         models = small_models(Path(folder), texts)
         port = free_port()
         command = [sys.executable, "-m", "deberta_dual.cli", "serve", *map(str, models), "--port", str(port)]
-        command += ["--framework", "torch", "--timeout", str(_TIMEOUT), "--page"]
+        command += ["--framework", "torch", "--page"]
         log = given.json.with_suffix(".log")
         with running(command, port, log) as process:
             found = asyncio.run(soak(port, process.pid, texts, 60 * given.minutes, given.rate, given.bad))
