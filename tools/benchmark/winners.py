@@ -1,4 +1,4 @@
-"""Who is first in every cell of a section that has all ways side by side, and how far the choice of `compile` is off."""
+"""Who is first in every cell where all ways are side by side, and how far the choice of `compile` is off."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _ahead(rows: Sequence[Row], group: str) -> list[tuple[str, float]]:
 
 
 def _places(ahead: Sequence[tuple[str, float]], bar: float) -> str:
-    """"first in 5 of 6 cells, 1.02 to 1.50 times as fast as", and where not."""
+    """In how many cells it is first, where not, and by how much."""
     first = [value for _, value in ahead if value >= bar]
     values = [value for _, value in ahead]
     behind = ", ".join(f"{cell} ({value:.2f})" for cell, value in ahead if value < bar)

@@ -18,8 +18,9 @@ from tools.benchmark.session import Row, Session, for_all, measure_cell
 BASELINE = "transformers 4"
 LAYERS, ARCHITECTURE = 4, "v3-base"
 FEW = 256  # tokens, on which the emulation of bfloat16 does not take too long
-_FLOAT32, _BFLOAT16, _INT8 = ({"dtype": dtype} for dtype in ("float32", "bfloat16", "int8"))
-_ONNX, _OPENVINO = {"framework": "onnx"}, {"framework": "openvino"}
+Options = dict[str, object]
+_FLOAT32, _BFLOAT16, _INT8 = (Options(dtype=dtype) for dtype in ("float32", "bfloat16", "int8"))
+_ONNX, _OPENVINO = Options(framework="onnx"), Options(framework="openvino")
 # What computes in float32, and what does not; those of ours begin with "ours".
 EXACT = (
     Subject(BASELINE, "transformers4", "eager"),
