@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tools.benchmark import claims, tables
+from tools.benchmark import claims, tables, winners
 from tools.benchmark.figures import figures
 from tools.benchmark.libraries import ENVIRONMENTS
 from tools.benchmark.tables import distinct
@@ -43,6 +43,12 @@ SECTIONS = {
         "Inference",
         "Columns are batch × length, all texts of full length. The first line is the time of the baseline, the others "
         "say how many times as fast.",
+    ),
+    "side_by_side": (
+        "Side by side",
+        "Every way of ours beside every way of others, all texts of full length; columns are batch × length. ONNX "
+        "Runtime and OpenVINO alone run what PyTorch exports of transformers' model, for one shape each; ours run one "
+        "graph of every shape. The first line is the time of the baseline, the others say how many times as fast.",
     ),
     "transformers_optimized": (
         "transformers' models, optimized",
@@ -190,7 +196,13 @@ def _conversion(name: str, found: dict[str, Any], drawn: Any) -> Iterator[str]:
     yield f"The numbers that came back are {came_back}."
 
 
-BODIES = {"tokenization": _tokenization, "conversion": _conversion}
+def _side_by_side(name: str, found: dict[str, Any], drawn: Sequence[tuple[str, str, str, list[Row]]]) -> Iterator[str]:
+    yield from winners.body(found["rows"])
+    yield from (f"![{name}, {group}](images/{file})" for section, group, file, _ in drawn if section == name)
+    yield claims.spread(found["rows"])
+
+
+BODIES = {"side_by_side": _side_by_side, "tokenization": _tokenization, "conversion": _conversion}
 
 
 def _left_out(entries: Sequence[dict[str, str]]) -> Iterator[str]:
