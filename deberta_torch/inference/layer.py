@@ -107,7 +107,9 @@ class PackedLayer:
         """`[B * L, 3 * H * D]` to `[B * L, H * D]`, 0 for queries that see no key."""
         positions, length, visible = self._positions, group.length, group.visible
         if length <= BLOCK_SIZES["cpu"].longer_than:
-            columns, terms = (None, (False, False)) if positions is None else (positions.columns(length), positions.terms)
+            columns, terms = (
+                (None, (False, False)) if positions is None else (positions.columns(length), positions.terms)
+            )
             context = attend_fused(content, self._heads, length, visible, columns, terms)
         else:
             parts = content.view(group.batch, length, 3, self._heads, self._head_size)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from deberta_torch.kernels.attention_blocks import hide
+from deberta_torch.kernels.attention_blocks import context_of, hide, turned
 
 
 def attend_fused(
@@ -42,7 +41,7 @@ def attend_fused(
         bias = read_diagonals(torch.bmm(pairs, columns), batch, length, terms)
     if visible is not None:
         bias = hide(bias, visible, content.dtype)
-    context = F.scaled_dot_product_attention(part(0), part(1), part(2), attn_mask=bias, scale=1.0)
+    context = context_of(part(0), part(1), part(2), bias)
     return context.transpose(1, 2).reshape(tokens, width)
 
 
@@ -56,5 +55,5 @@ def read_diagonals(products: Tensor, batch: int, length: int, terms: tuple[bool,
     by_query = products.as_strided(shape, (*outer, pitch - 1, 1), length - 1)
     if not terms[1]:
         return by_query
-    by_key = products.as_strided(shape, (*outer, 1, pitch - 1), (sum(terms) - 1) * heads * outer[1] + length - 1)
-    return by_query.add_(by_key) if terms[0] else by_key
+    by_key = products.as_strided(shape, (*outer, pitch - 1, 1), (sum(terms) - 1) * heads * outer[1] + length - 1)
+    return by_query.add_(turned(by_key)) if terms[0] else by_key.transpose(-1, -2)
