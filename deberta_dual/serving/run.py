@@ -27,7 +27,8 @@ _GRACE = 5
 # a connection that is just being closed.
 _IDLE = 75
 # oneDNN, by which PyTorch computes on CPUs, keeps code and memory for each shape of a batch it has met, of 1024 shapes
-# by default: gigabytes where texts have all lengths. Both of its caches must be small, and are read when it is first used.
+# by default: gigabytes where texts have all lengths. Both of its caches must be small, and are read when it is first
+# used.
 _SHAPES_KEPT = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 _SETTINGS = "DEBERTA_SERVE"  # of the environment of uvicorn's processes
 
