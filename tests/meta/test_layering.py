@@ -58,6 +58,7 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_dual/backends/torch_processes.py": ({"torch", "deberta_torch"}, "the processes of torchrun"),
     "deberta_dual/backends/torch_shards.py": ({"torch"}, "models sharded over the processes of torchrun"),
     "deberta_dual/backends/tf_pretraining.py": ({"tensorflow", "keras", "deberta_tf"}, "pretrains in Keras"),
+    "deberta_dual/backends/tf_processes.py": ({"tensorflow"}, "the processes of TF_CONFIG"),
     "deberta_dual/backends/torch_explain.py": ({"torch", "deberta_torch"}, "explains models of PyTorch"),
     "deberta_dual/backends/tf_explain.py": ({"deberta_tf"}, "explains models of Keras"),
     "deberta_dual/backends/torch_export.py": ({"torch", "deberta_torch"}, "writes programs of PyTorch"),
