@@ -86,6 +86,11 @@ SECTIONS = {
         "From `from_pretrained` to the first answer, with the vocabulary of 128,100, in fresh processes after all "
         "imports; memory is beyond the imports.",
     ),
+    "exports": (
+        "Exports",
+        "Writing v3-base with the vocabulary of 128,100, from the checkpoint to files that other runtimes execute; and "
+        "from loading such files to the first answer. Fresh processes after all imports; memory is beyond the imports.",
+    ),
     "streaming": (
         "Many lines",
         "`deberta run` with a text classifier, a vocabulary of up to {vocabulary:,}, and random weights, over lines, "

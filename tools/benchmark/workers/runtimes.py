@@ -40,7 +40,7 @@ def feed(batches: Batches) -> dict[str, Any]:
 
 def export(settings: Settings, batches: Batches) -> Path:
     """Writes the ONNX file beside the checkpoint, once per shape; OpenVINO refuses those of the older exporter."""
-    file = Path(settings["folder"]) / "onnx-{}x{}.onnx".format(*batches.ids[0].shape)
+    file = Path(settings.get("place", settings["folder"])) / "onnx-{}x{}.onnx".format(*batches.ids[0].shape)
     if not file.exists():
         model = HiddenStates(AutoModel.from_pretrained(settings["folder"])).eval()
         arrays = tuple(torch.from_numpy(array) for array in feed(batches).values())
@@ -86,9 +86,33 @@ def open_vino(settings: Settings, batches: Batches) -> Call:
     return lambda: [request.infer(inputs)[compiled.output(0)]]
 
 
+def target(settings: Settings) -> Path:
+    """Where `writing` writes, beside the checkpoint."""
+    return Path(settings["folder"]).with_name(settings["target"])
+
+
+def writing(settings: Settings, batches: Batches) -> Call:
+    """Exports transformers' model into the folder `target`."""
+    place = target(settings)
+    place.mkdir(exist_ok=True)
+
+    def call() -> None:
+        for file in place.iterdir():
+            file.unlink()
+        export({**settings, "place": place}, batches)
+
+    return call
+
+
+def loading(settings: Settings, batches: Batches) -> Call:
+    """Loads what `writing` wrote in the runtime of the subject `runtime`, and answers once."""
+    given = {**settings, "place": target(settings)}
+    return lambda: SUBJECTS[settings["runtime"]](given, batches)()
+
+
 def outputs(result: Any) -> list[np.ndarray[Any, Any]]:
     """The hidden states of the one batch."""
     return [np.asarray(hidden, dtype=np.float32) for hidden in result]
 
 
-SUBJECTS = {"onnx_runtime": onnx_runtime, "open_vino": open_vino}
+SUBJECTS = {"onnx_runtime": onnx_runtime, "open_vino": open_vino, "writing": writing, "loading": loading}
