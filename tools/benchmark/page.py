@@ -48,7 +48,8 @@ SECTIONS = {
         "Side by side",
         "Every way of ours beside every way of others, all texts of full length; columns are batch × length. ONNX "
         "Runtime and OpenVINO alone run what PyTorch exports of transformers' model, for one shape each; ours run one "
-        "graph of every shape. The first line is the time of the baseline, the others say how many times as fast.",
+        "graph of every shape. {what} The first line is the time of the baseline, the others say how many times as "
+        "fast.",
     ),
     "transformers_optimized": (
         "transformers' models, optimized",

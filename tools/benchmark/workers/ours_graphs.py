@@ -10,6 +10,7 @@ import numpy as np
 
 import deberta_dual
 from deberta_dual.backends import get_backend
+from deberta_dual.compiling.candidates import cores
 from deberta_dual.exporting.export import export
 from tools.benchmark.inputs import Batches
 
@@ -28,7 +29,8 @@ def call_of(framework: str, folder: Path, batches: Batches, **options: Any) -> C
 
 def graph(settings: Settings, batches: Batches) -> Call:
     """The graph of a checkpoint in `framework` and `dtype`."""
-    return call_of(settings["framework"], Path(settings["folder"]), batches, dtype=settings["dtype"])
+    options = {"dtype": settings["dtype"], "threads": cores()}
+    return call_of(settings["framework"], Path(settings["folder"]), batches, **options)
 
 
 def chosen(settings: Settings, batches: Batches) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ class HiddenStates(torch.nn.Module):
     def forward(self, input_ids: Any, attention_mask: Any) -> Any:
         """The last hidden states."""
         return self.model(input_ids, attention_mask)[0]
+
+
+def threads() -> int:
+    """As many as there are processors that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def feed(batches: Batches) -> dict[str, Any]:
@@ -71,6 +77,7 @@ def onnx_runtime(settings: Settings, batches: Batches) -> Call:
     """ONNX Runtime in float32, or int8 by dynamic quantisation."""
     file = export(settings, batches)
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
     options.add_session_config_entry("session.force_spinning_stop", "1")  # its threads rest while others are measured
     path = quantized(file) if settings["dtype"] == "int8" else file
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -81,6 +88,7 @@ def onnx_runtime(settings: Settings, batches: Batches) -> Call:
 def open_vino(settings: Settings, batches: Batches) -> Call:
     """OpenVINO with the precision `hint`."""
     hints = {"INFERENCE_PRECISION_HINT": settings["hint"], "PERFORMANCE_HINT": "LATENCY"}
+    hints |= {"INFERENCE_NUM_THREADS": threads()}
     compiled = openvino.Core().compile_model(str(export(settings, batches)), "CPU", hints)
     request, inputs = compiled.create_infer_request(), feed(batches)
     return lambda: [request.infer(inputs)[compiled.output(0)]]
