@@ -48,7 +48,8 @@ SECTIONS = {
         "Side by side",
         "Every way of ours beside every way of others, all texts of full length; columns are batch × length. ONNX "
         "Runtime and OpenVINO alone run what PyTorch exports of transformers' model, for one shape each; ours run one "
-        "graph of every shape. The first line is the time of the baseline, the others say how many times as fast.",
+        "graph of every shape. {what} The first line is the time of the baseline, the others say how many times as "
+        "fast.",
     ),
     "transformers_optimized": (
         "transformers' models, optimized",
@@ -85,6 +86,11 @@ SECTIONS = {
         "Loading",
         "From `from_pretrained` to the first answer, with the vocabulary of 128,100, in fresh processes after all "
         "imports; memory is beyond the imports.",
+    ),
+    "exports": (
+        "Exports",
+        "Writing v3-base with the vocabulary of 128,100, from the checkpoint to files that other runtimes execute; and "
+        "from loading such files to the first answer. Fresh processes after all imports; memory is beyond the imports.",
     ),
     "streaming": (
         "Many lines",

@@ -173,6 +173,7 @@ def measure_cell(
     compare: bool = True,
     apart: bool = False,
     reference: Array | None = None,
+    by_processor: bool = False,
 ) -> list[Row]:
     """Builds every subject, lets it compute twice, and then all of them in turn.
 
@@ -186,6 +187,7 @@ def measure_cell(
         tokens: how many a call has, at most.
         compare: whether outputs can be compared, where a library loads the weights of the checkpoint.
         apart: one subject after the other, each in a process that ends; for what needs too much memory side by side.
+        by_processor: the time of the processor counts, for one thread on a machine that does other things, too.
         reference: the outputs to compare with, by whose largest number differences are divided; None: the baseline's.
 
     Returns:
@@ -206,7 +208,7 @@ def measure_cell(
         if baseline in found.processor:
             pairs = zip(found.processor[baseline], own, strict=True)
             found.extras[name]["processor_ratio"] = statistics.median(theirs / ours for theirs, ours in pairs)
-    return make_rows(group, cell, found.seconds, baseline, found.extras)
+    return make_rows(group, cell, found.processor if by_processor else found.seconds, baseline, found.extras)
 
 
 def _measure(

@@ -10,6 +10,7 @@ import numpy as np
 
 import deberta_dual
 from deberta_dual.backends import get_backend
+from deberta_dual.compiling.candidates import cores
 from deberta_dual.exporting.export import export
 from tools.benchmark.inputs import Batches
 
@@ -28,7 +29,8 @@ def call_of(framework: str, folder: Path, batches: Batches, **options: Any) -> C
 
 def graph(settings: Settings, batches: Batches) -> Call:
     """The graph of a checkpoint in `framework` and `dtype`."""
-    return call_of(settings["framework"], Path(settings["folder"]), batches, dtype=settings["dtype"])
+    options = {"dtype": settings["dtype"], "threads": cores()}
+    return call_of(settings["framework"], Path(settings["folder"]), batches, **options)
 
 
 def chosen(settings: Settings, batches: Batches) -> Call:
@@ -42,21 +44,21 @@ def chosen(settings: Settings, batches: Batches) -> Call:
     return call
 
 
+def target(settings: Settings) -> Path:
+    """Where `writing` writes, beside the checkpoint."""
+    return Path(settings["folder"]).with_name(settings["target"])
+
+
 def writing(settings: Settings, batches: Batches) -> Call:
-    """Exports a checkpoint `to` a format in `dtype`; the call says the megabytes of what it wrote."""
-    target = Path(settings["folder"]).with_name(f"exported-{settings['to']}-{settings['dtype']}")
-
-    def call() -> float:
-        file = export(settings["folder"], target, settings["to"], task=None, dtype=settings["dtype"], force=True).file
-        return sum(one.stat().st_size for one in file.parent.iterdir()) / 1e6
-
-    return call
+    """Exports a checkpoint to `target`, in the format `to` and in `dtype`."""
+    options = {"task": None, "dtype": settings["dtype"], "force": True}
+    return lambda: export(settings["folder"], target(settings), settings["to"], **options)
 
 
 def loading(settings: Settings, batches: Batches) -> Call:
     """Loads what `writing` wrote, in `framework`, and answers once."""
-    target = Path(settings["folder"]).with_name(f"exported-{settings['to']}-{settings['dtype']}")
-    return lambda: call_of(settings["framework"], target, batches, dtype=settings["dtype"])()
+    options = {"dtype": settings["dtype"]}
+    return lambda: call_of(settings["framework"], target(settings), batches, **options)()
 
 
 def outputs(result: Arrays) -> list[np.ndarray[Any, Any]]:
