@@ -166,10 +166,10 @@ function showNumbers() {
 /* page_charts.js */
 
 if (fixed) {
-  $("form").remove();
   $("fixed").classList.remove("hidden");
   $("fixed").textContent = fixed.texts.filter(Boolean).join("\n");
   show(fixed.explanation, fixed.texts);
+  $("form").remove();
 } else {
   $("form").onsubmit = explain;
   for (const box of ["text", "pair"]) $(box).onkeydown = event => {
