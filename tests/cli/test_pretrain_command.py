@@ -48,7 +48,10 @@ def test_what_is_refused(corpus, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        (["--held-out", "1e-9"], "no document in the share held_out=1e-09. Give more text, a larger share, or held_out=0"),
+        (
+            ["--held-out", "1e-9"],
+            "no document in the share held_out=1e-09. Give more text, a larger share, or held_out=0",
+        ),
         (["--learning-rate", "2"], "learning_rate=2.0 is not allowed. Give a number from 0 to 1."),
     ],
 )
