@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(json.dumps(found.to_dict(), ensure_ascii=False) + "\n")
     else:
         with replace_files(arguments.html.parent, InputError) as staging:
-            write_text(staging / arguments.html.name, page_of(found, arguments.text))
+            write_text(staging / arguments.html.name, page_of(found, arguments.text, arguments.text_pair))
     return 0
 
 

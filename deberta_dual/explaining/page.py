@@ -8,20 +8,30 @@ from importlib.resources import files
 from deberta_dual.explaining.explanation import Explanation
 
 _EMPTY = '<script id="data" type="application/json">null</script>'
+# What is put in the place of its name, so that the page is one file: the style, and two parts of the script.
+_PIECES = ("page.css", "page.js", "page_charts.js")
 
 
 def page() -> str:
     """The page for a server with the routes `/info` and `/explain`."""
-    return files(__package__).joinpath("page.html").read_text("utf-8")
+    text = _read("page.html")
+    for piece in _PIECES:
+        text = text.replace(f"/* {piece} */", _read(piece))
+    return text
 
 
-def page_of(explanation: Explanation, text: str) -> str:
+def page_of(explanation: Explanation, text: str, text_pair: str | None = None) -> str:
     """The page of one explanation, which needs no server.
 
     Args:
         explanation: what it shows.
         text: what was explained.
+        text_pair: the second text, if there was one.
     """
     # "</script>" inside a text would end the element, so no "<" is left.
-    data = json.dumps({"text": text, "explanation": explanation.to_dict()}).replace("<", "\\u003c")
+    data = json.dumps({"texts": [text, text_pair], "explanation": explanation.to_dict()}).replace("<", "\\u003c")
     return page().replace(_EMPTY, _EMPTY.replace("null", data))
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")

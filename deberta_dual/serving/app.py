@@ -84,7 +84,11 @@ def _is_type(part: Any) -> bool:
 
 def _not_found(request: Request, problem: Any) -> JSONResponse:
     known = ", ".join(sorted(path for path in request.app.openapi()["paths"]))
-    texts = {404: f"there is no such route. There are: {known}.", 405: "the method is wrong for this route."}
+    texts = {
+        400: "the body cannot be read. Send JSON in UTF-8, of a few levels and with numbers of a few digits.",
+        404: f"there is no such route. There are: {known}.",
+        405: "the method is wrong for this route.",
+    }
     return _answer(request, problem.status_code, texts.get(problem.status_code, str(problem.detail)), "Validation")
 
 

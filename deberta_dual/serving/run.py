@@ -23,6 +23,12 @@ from deberta_dual.serving.settings import ServeSettings
 
 # How long a server that is told to stop answers what it took, beyond the time of one request.
 _GRACE = 5
+# How long a connection may be idle: longer than clients and load balancers (60 s) keep theirs, so that no request meets
+# a connection that is just being closed.
+_IDLE = 75
+# oneDNN, by which PyTorch computes on CPUs, keeps code and memory for each shape of a batch it has met, of 1024 shapes by
+# default: gigabytes where texts have all lengths. Both of its caches must be small, and are read when it is first used.
+_SHAPES_KEPT = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 _SETTINGS = "DEBERTA_SERVE"  # of the environment of uvicorn's processes
 
 
@@ -36,12 +42,14 @@ def serve(settings: ServeSettings) -> None:
         DebertaError: a model cannot be loaded.
         InputError: the address cannot be listened at.
     """
+    for name, number in _SHAPES_KEPT.items():
+        os.environ.setdefault(name, number)
     seconds = ceil(settings.timeout)
     options: dict[str, Any] = {
         "access_log": False,
         "log_level": "warning",
         "server_header": False,
-        "timeout_keep_alive": seconds,
+        "timeout_keep_alive": _IDLE,
         "timeout_graceful_shutdown": seconds + _GRACE,
     }
     with ExitStack() as stack:

@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
-
-@contextmanager
-def server(folder, *options):
-    """A server at a free port; ends it as an operator does."""
-    command = [sys.executable, "-m", "deberta_dual.cli", "serve", str(folder), "--port", "0", "--framework", "torch"]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            lines = []
-            while not (found := re.search(r"at http://127.0.0.1:(\d+)", lines[-1] if lines else "")):
-                lines.append(process.stderr.readline())
-                assert lines[-1], "".join(lines)
-            port = int(found[1])
-            _wait(port)
-            yield process, port
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
-def _wait(port):
-    for _ in range(600):
-        try:
-            if ask(port, "GET", "/health")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the server did not come up")
-
-
-def ask(port, method="POST", route="/predict", body=None, timeout=60):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    content = body if body is None or isinstance(body, bytes) else json.dumps(body)
-    connection.request(method, route, content, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, text
+from tests.serving.running import ask, server
 
 
 @pytest.fixture(scope="module")

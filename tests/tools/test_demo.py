@@ -131,3 +131,15 @@ def test_importing_the_script_loads_no_framework():
     code = f"import runpy, sys; runpy.run_path({str(SCRIPT)!r}); print({{'torch', 'keras'}} & sys.modules.keys())"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_the_readme_serves_the_model_that_the_demo_leaves(monkeypatch):
+    from deberta_dual.commands.serve import make_parser
+
+    root = SCRIPT.parents[1]
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("```sh\nmake demo\n.venv/bin/deberta serve ")[2].partition("\n```")[0]
+    served = make_parser().parse_args(block.split())
+    monkeypatch.setattr(sys, "argv", ["demo.py"])
+    assert [root / one for one in served.models] == [demo._parse_arguments().output / "torch"]
+    assert served.page
