@@ -78,6 +78,7 @@ function show(explanation, given) {
   [found, texts] = [explanation, given];
   fill($("layer"), found.layers, found.layer);
   fill($("head"), found.heads, found.head);
+  $("maps-title").textContent = `Scores before softmax, layer ${found.layer}, head ${found.head}`;
   $("result").classList.remove("hidden");
   $("answer").replaceChildren(answerOf(found.answer));
   showTokens();
@@ -166,10 +167,10 @@ function showNumbers() {
 /* page_charts.js */
 
 if (fixed) {
-  $("form").remove();
   $("fixed").classList.remove("hidden");
   $("fixed").textContent = fixed.texts.filter(Boolean).join("\n");
   show(fixed.explanation, fixed.texts);
+  $("form").remove();
 } else {
   $("form").onsubmit = explain;
   for (const box of ["text", "pair"]) $(box).onkeydown = event => {
