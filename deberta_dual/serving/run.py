@@ -63,6 +63,8 @@ def serve(settings: ServeSettings) -> None:
             return
         # uvicorn's processes are told by their environment, and each loads the models.
         os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="deberta-metrics-"))
+        # Threads of several processes on one core wait for each other at every product.
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.workers)))
         os.environ[_SETTINGS] = json.dumps(asdict(settings))
         place = f"{__name__}:app_of_process"
         uvicorn.run(place, factory=True, workers=settings.workers, fd=listener.fileno(), **options)

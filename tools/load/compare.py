@@ -26,10 +26,14 @@ from tools.load.process import free_port, resident, running
 from tools.load.texts import ROOT, read_texts
 
 # Options of `deberta serve`, or the way of the peer.
-OURS = {"auto": ["--framework", "auto"], "float32": ["--framework", "torch"]}
+OURS = {
+    "auto": ["--framework", "auto"],
+    "workers": ["--framework", "auto", "--workers", "2"],
+    "float32": ["--framework", "torch", "--workers", "2"],
+}
 PEERS = ("queue", "batches", "threads")
 CLIENTS = (1, 8, 64)
-MORE_CLIENTS = (1, 2, 4, 8, 16, 32, 64)  # of ours, to find the most at a given p99
+MORE_CLIENTS = (1, 4, 8, 16, 32, 64)  # of ours, to find the most at a given p99
 _WARM_SECONDS = 3.0
 
 
