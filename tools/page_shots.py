@@ -31,6 +31,7 @@ def main() -> None:
         for scheme, top in PICTURES.items():
             page = browser.new_page(viewport={"width": 1000, "height": 760}, color_scheme=scheme)
             page.goto(file.as_uri())
+            page.wait_for_selector("#result:visible", timeout=5000)  # else its script failed
             page.locator(top if scheme == "dark" else "h1").evaluate("one => one.scrollIntoView()")
             page.screenshot(path=IMAGES / f"page-{scheme}.png")
         browser.close()

@@ -78,6 +78,7 @@ function show(explanation, given) {
   [found, texts] = [explanation, given];
   fill($("layer"), found.layers, found.layer);
   fill($("head"), found.heads, found.head);
+  $("maps-title").textContent = `Scores before softmax, layer ${found.layer}, head ${found.head}`;
   $("result").classList.remove("hidden");
   $("answer").replaceChildren(answerOf(found.answer));
   showTokens();

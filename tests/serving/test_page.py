@@ -225,6 +225,7 @@ def test_a_file_by_itself(opened, folders, tmp_path):
     page = opened(file.as_uri())
     assert page.locator("#fixed").inner_text() == f"{text}\n{PAIR}"
     check_numbers(page, found)
+    assert page.locator("#maps-title").inner_text() == "Scores before softmax, layer 0, head 0"
     assert page.locator("form").count() == 0
     assert page.title() == "Disentangled attention"
     assert [address for address in page.asked if not address.startswith(("file:", "data:"))] == []

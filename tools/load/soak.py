@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import collections
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -50,6 +51,8 @@ def requests_of(texts: list[str], random_: random.Random) -> tuple[str, dict[str
 async def soak(port: int, process: int, texts: list[str], seconds: float, rate: float, bad: float) -> dict[str, Any]:
     """Sends requests at times that do not depend on the answers, and counts what comes back.
 
+    Ctrl-C ends it early and keeps what was found.
+
     Args:
         port: of the server.
         process: its number.
@@ -65,6 +68,8 @@ async def soak(port: int, process: int, texts: list[str], seconds: float, rate: 
     times: list[float] = []
     memory: list[list[float]] = []
     begun = time.monotonic()
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
     pending: set[asyncio.Task[None]] = set()
 
     async def good(client: httpx.AsyncClient) -> None:
@@ -104,12 +109,13 @@ async def soak(port: int, process: int, texts: list[str], seconds: float, rate: 
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         watching = asyncio.create_task(watch())
         number = 0
-        while (now := time.monotonic()) < begun + seconds:
+        while (now := time.monotonic()) < begun + seconds and not stopped.is_set():
             start(good(client))
             if random_.random() < bad:
                 start(bad_one(number))
                 number += 1
             await asyncio.sleep(max(0.0, random_.expovariate(rate) - (time.monotonic() - now)))
+        seconds = time.monotonic() - begun
         await asyncio.gather(*pending)
         watching.cancel()
         memory.append([round(time.monotonic() - begun, 1), resident(process)])
