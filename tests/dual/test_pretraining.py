@@ -291,7 +291,9 @@ def test_two_processes_learn_like_one(corpus, tmp_path, chosen):
     ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
-        assert_close(theirs[name], array, quantity="training curve, AdamW", name=name)
+        # AdamW moves a parameter by about its rate in a step, however small the gradient, of which noise is a share.
+        scale = max(float(np.abs(array).max()), RUN["learning_rate"])
+        assert_close(theirs[name], array, quantity="training curve, AdamW", name=name, scale=scale)
 
 
 def test_one_process_cannot_be_sharded(corpus, tmp_path):
