@@ -26,8 +26,8 @@ _GRACE = 5
 # How long a connection may be idle: longer than clients and load balancers (60 s) keep theirs, so that no request meets
 # a connection that is just being closed.
 _IDLE = 75
-# oneDNN, by which PyTorch computes on CPUs, keeps code and memory for each shape of a batch it has met, of 1024 shapes by
-# default: gigabytes where texts have all lengths. Both of its caches must be small, and are read when it is first used.
+# oneDNN, by which PyTorch computes on CPUs, keeps code and memory for each shape of a batch it has met, 1024 entries by
+# default: gigabytes where texts have all lengths. Both of its caches must be small; they are read at its first use.
 _SHAPES_KEPT = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 _SETTINGS = "DEBERTA_SERVE"  # of the environment of uvicorn's processes
 

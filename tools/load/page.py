@@ -50,7 +50,7 @@ def filled(text: str, file: Path = JSON) -> str:
     before, rest = text.split(BEGIN)
     content = json.loads(file.read_text(encoding="utf-8"))
     parts = [make(content) for name, make in (("load", load), ("soak", soak)) if name in content]
-    return f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n\n" + "\n\n".join(parts or ["Not measured yet."]) + f"\n\n{END}{rest.split(END)[1]}"
 
 
 def load(content: Mapping[str, Any]) -> str:
