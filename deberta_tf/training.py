@@ -37,24 +37,23 @@ class Trained(keras.Model):
     loss_options: LossOptions = PLAIN
     regularizer: Any = None
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *arguments: Any, **options: Any) -> None:
-        """Keras' `compile`; a loss that takes probabilities is warned of, since the outputs are logits."""
-        if any(map(_takes_probabilities, tree.flatten(loss))):
+    def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
+        """Keras' `fit`; `class_weight` also weighs labels per token.
+
+        A compiled loss that takes probabilities is warned of, since the outputs are logits. (With a `compile` of our
+        own Keras would not compile a model that it loads.)
+
+        Raises:
+            InputError: labels of a wrong shape or out of range, class weights for labels that are no classes, or with
+                sample weights.
+        """
+        if self._compile_loss is not None and any(map(_takes_probabilities, tree.flatten(self.loss))):
             warnings.warn(
                 "the loss takes probabilities, and the model's outputs are logits. Leave loss out, which trains with "
                 "the head's own, or give one with from_logits=True.",
                 DebertaWarning,
                 stacklevel=2,
             )
-        super().compile(optimizer, loss, *arguments, **options)
-
-    def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
-        """Keras' `fit`; `class_weight` also weighs labels per token.
-
-        Raises:
-            InputError: labels of a wrong shape or out of range, class weights for labels that are no classes, or with
-                sample weights.
-        """
         weighed, options = self._weigh_classes(x, y, options)
         self._check_labels(x, y)
         if isinstance(options.get("validation_data"), tuple):

@@ -239,12 +239,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
-# Logits so far apart that both processes draw what one draws.
-SHARP = {"config": {**SIZES, **QUIET, "initializer_range": 0.5}}
+# Without dropout, and with logits so far apart that both processes draw what one draws.
+ALIKE = {"config": {**SIZES, **QUIET, "initializer_range": 0.5}, "temperature": 1e-3}
 TWO_KERAS = [
     ("mlm", {"objective": "mlm"}),
-    ("rtd", {"objective": "rtd", "accumulation": 2, **SHARP}),
-    ("joint", {"objective": "rtd", "updates": "joint", **SHARP}),
+    ("rtd", {"objective": "rtd", "accumulation": 2}),
+    ("joint", {"objective": "rtd", "updates": "joint"}),
 ]
 
 
@@ -276,7 +276,7 @@ TWO_KERAS = [
 )
 def test_two_processes_learn_like_one(corpus, tmp_path, chosen):
     """The losses and the weights, with a stop on the way."""
-    quiet = {**RUN, "config": {**SIZES, **QUIET}, "temperature": 1e-3, "framework": "torch", **chosen}
+    quiet = {**RUN, **ALIKE, "framework": "torch", **chosen}
     pytest.importorskip("torch" if quiet["framework"] == "torch" else "tensorflow")
     one = pretrain(corpus, tmp_path / "one", **{**quiet, "fully_shard": False})
     quiet["output"] = str(tmp_path / "two")
@@ -291,9 +291,7 @@ def test_two_processes_learn_like_one(corpus, tmp_path, chosen):
     ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
-        # AdamW moves a parameter by about its rate in a step, however small the gradient, of which noise is a share.
-        scale = max(float(np.abs(array).max()), RUN["learning_rate"])
-        assert_close(theirs[name], array, quantity="training curve, AdamW", name=name, scale=scale)
+        assert_close(theirs[name], array, quantity="training curve, AdamW", name=name)
 
 
 def test_one_process_cannot_be_sharded(corpus, tmp_path):
