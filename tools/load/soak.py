@@ -35,18 +35,17 @@ def requests_of(texts: list[str], random_: random.Random) -> tuple[str, dict[str
     text = random_.choice(texts)
     some = random_.sample(texts, random_.randint(1, 8))
     short = text[:200]
-    return random_.choice(
-        [
-            ("/predict", {"inputs": text}),
-            ("/predict", {"inputs": [[one] for one in some]}),
-            ("/predict", {"inputs": [short, some[0][:200]]}),
-            ("/embed", {"inputs": some}),
-            ("/v1/embeddings", {"input": some, "encoding_format": "base64"}),
-            ("/tokens", {"inputs": text, "model": "names", "aggregation_strategy": "simple"}),
-            ("/fill", {"inputs": f"{short} [MASK]", "model": "words"}),
-            ("/explain", {"text": text[:100], "steps": 8}),
-        ]
-    )
+    known: list[tuple[str, dict[str, Any]]] = [
+        ("/predict", {"inputs": text}),
+        ("/predict", {"inputs": [[one] for one in some]}),
+        ("/predict", {"inputs": [short, some[0][:200]]}),
+        ("/embed", {"inputs": some}),
+        ("/v1/embeddings", {"input": some, "encoding_format": "base64"}),
+        ("/tokens", {"inputs": text, "model": "names", "aggregation_strategy": "simple"}),
+        ("/fill", {"inputs": f"{short} [MASK]", "model": "words"}),
+        ("/explain", {"text": text[:100], "steps": 8}),
+    ]
+    return random_.choice(known)
 
 
 async def soak(port: int, process: int, texts: list[str], seconds: float, rate: float, bad: float) -> dict[str, Any]:
