@@ -14,10 +14,14 @@ OLDEST := .venv-oldest
 
 CLIENTS := .venv-clients
 
+RELEASE := .venv-release
+
+DOCS_VERSIONS := .venv-docs
+
 # Of each target of the fuzzer.
 SECONDS ?= 60
 
-.PHONY: fuzz meta oracle benchmark peers test-oldest clients setup demo test unit keras conformance test-all lint format docs measure dist
+.PHONY: fuzz meta oracle benchmark peers test-oldest clients setup demo test unit keras conformance test-all lint format docs docs-version measure dist release-check
 
 setup: $(VENV)/.ready
 
@@ -67,12 +71,42 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs docs-version: export EDIT_URI := $(if $(REPOSITORY_URL),edit/main/docs/)
+
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The pages of this version beside those of others, on the branch gh-pages; OPTIONS=--push also pushes it.
+docs-version: export NO_MKDOCS_2_WARNING := 1
+docs-version: export PATH := $(CURDIR)/$(DOCS_VERSIONS)/bin:$(PATH)
+docs-version: $(DOCS_VERSIONS)/.ready
+	mike deploy --update-aliases $(OPTIONS) \
+	  "$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" latest
+	mike set-default $(OPTIONS) latest
+
+$(DOCS_VERSIONS)/.ready: pyproject.toml constraints.txt
+	test -x $(DOCS_VERSIONS)/bin/python || $(PYTHON) -m venv $(DOCS_VERSIONS)
+	$(DOCS_VERSIONS)/bin/python -m pip install --quiet --constraint constraints.txt mike==2.2.0 mkdocs-material "mkdocstrings[python]" ruff
+	touch $@
 
 # The wheel and the source archive, in dist/.
 dist: setup
 	$(BIN)/python -m build
+
+# What is to be released: built twice, the same to the last byte; described as PyPI asks; in a bare environment it runs.
+release-check: export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 1577836800)
+release-check: setup $(RELEASE)/.ready
+	rm -rf dist $(RELEASE)/again
+	$(BIN)/python -m build
+	$(BIN)/python -m build --outdir $(RELEASE)/again
+	for file in dist/*; do cmp "$$file" "$(RELEASE)/again/$${file#dist/}" || exit 1; done
+	$(RELEASE)/bin/twine check --strict dist/*
+	WHEEL=$$(echo dist/*.whl) $(BIN)/python -m pytest -q tests/meta/test_wheel.py
+
+$(RELEASE)/.ready:
+	test -x $(RELEASE)/bin/python || $(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet twine==7.0.0
+	touch $@
 
 measure: setup
 	$(BIN)/python tools/measure_tolerances.py

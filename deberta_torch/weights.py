@@ -20,6 +20,8 @@ from deberta_torch.device_map import choose_device, dispatch, find_places
 from deberta_torch.encoder import Encoder
 from deberta_torch.layers import initialize
 
+_WORTH_MAPPING = 1 << 20  # bytes, wherever the pages are
+
 if TYPE_CHECKING:
     from deberta_torch.models import PreTrainedModel
 
@@ -195,11 +197,20 @@ def _stored_dtype(weights: LazyWeights, name: str) -> torch.dtype:
 
 
 def _read(weights: LazyWeights, name: str, device: torch.device) -> Tensor:
-    """A parameter of a file, in its dtype; for the meta device nothing is read."""
+    """A parameter of a file, in its dtype, in the file's own pages if they serve; for the meta device nothing is read.
+
+    How products of a single row round may depend on where a matrix begins. So parameters begin where torch's own do,
+    but large ones of files that others wrote, whose reading would take longer than the model's first answer.
+    """
     if device.type == "meta":
         return torch.empty(weights.entries[name].shape, dtype=_stored_dtype(weights, name), device=device)
+    pages = weights.mapped(name)
+    if pages is not None:
+        tensor = to_torch(pages)
+        unit = tensor.element_size() if tensor.nbytes >= _WORTH_MAPPING else ALIGNMENT
+        if device.type != "cpu" or not tensor.data_ptr() % unit:
+            return tensor.to(device)
     tensor = to_torch(weights[name]).to(device)
-    # What is read is kept, not copied; but how products round may depend on where a matrix begins.
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 

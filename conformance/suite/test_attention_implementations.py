@@ -15,7 +15,7 @@ from conformance.suite.invariances import compare_changes
 from conformance.suite.measure import compare_fused_gradients, compare_implementation, compare_reduced
 from conformance.suite.report import record
 from conformance.suite.subjects import GRADIENT_RUNS, ONE_SETTING, Subject, subject
-from deberta_torch.kernels import attention_blocks, onednn
+from deberta_torch.kernels import attention_blocks, onednn, short_attention
 
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 WITHOUT_TALKING_HEADS = [name for name, case in CASES.items() if not case.config.mixes_heads]
@@ -141,7 +141,7 @@ def test_wrong_products_of_fewer_bits_are_seen(monkeypatch):
         patch.setattr(onednn, "quantize", lambda values: (*right(values)[:2], 0))
         with pytest.raises(AssertionError, match="optimized int8"):
             worst_errors(compare_reduced(case, "torch optimized int8"), check=True)
-    skewed = attention_blocks.skew
-    monkeypatch.setattr(attention_blocks, "skew", lambda products, length: skewed(products.roll(5, -1), length))
+    read = short_attention.read_diagonals
+    monkeypatch.setattr(short_attention, "read_diagonals", lambda products, *rest: read(products.roll(5, -1), *rest))
     with pytest.raises(AssertionError, match="optimized bfloat16"):
         worst_errors(compare_reduced(case, "torch optimized bfloat16"), check=True)

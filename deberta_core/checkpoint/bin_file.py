@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,10 @@ def read_bin(file: Path, config: BaseConfig) -> LazyWeights:
         if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
             raise WeightError(f"{file} holds no dictionary of names and tensors. {_HOW_TO_SAVE}")
         outer, views = _state_dict(raw.file, content)
-        entries = {name: _entry(raw, outer, name, view, offsets) for name, view in views.items()}
+        uses = Counter(view.storage.key for view in views.values())
+        entries = {
+            name: _entry(raw, outer, name, view, offsets, uses[view.storage.key] > 1) for name, view in views.items()
+        }
     except PickleProblem as problem:
         raw.close()
         raise WeightError(f"{file} cannot be read: {problem}. {_HOW_TO_SAVE}") from problem
@@ -158,7 +162,9 @@ def _is_table(name: object, value: object) -> bool:
     return isinstance(name, str) and name.endswith("word_embeddings.weight") and isinstance(value, TensorView)
 
 
-def _entry(raw: RawFile, outer: str, name: str, view: TensorView, offsets: Mapping[str, tuple[int, int]]) -> Entry:
+def _entry(
+    raw: RawFile, outer: str, name: str, view: TensorView, offsets: Mapping[str, tuple[int, int]], is_shared: bool
+) -> Entry:
     dtype = _dtype(view.storage)
     if view.storage.key not in offsets:
         raise damaged(raw.file, f"the numbers of {name[:100]} are not there")
@@ -170,7 +176,9 @@ def _entry(raw: RawFile, outer: str, name: str, view: TensorView, offsets: Mappi
     check_shape(view.shape, dtype, name)
     begin += view.offset * dtype.itemsize
     if not count or _is_contiguous(view):
-        return Entry(outer + name, view.shape, dtype, partial(raw.read_rows, begin, view.shape, dtype))
+        place = (begin, view.shape, dtype)
+        mapped = None if is_shared else partial(raw.mapped, *place)
+        return Entry(outer + name, view.shape, dtype, partial(raw.read_rows, *place), mapped)
     return Entry(outer + name, view.shape, dtype, partial(_read_strided, raw, begin, view, dtype))
 
 

@@ -35,12 +35,14 @@ class Entry:
         shape: in PyTorch's layout, whatever the file's is.
         dtype: as stored, in the machine's byte order.
         read: gives a slice of the first axis, in PyTorch's layout; `WHOLE` gives everything.
+        mapped: gives the whole array in the file's own pages, as `RawFile.mapped`; None where it does not lie there.
     """
 
     stored: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     read: Callable[[slice], Array]
+    mapped: Callable[[], Array | None] | None = None
 
     @property
     def size(self) -> int:
@@ -85,12 +87,19 @@ class LazyWeights(Mapping[str, Array]):
 
     def read(self, name: str, rows: slice) -> Array:
         """A slice of the first axis of an array; the others are not read."""
+        return self._open_entry(name).read(rows)
+
+    def mapped(self, name: str) -> Array | None:
+        """An array in the file's own pages, as `RawFile.mapped`, which outlives `close`; None where there is none."""
+        entry = self._open_entry(name)
+        return None if entry.mapped is None else entry.mapped()
+
+    def _open_entry(self, name: str) -> Entry:
         if name not in self.entries:
             raise MissingName(f"{self.file} has no {shown(name)}.")
-        entry = self.entries[name]
         if self._closed:
             raise WeightError(f"{self.file} is closed, so {name} cannot be read. Read inside the with block.")
-        return entry.read(rows)
+        return self.entries[name]
 
     def close(self) -> None:
         """Closes the file; reading is an error afterwards."""

@@ -59,20 +59,20 @@ def check_pair(
             'embedding_sharing="es" shares a table, trained by both losses together: decoupled steps are refused. Take '
             'joint ones, or embedding_sharing="gdes".'
         )
-    rules = [("model_type", "the versions"), ("vocab_size", "the vocabularies"), ("pad_token_id", "the padding tokens")]
-    if embedding_sharing != "none":
-        rules += [
-            ("embedding_width", "the widths of the embeddings, which are shared"),
-            ("max_position_embeddings", "the tables of positions, which are shared"),
-            ("position_biased_input", "what is added to the words, whose tables are shared"),
-        ]
-    for name, what in rules:
+    rules = {"model_type": "the versions", "vocab_size": "the vocabularies", "pad_token_id": "the padding tokens"}
+    shared = {
+        "embedding_width": "the widths of the embeddings, which are shared,",
+        "max_position_embeddings": "the tables of positions, which are shared,",
+        "position_biased_input": "what is added to the words, whose tables are shared,",
+    }
+    for name, what in (rules if embedding_sharing == "none" else rules | shared).items():
         own, other = getattr(generator, name), getattr(discriminator, name)
         if own != other:
             field = "embedding_size or hidden_size" if name == "embedding_width" else name
+            mend = ', or take embedding_sharing="none"' if name in shared else ""
             raise ConfigError(
-                f"the generator has {field}={own!r} and the discriminator {other!r}: {what}, must be the same. Change "
-                f'one of the configurations, or take embedding_sharing="none" where that is enough.'
+                f"the generator has {field}={own!r} and the discriminator {other!r}: {what} must be the same. Give a "
+                f"generator that was made for this discriminator{mend}."
             )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from deberta_core.checkpoint.lazy import (
+    ALIGNMENT,
     Entry,
     LazyWeights,
     array_bytes,
@@ -44,7 +45,6 @@ DTYPES = {
     "BOOL": "bool",
 }
 _CODES = {name: code for code, name in DTYPES.items()}
-_ALIGNMENT = 8  # the header is padded to it, so that the data after it can be mapped
 _METADATA = {"format": "pt"}  # transformers refuses a file that does not name the framework of its layout
 
 
@@ -84,11 +84,11 @@ def write_safetensors(file: Path, config: BaseConfig, task: str | None, weights:
         weights: the model's names to arrays in PyTorch's layout.
 
     Source:
-        as `read_safetensors`; wide types first and then by name, as the format's own writer orders them, so that
-        every array is aligned.
+        as `read_safetensors`; wide types first and then by name, as the format's own writer orders them, but what
+        would move the rest from its alignment after that, so that models can be mapped.
     """
     known = {name: describe(weights, name) for name in weights}
-    order = sorted(known, key=lambda name: (-known[name][1].itemsize, name))
+    order = sorted(known, key=lambda name: (array_bytes(*known[name]) % ALIGNMENT > 0, -known[name][1].itemsize, name))
     header: dict[str, Any] = {"__metadata__": _METADATA}
     position = 0
     for name in order:
@@ -97,7 +97,7 @@ def write_safetensors(file: Path, config: BaseConfig, task: str | None, weights:
         header[name] = {"dtype": _CODES[dtype.name], "shape": shape, "data_offsets": (position, end)}
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
     with file.open("wb", buffering=0) as out:
         write_all(out, len(text).to_bytes(8, "little") + text)
         for name in order:
@@ -148,7 +148,8 @@ def _entries(raw: RawFile) -> dict[str, Entry]:
         if array_bytes(shape, dtype) != places[name][3] - start:
             raise damaged(raw.file, f"the shape {shape} of {name} does not fit its bytes")
         check_shape(shape, dtype, name)
-        entries[name] = Entry(name, shape, dtype, partial(raw.read_rows, begin + start, shape, dtype))
+        place = (begin + start, shape, dtype)
+        entries[name] = Entry(name, shape, dtype, partial(raw.read_rows, *place), partial(raw.mapped, *place))
     return entries
 
 

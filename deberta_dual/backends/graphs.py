@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError, one_of
+from deberta_core.inputs import check_inputs
+from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_dual.exporting.cache import cached_graph
 from deberta_dual.exporting.onnx_file import onnx_session, openvino_session
@@ -138,9 +140,11 @@ class GraphBackend:
 
 
 def _run(model: GraphModel, inputs: Arrays, places: NDArray[Any] | None) -> Arrays:
-    given = dict(inputs)
+    given, spec = dict(inputs), task_spec(model.task)
     if model.config.type_vocab_size and "token_type_ids" not in given:
         given["token_type_ids"] = np.zeros_like(given["input_ids"])
+    # A runtime would say of a text that is too long which of its operators failed.
+    check_inputs(model.config, {name: one.reshape(-1, one.shape[-1]) for name, one in given.items()}, spec)
     if places is not None:
         given["places"] = places
     outputs = model.run(given)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from deberta_core.errors import InputError, one_of
 from deberta_dual.backends.protocol import Backend, ExplainingBackend, PretrainingBackend
+from deberta_dual.processes import TF_CONFIG, TORCHRUN, own_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +24,25 @@ class Framework:
         module: what does `Backend`'s work: a module, or "module:name" of an object.
         packages: the first brings the others; while the last is not imported, no object can be a model of it.
         trains: whether it trains models, or runs them alone.
-        shares: whether several processes of `torchrun` train one model.
+        launchers: what tells several processes that they train one model, by kind of training.
         environment: variables that are set before it is imported, where they are not set.
     """
 
     module: str
     packages: tuple[str, ...]
     trains: bool = True
-    shares: bool = False
+    launchers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 FRAMEWORKS: dict[str, Framework] = {
-    "torch": Framework("deberta_dual.backends.torch", ("torch",), shares=True),
+    "torch": Framework(
+        "deberta_dual.backends.torch", ("torch",), launchers={"finetuning": TORCHRUN, "pretraining": TORCHRUN}
+    ),
     "tf": Framework(
         "deberta_dual.backends.tf",
         ("tensorflow", "keras"),
+        launchers={"pretraining": TF_CONFIG},
         # Our Keras models are promised on TensorFlow, and its C++ notices are not ours.
         environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
     ),
@@ -50,12 +54,13 @@ FRAMEWORKS: dict[str, Framework] = {
 TRAINERS = tuple(name for name, row in FRAMEWORKS.items() if row.trains)
 
 
-def choose_framework(framework: str | None = None, *, trains: bool = False) -> str:
+def choose_framework(framework: str | None = None, *, trains: str | None = None) -> str:
     """The framework to load a model in: the one that is named, or else the first of `FRAMEWORKS` that is installed.
 
     Args:
         framework: a name; None for the first.
-        trains: whether it must be one that trains models, in all processes that `torchrun` started.
+        trains: "finetuning" or "pretraining", for one that does so in all processes that were started; None: for one
+            that runs models.
 
     Raises:
         InputError: the name is unknown, the framework, or any, is not installed, or it trains in one process alone.
@@ -66,15 +71,23 @@ def choose_framework(framework: str | None = None, *, trains: bool = False) -> s
     wanted = known if framework is None else (framework,)
     for name in wanted:
         if importlib.util.find_spec(FRAMEWORKS[name].packages[0]) is not None:
-            if trains and not FRAMEWORKS[name].shares and (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
-                raise InputError(
-                    f"framework={name!r} trains in one process, and torchrun started {processes}. Use "
-                    f"framework='torch', or leave torchrun out."
-                )
+            if trains:
+                _check_processes(name, trains)
             return name
     needed = " or ".join(FRAMEWORKS[name].packages[0] for name in wanted)
     mend = " or ".join(f"pip install 'deberta-dual[{name}]'" for name in wanted)
     raise InputError(f"framework={framework!r} needs {needed}. Use {mend}.")
+
+
+def _check_processes(framework: str, training: str) -> None:
+    """Refuses several processes of which the framework is told in another way, or not at all."""
+    process, launcher = own_process(), FRAMEWORKS[framework].launchers.get(training)
+    if process.count > 1 and process.launcher != launcher:
+        does = "works in one process" if launcher is None else f"is told of its processes by {launcher}"
+        raise InputError(
+            f"{training} with framework={framework!r} {does}, and this is one of {process.count} of "
+            f"{process.launcher}. Use another framework, or leave {process.launcher} out."
+        )
 
 
 def get_backend(framework: str) -> Backend:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 def write_saved_model(source: Source, file: Path, dtype: str) -> None:
     """Writes a source as a SavedModel; `file` is its saved_model.pb."""
-    _model(source).export(file.parent)
+    _model(source).export(file.parent, verbose=False)
 
 
 def write_litert(source: Source, file: Path, dtype: str) -> None:
     """Writes a source as a `.tflite` file."""
-    _model(source).export(file, format="litert")
+    _model(source).export(file, format="litert", verbose=False)
 
 
 def load_saved_model(file: Path) -> Run:

@@ -1,4 +1,4 @@
-"""Pretraining in Keras on TensorFlow, in one process."""
+"""Pretraining in Keras on TensorFlow; in one process, or in several that TF_CONFIG names."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import deberta_tf
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import Arrays, PretrainingModel, PretrainingStart
 from deberta_dual.backends.tf import BETAS, EPSILON, STATE_FILE, is_seed, on_device, policy_of
+from deberta_dual.backends.tf_processes import Exchange, connect
+from deberta_dual.processes import own_process
 from deberta_tf.optimizer import ParameterAdamW
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ Variables = list[Any]
 
 def pretraining_model(start: PretrainingStart, device: Any = None) -> PretrainingModel:
     """See `PretrainingBackend.pretraining_model`."""
+    connect()
     keras.utils.set_random_seed(start.seed)  # of what is not drawn by name, such as a table that nobody reads
     with on_device(device):
         if start.generator_config is None:
@@ -71,37 +74,41 @@ def peak_flops(models: PretrainingModel, dtype: str) -> float | None:
 
 def pretrain(models: PretrainingModel, run: PretrainingRun, device: Any = None) -> None:
     """See `PretrainingBackend.pretrain`."""
+    exchange = Exchange()
     with on_device(device):
-        trainer = _Trainer(models, run)
+        trainer = _Trainer(models, run, exchange)
         if run.first_step:
             trainer.read_state(run.folder.state_folder / STATE_FILE)
         run.start_clock()
         for step in range(run.first_step, run.steps):
             losses, tokens = trainer.step(step)
-            run.losses_done(step, losses, tokens)
+            *totals, count = exchange.numbers([*losses.values(), tokens])
+            run.losses_done(step, dict(zip(losses, totals, strict=True)), int(count))
             if run.ends_interval(step):
-                run.finish_interval(step, lambda folder: trainer.write_state(folder / STATE_FILE))
+                run.finish_interval(step, lambda folder: trainer.write_state(folder / STATE_FILE), exchange.agree)
+    exchange.numbers([0.0])  # no process ends before all are done
 
 
 class _Trainer:
     """The steps of a run: of one model, of two that take turns, or of two at once."""
 
-    def __init__(self, models: PretrainingModel, run: PretrainingRun) -> None:
+    def __init__(self, models: PretrainingModel, run: PretrainingRun, exchange: Exchange) -> None:
         self._models, self._run = models, run
         model, discriminator = models.model, models.discriminator
         self._seeds = [one for one in model.variables if is_seed(one)] + _drawing_seeds(model)
+        self._seed = _seed_of_process(run.chosen.seed)
         for number, seed in enumerate(self._seeds):
-            seed.assign(np.array([run.chosen.seed, number], dtype="uint32"))
+            seed.assign(np.array([self._seed, number], dtype="uint32"))
         if discriminator is None:
-            self._phases = [_Phase(run, model.trainable_variables, self._masked_lm)]
+            self._phases = [_Phase(run, exchange, model.trainable_variables, self._masked_lm)]
         elif run.chosen.updates == "joint":
             own = {id(one) for one in discriminator.trainable_variables}
-            self._phases = [_Phase(run, model.trainable_variables, self._joint, own)]
+            self._phases = [_Phase(run, exchange, model.trainable_variables, self._joint, own)]
         else:
             own = {id(one) for one in discriminator.trainable_variables}
             self._phases = [
-                _Phase(run, models.generator.trainable_variables, self._generator),
-                _Phase(run, discriminator.trainable_variables, self._discriminator, own),
+                _Phase(run, exchange, models.generator.trainable_variables, self._generator),
+                _Phase(run, exchange, discriminator.trainable_variables, self._discriminator, own),
             ]
 
     def step(self, step: int) -> tuple[dict[str, float], int]:
@@ -120,10 +127,12 @@ class _Trainer:
         np.savez(file, **{str(number): array for number, array in enumerate(arrays)})
 
     def read_state(self, file: Path) -> None:
-        """Reads what `write_state` wrote."""
+        """Reads what `write_state` of the first process wrote."""
         with np.load(file) as state:
             for number, variable in enumerate(self._variables()):
                 variable.assign(state[str(number)])
+        for seed in self._seeds:  # every process has drawn as often, each from a seed of its own
+            seed.assign(np.array([self._seed, keras.ops.convert_to_numpy(seed)[1]], dtype="uint32"))
 
     def _variables(self) -> Variables:
         optimizers = [variable for phase in self._phases for variable in phase.optimizer.variables]
@@ -155,15 +164,21 @@ class _Phase:
 
     Args:
         run: says how.
+        exchange: sums the gradients of all processes.
         variables: that it moves.
         loss: of a batch and its shares the loss, its parts, and the batch for the next phase.
         own: the variables of the discriminator, by identity.
     """
 
     def __init__(
-        self, run: PretrainingRun, variables: Variables, loss: Callable[..., Any], own: set[int] | None = None
-    ):
-        chosen = run.chosen
+        self,
+        run: PretrainingRun,
+        exchange: Exchange,
+        variables: Variables,
+        loss: Callable[..., Any],
+        own: set[int] | None = None,
+    ) -> None:
+        chosen, self._exchange = run.chosen, exchange
         self._variables, self._clip = variables, chosen.clip
         rates = {
             variable.path: (
@@ -193,7 +208,7 @@ class _Phase:
             gradients = own if gradients is None else [_sum(a, b) for a, b in zip(gradients, own, strict=True)]
             losses = {name: losses.get(name, 0.0) + float(loss) for name, loss in found.items()}
             rest.append(after)
-        self._apply(gradients)
+        self._apply(self._exchange.sum(gradients))
         return losses, rest
 
     def _traced(self, batch: Any, share: Any, token_share: Any) -> tuple[Any, dict[str, Any], Any]:
@@ -201,6 +216,12 @@ class _Phase:
             total, losses, after = self._loss(batch, share, token_share)
         found = tape.gradient(total, [variable.value for variable in self._variables])
         return [None if one is None else tf.convert_to_tensor(one) for one in found], losses, after
+
+
+def _seed_of_process(seed: int) -> int:
+    """What this process draws from; the first one, as a process alone, from the seed itself."""
+    number = own_process().number
+    return seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
 def _sum(first: Any, second: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,9 @@ def write_program(source: Source, file: Path, dtype: str) -> None:
     shapes = {"inputs": tuple(dict.fromkeys(range(len(shape)), Dim.AUTO) for _ in names)}
     with torch.no_grad():
         program = torch.export.export(_Served(model, names), example, dynamic_shapes=shapes, strict=False)
-    torch.export.save(program, file)
+    content = io.BytesIO()  # torch ends the process where a disk is full
+    torch.export.save(program, content)
+    file.write_bytes(content.getbuffer())
 
 
 def load_program(file: Path) -> Run:

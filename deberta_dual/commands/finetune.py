@@ -32,10 +32,10 @@ from deberta_dual.evaluation.entities import SCHEMES
 from deberta_dual.finetuning.job import finetune
 from deberta_dual.finetuning.options import DTYPES, TrainingOptions
 from deberta_dual.finetuning.recipes import BALANCED, RECIPES
-from deberta_dual.finetuning.run import is_main
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS
 from deberta_dual.finetuning.tasks.text_classification import METRICS
 from deberta_dual.pipelines.windows import LONG_TEXTS
+from deberta_dual.processes import is_main
 
 _EXAMPLE = f"""examples:
   deberta finetune --task text-classification --model microsoft/deberta-v3-small --output my-classifier \\

@@ -24,11 +24,11 @@ from deberta_dual.commands.parser import (
     number_or_none,
 )
 from deberta_dual.finetuning.options import DTYPES
-from deberta_dual.finetuning.run import is_main
 from deberta_dual.pretraining.corpus import ON_ERROR
 from deberta_dual.pretraining.documents import SPLITTINGS
 from deberta_dual.pretraining.job import pretrain
 from deberta_dual.pretraining.training import OBJECTIVES, SHARINGS, UPDATES, PretrainingOptions
+from deberta_dual.processes import is_main
 
 _EXAMPLE = """examples:
   deberta pretrain --objective rtd --preset deberta-v3-xsmall --vocabulary train:32000 --corpus texts/ \\

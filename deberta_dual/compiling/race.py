@@ -15,7 +15,8 @@ Clock = Callable[[], float]
 
 _TURN = 0.01  # seconds of calls that are timed together: a clock and a cold cache then matter little
 _FEWEST, _MOST = 7, 40  # rounds
-_HOPELESS = 1.5  # times as long as the fastest: not measured again, and its model is let go
+# Times as long as the fastest: not measured again, and its model is let go. One turn may be somebody else's fault.
+_HOPELESS_AT_ONCE, _HOPELESS = 4.0, 1.5
 
 
 @dataclass(slots=True)
@@ -23,7 +24,7 @@ class Race(Generic[Name]):
     """What was measured.
 
     Attributes:
-        seconds: of one call, by name; the median of the turns.
+        seconds: of one call, by name; the least tenth of the turns, since what else runs only adds.
         failed: what could not be run, and why.
     """
 
@@ -39,7 +40,7 @@ def race(
 ) -> Race[Name]:
     """Times calls in turn, so that what slows the machine down for a while slows down all of them.
 
-    One after the other is loaded and tried; those that are far behind are let go at once. Before each turn comes a
+    One after the other is loaded and tried; those that are very far behind are let go at once. Before each turn comes a
     call that does not count, because the threads of the one before may not be at rest yet.
 
     Args:
@@ -60,7 +61,7 @@ def race(
             found.failed[name] = (str(problem).splitlines() or [type(problem).__name__])[0]
             continue
         turns[name] = [_turn(calls[name], clock)]
-        _let_go(calls, turns)
+        _let_go(calls, turns, _HOPELESS_AT_ONCE)
     start = clock()
     for number in range(_MOST):
         if number >= _FEWEST and clock() - start > seconds:
@@ -70,8 +71,8 @@ def race(
         for name in (*names[shift:], *names[:shift]):
             turns[name].append(_turn(calls[name], clock))
         if number + 1 == _FEWEST:
-            _let_go(calls, turns)
-    found.seconds = {name: statistics.median(values) for name, values in turns.items()}
+            _let_go(calls, turns, _HOPELESS)
+    found.seconds = {name: _typical(values) for name, values in turns.items()}
     return found
 
 
@@ -85,10 +86,14 @@ def _turn(call: Call, clock: Clock) -> float:
     return (clock() - before) / min(times, 1000)
 
 
-def _let_go(calls: dict[Name, Call], turns: Mapping[Name, list[float]]) -> None:
+def _typical(values: list[float]) -> float:
+    return values[0] if len(values) == 1 else statistics.quantiles(values, n=10, method="inclusive")[0]
+
+
+def _let_go(calls: dict[Name, Call], turns: Mapping[Name, list[float]], hopeless: float) -> None:
     """Drops the calls that are far behind; what was measured of them stays."""
-    medians = {name: statistics.median(turns[name]) for name in calls}
-    best = min(medians.values(), default=0.0)
-    for name, value in medians.items():
-        if value > _HOPELESS * best:
+    least = {name: min(turns[name]) for name in calls}
+    best = min(least.values(), default=0.0)
+    for name, value in least.items():
+        if value > hopeless * best:
             del calls[name]

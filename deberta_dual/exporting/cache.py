@@ -11,7 +11,6 @@ from pathlib import Path
 from deberta_core.checkpoint import find_weight_file, load_config, load_weights, shard_files
 from deberta_core.errors import InputError
 from deberta_core.transaction import replace_folder
-from deberta_dual.exporting.onnx_file import NAME, write_onnx
 from deberta_dual.exporting.targets import GRAPHS, exported_config
 from deberta_dual.version import own_version
 
@@ -40,6 +39,8 @@ def cached_graph(folder: Path, task: str | None, dtype: str) -> Path:
         WeightError: the weights are missing or do not fit.
         InputError: the cache cannot be written.
     """
+    from deberta_dual.exporting.onnx_file import NAME, write_onnx  # which needs the extra `onnx`; pipelines do not
+
     config = load_config(None, folder, task)
     about = {
         "config": config.to_dict(),

@@ -13,7 +13,7 @@ from conformance.convert.task import class_name, find_task
 from conformance.convert.verify import Line, compare_outputs, counted, make_inputs
 from deberta_core.checkpoint import checkpoint_folder, leads_outside, load_config, load_weights, open_weights
 from deberta_core.config_place import CONFIG_FILE
-from deberta_core.errors import InputError, one_of
+from deberta_core.errors import DebertaError, InputError, one_of
 from deberta_core.files import write_text
 from deberta_core.reference.forward import forward
 from deberta_core.tasks import task_spec
@@ -57,6 +57,7 @@ def export(
     ids: str = "int64",
     pooling: str | None = None,
     normalize: bool = False,
+    opset: int | None = None,
     verify: bool = False,
     force: bool = False,
 ) -> Exported:
@@ -75,6 +76,7 @@ def export(
         ids: type of the inputs, "int64" or "int32".
         pooling: of the backbone: also returns a vector of each text: "cls", "mean" or "max".
         normalize: whether that vector is divided by its length.
+        opset: the version of ONNX's operators, from 20 to 22; None is 20, which most runtimes know.
         verify: compares the outputs of what was written with the float64 reference.
         force: replace this very file in `output`.
 
@@ -88,10 +90,11 @@ def export(
     target = TARGETS[to]
     if dtype not in target.bounds:
         raise InputError(one_of(f"{to}'s dtype", dtype, tuple(target.bounds)))
-    given = {"ids": ids, "pooling": pooling, "normalize": normalize}
-    defaults = {"ids": "int64", "pooling": None, "normalize": False}
-    for name, value in given.items():
-        if value != defaults[name] and name not in target.options:
+    given = {"ids": ids, "pooling": pooling, "normalize": normalize, "opset": opset}
+    defaults = {"ids": "int64", "pooling": None, "normalize": False, "opset": None}
+    changed = {name: value for name, value in given.items() if value != defaults[name]}
+    for name, value in changed.items():
+        if name not in target.options:
             raise InputError(f"{name}={value!r} is not for to={to!r}. Leave it out.")
     target.check()
     folder = Path(output)
@@ -103,7 +106,7 @@ def export(
         place = staging / target.folder
         place.mkdir()
         _keep_others(folder / target.folder, place)
-        target.writer()(source, place / file.name, dtype, **{name: given[name] for name in target.options})
+        _write(source, target, place / file.name, dtype, changed)
         write_text(place / README, _readme(source, target, place))
         if source.folder.resolve() != folder.resolve():
             _carry(source, staging)
@@ -140,6 +143,26 @@ def compare(source: Source, target: Target, file: Path, dtype: str) -> list[Line
         raise InputError(f"{file} cannot be run: {str(problem).splitlines()[0]}. Export it again.") from problem
     kept = counted(inputs["attention_mask"], source.task)
     return compare_outputs(target.folder, f"of {file.name}", actual, expected, kept, source.task, target.bounds[dtype])
+
+
+def _write(source: Source, target: Target, file: Path, dtype: str, options: dict[str, Any]) -> None:
+    """Writes the model, and says in one sentence what a converter has against it.
+
+    Raises:
+        InputError: the converter failed; each has its own exceptions.
+        OSError: the disk is full, or the like.
+    """
+    try:
+        target.writer()(source, file, dtype, **options)
+    except (DebertaError, OSError):
+        raise
+    except Exception as problem:
+        packages = ", ".join(package for package, _ in target.needs)
+        line = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise InputError(
+            f"{target.folder}/{file.name} cannot be written: {line} Look for room on the disk, and for newer versions "
+            f"of {packages}."
+        ) from problem
 
 
 def _opened(folder: Path, task: str | None) -> Source:

@@ -19,8 +19,9 @@ from deberta_dual.exporting.head_graphs import HEADS, POOLINGS, embedding
 from deberta_dual.exporting.nodes import STORAGES, Nodes
 from deberta_dual.version import own_version
 
-OPSET = 20  # the first with Gelu
-IR_VERSION = 10  # that of the releases which brought this opset
+OPSETS = (20, 21, 22)  # the first has Gelu; the operators are the same in all
+OPSET = OPSETS[0]
+IR_VERSION = 10  # that of the releases which brought these
 IDS = {"int64": TensorProto.INT64, "int32": TensorProto.INT32}
 # The axes of every output.
 _AXES = {
@@ -48,6 +49,7 @@ def build_graph(
     ids: str = "int64",
     pooling: str | None = None,
     normalize: bool = False,
+    opset: int = OPSET,
     takes_places: bool = False,
 ) -> ModelProto:
     """Builds the graph of a model in evaluation mode.
@@ -65,6 +67,7 @@ def build_graph(
         ids: type of the inputs, "int64" or "int32".
         pooling: of the backbone: also returns `sentence_embedding [B, C]`, as the first output; "cls", "mean" or "max".
         normalize: whether that vector is divided by its length.
+        opset: of `OPSETS`.
         takes_places: of masked LM: a further input `places [M, 2]`, row and token, at which alone there are logits
             `[M, V]`; of other tasks it changes nothing.
 
@@ -76,6 +79,8 @@ def build_graph(
     for name, value, allowed in (("storage", storage, STORAGES), ("ids", ids, IDS)):
         if value not in allowed:
             raise InputError(one_of(name, value, tuple(allowed)))
+    if opset not in OPSETS:
+        raise InputError(f"opset={opset} is not one of {', '.join(map(str, OPSETS))}. Use {OPSET}.")
     if pooling is not None and pooling not in POOLINGS:
         raise InputError(one_of("pooling", pooling, POOLINGS))
     if pooling is not None and spec.head_modules:
@@ -109,7 +114,7 @@ def build_graph(
         nodes.graph("deberta", infos, shown),
         producer_name="deberta-dual",
         producer_version=own_version(),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", opset)],
         ir_version=IR_VERSION,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 
 from deberta_core.config import BaseConfig
-from deberta_core.errors import InputError
 from deberta_dual.exporting.graph import OUTPUTS, build_graph
+from deberta_dual.exporting.packages import needed
 from deberta_dual.exporting.source import Arrays, Run, Source
 
 FOLDER, NAME = "onnx", "model.onnx"
@@ -77,7 +76,7 @@ def onnx_session(file: Path, threads: int | None = None) -> Run:
         threads: None: as many as there are cores.
 
     Raises:
-        InputError: ONNX Runtime is not installed.
+        InputError: ONNX Runtime is not installed, or too old.
     """
     runtime = needed("onnxruntime", "onnx")
     options = runtime.SessionOptions()
@@ -103,7 +102,7 @@ def openvino_session(file: Path, dtype: str = "float32", threads: int | None = N
         threads: None: OpenVINO's own choice.
 
     Raises:
-        InputError: OpenVINO is not installed.
+        InputError: OpenVINO is not installed, or too old.
     """
     openvino = needed("openvino", "openvino")
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[dtype]}
@@ -119,18 +118,6 @@ def openvino_session(file: Path, dtype: str = "float32", threads: int | None = N
         return {name: np.array(results[number]) for number, name in enumerate(names)}
 
     return run
-
-
-def needed(package: str, extra: str) -> Any:
-    """A package that an extra installs.
-
-    Raises:
-        InputError: it is not installed; the message has the line for pip.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise InputError(f"{package} is not installed. Use pip install 'deberta-dual[{extra}]'.") from None
 
 
 def export_onnx(source: Source, file: Path, dtype: str, **options: Any) -> None:

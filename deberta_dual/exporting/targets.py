@@ -14,6 +14,7 @@ from deberta_core.checkpoint import FORMATS
 from deberta_core.config import BaseConfig
 from deberta_core.errors import InputError
 from deberta_core.tasks import task_spec
+from deberta_dual.exporting.packages import check_package
 from deberta_dual.exporting.source import Run
 
 
@@ -48,14 +49,13 @@ class Target:
         return f"{stem}{own}{'_ids32' if ids == 'int32' else ''}{dot}{ending}"
 
     def check(self) -> None:
-        """Refuses where a package is missing.
+        """Refuses where a package is missing or too old.
 
         Raises:
             InputError: with the line for pip.
         """
         for package, extra in self.needs:
-            if importlib.util.find_spec(package) is None:
-                raise InputError(f"{package} is not installed. Use pip install 'deberta-dual[{extra}]'.")
+            check_package(package, extra)
 
     def writer(self) -> Callable[..., None]:
         """The function that writes."""
@@ -81,7 +81,7 @@ TARGETS: dict[str, Target] = {
         "model.onnx",
         "deberta_dual.exporting.onnx_file:export_onnx",
         "deberta_dual.exporting.onnx_file:onnx_session",
-        ("ids", "pooling", "normalize"),
+        ("ids", "pooling", "normalize", "opset"),
         (("onnx", "onnx"), ("onnxruntime", "onnx")),
         {**_STORED, "int8": "optimized int8", "int8-weights": "optimized int8"},
         'onnxruntime.InferenceSession("onnx/{file}")',
@@ -91,7 +91,7 @@ TARGETS: dict[str, Target] = {
         "openvino_model.xml",
         "deberta_dual.exporting.onnx_file:export_openvino",
         "deberta_dual.exporting.onnx_file:openvino_session",
-        ("ids", "pooling", "normalize"),
+        ("ids", "pooling", "normalize", "opset"),
         (("onnx", "onnx"), ("openvino", "openvino")),
         {"float32": "converted", "float16": "exported float16", "int8-weights": "optimized int8"},
         'openvino.Core().compile_model("openvino/{file}", "CPU")',

@@ -19,13 +19,14 @@ from deberta_dual.finetuning.folder import Files, RunFolder
 from deberta_dual.finetuning.folds import held_out
 from deberta_dual.finetuning.options import LARGEST_SEED, TrainingOptions
 from deberta_dual.finetuning.rate_search import search_rate
-from deberta_dual.finetuning.run import Report, is_main
+from deberta_dual.finetuning.run import Report
 from deberta_dual.finetuning.several import train_folds, train_seeds
 from deberta_dual.finetuning.start import Start, read_choices
 from deberta_dual.finetuning.tasks import FINETUNE_TASKS, FinetuneTask
 from deberta_dual.finetuning.tasks.base import at, usual_length
 from deberta_dual.finetuning.train import Examples, Setting, train_model
 from deberta_dual.pipelines.examples import check_count
+from deberta_dual.processes import is_main
 
 
 def finetune(
@@ -128,7 +129,7 @@ def finetune(
     cls.check_choices(long_texts=long_texts, loss=loss, pooling=pooling)
     check_count("max_length", max_length, least=8, none="for what is usual")
     _check_parts(eval_data, eval_share, folds, seeds, training)
-    chosen = choose_framework(framework, trains=True)
+    chosen = choose_framework(framework, trains="finetuning")
     folder = RunFolder(output, resume=resume, force=force, is_main=is_main())
     if resume and folder.is_finished():
         warnings.warn(f"The run in {output} is at its end; begin anew with --force.", DebertaWarning, stacklevel=2)

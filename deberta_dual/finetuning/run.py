@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,14 +17,10 @@ from deberta_dual.finetuning.folder import RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.rates import rate_at
 from deberta_dual.finetuning.schedule import Piece, Schedule
+from deberta_dual.processes import is_main
 from deberta_dual.progress import Speed, StatusLine, bar, memory_words, peak_memory
 
 LOSS = "loss"  # the score of which less is better
-
-
-def is_main() -> bool:
-    """Whether this process is the one that writes: the only one, or the first that `torchrun` started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 Report = Callable[[Mapping[str, Any]], None]

@@ -19,10 +19,11 @@ from deberta_dual.finetuning.card import CARD, several_card
 from deberta_dual.finetuning.folder import Files, Rows, RunFolder
 from deberta_dual.finetuning.folds import fold_numbers
 from deberta_dual.finetuning.options import TrainingOptions
-from deberta_dual.finetuning.run import LOSS, is_main
+from deberta_dual.finetuning.run import LOSS
 from deberta_dual.finetuning.tasks.question_answering import true_answers
 from deberta_dual.finetuning.train import Examples, Setting, train_model
 from deberta_dual.pipelines.factory import pipeline
+from deberta_dual.processes import is_main
 
 FOLD, SEED = "fold", "seed"
 # Tasks whose answers to what was held out are kept, and with which options of the pipeline.

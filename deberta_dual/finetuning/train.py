@@ -28,11 +28,12 @@ from deberta_dual.finetuning.folder import Files, Rows, RunFolder
 from deberta_dual.finetuning.options import TrainingOptions
 from deberta_dual.finetuning.plots import NO_PLOT, can_plot, training_plot
 from deberta_dual.finetuning.rates import parameter_rates
-from deberta_dual.finetuning.run import Report, Run, is_main
+from deberta_dual.finetuning.run import Report, Run
 from deberta_dual.finetuning.schedule import Feature, Schedule
 from deberta_dual.finetuning.start import Start
 from deberta_dual.finetuning.tasks import FinetuneTask, Head
 from deberta_dual.finetuning.teacher import add_teacher
+from deberta_dual.processes import is_main
 from deberta_dual.progress import peak_memory
 
 EVALUATION_ROWS = 32  # in a batch; the result does not depend on it

@@ -55,7 +55,7 @@ class Corpus:
         held_out: share of documents that are kept for evaluation, chosen by a hash of their text, so that equal
             documents are on one side, whatever the seed, the order or the files.
         on_error: "raise", or "skip": what cannot be read is passed over, and `note` is told.
-        note: is told of what was passed over; None: a warning in the log.
+        note: is told once of each thing that was passed over; None: a warning in the log.
 
     Attributes:
         files: in the order of the sources, those of folders and patterns by name.
@@ -74,6 +74,7 @@ class Corpus:
     note: Note | None = None
     files: list[Path] = field(init=False)
     _text_columns: Sequence[str] = field(init=False, repr=False)
+    _told: set[str] = field(init=False, repr=False, default_factory=set)
 
     def __post_init__(self) -> None:
         if self.input_format not in INPUT_FORMATS:
@@ -179,7 +180,12 @@ class Corpus:
     def _refuse(self) -> Refuse:
         if self.on_error == "raise":
             return _raise
-        return self.note or logging.getLogger(__name__).warning
+        return self._tell
+
+    def _tell(self, problem: str) -> None:
+        if problem not in self._told:  # a corpus is read for its vocabulary, its judge and in every epoch
+            self._told.add(problem)
+            (self.note or logging.getLogger(__name__).warning)(problem)
 
 
 def _raise(problem: str) -> None:

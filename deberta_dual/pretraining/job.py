@@ -32,7 +32,7 @@ from deberta_dual.finetuning.card import CARD, pretraining_card
 from deberta_dual.finetuning.curve import Point
 from deberta_dual.finetuning.events import EventFile
 from deberta_dual.finetuning.folder import RunFolder
-from deberta_dual.finetuning.run import Report, is_main
+from deberta_dual.finetuning.run import Report
 from deberta_dual.finetuning.start import Start, read_choices
 from deberta_dual.pretraining.batches import held_out_batches
 from deberta_dual.pretraining.corpus import Corpus
@@ -41,6 +41,7 @@ from deberta_dual.pretraining.flops import training_flops
 from deberta_dual.pretraining.run import PretrainingRun
 from deberta_dual.pretraining.schedule import CorpusSchedule
 from deberta_dual.pretraining.training import MLM, PretrainingOptions
+from deberta_dual.processes import is_main, own_process
 
 VOCABULARY_TEXT = 200_000_000  # characters of the corpus that a vocabulary is trained on, at most
 _HELD_OUT_ROWS = 512  # that an evaluation reads, at most
@@ -113,9 +114,8 @@ def pretrain(
     """
     choices = read_choices((Start, start), (PretrainingOptions, training), options)
     start, training = choices
-    chosen = choose_framework(framework, trains=True)
-    process, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    _check_framework(chosen, processes, training)
+    chosen, process = choose_framework(framework, trains="pretraining"), own_process()
+    _check_framework(chosen, process.count, training)
     files = Corpus(
         corpus,
         columns=columns,
@@ -173,8 +173,8 @@ def pretrain(
         first_step=before.get("step", 0),
         state=before.get("corpus"),
         workers=workers,
-        process=process,
-        processes=processes,
+        process=process.number,
+        processes=process.count,
     )
 
     def save(target: Path) -> None:
@@ -199,7 +199,7 @@ def pretrain(
         if events is not None:
             events.write(point.step, {"train/loss": point.loss, "train/learning_rate": point.rate})
 
-    flops = _step_flops(config, generator_config, training) // processes
+    flops = _step_flops(config, generator_config, training) // process.count
     peak = _Once(partial(backend.peak_flops, models, training.dtype))
     run = PretrainingRun(schedule, training, flops, peak, {}, folder, identity, judge, None, save, tell, watch=watch)
     with schedule, run:
@@ -266,7 +266,10 @@ def _check_framework(framework: str, processes: int, training: PretrainingOption
             f"of framework={framework!r}. Leave it out, or use torchrun --nproc-per-node N."
         )
     if framework == "tf" and training.gradient_checkpointing:
-        raise InputError("gradient_checkpointing is not for Keras. Leave it out, or use framework='torch'.")
+        raise InputError(
+            "gradient_checkpointing is not for Keras, which would draw other dropout in the second pass, so that the "
+            "gradients are wrong. Leave it out, or use framework='torch'."
+        )
 
 
 def _same_file(file: Path, other: Path) -> None:

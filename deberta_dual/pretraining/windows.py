@@ -107,7 +107,8 @@ def chunks(corpus: Corpus, options: BatchOptions, start: WindowStart, *, held_ou
             yield Chunk(start, number, texts, True)
         elif is_whole_epoch:
             share = f" in the share held_out={corpus.held_out}" if held_out else ""
-            raise InputError(f"the corpus holds no document{share}. Give more text.")
+            mend = ", a larger share, or held_out=0 (--held-out 0) to learn without being judged" if held_out else ""
+            raise InputError(f"the corpus holds no document{share}. Give more text{mend}.")
         start = WindowStart(start.epoch + 1)
 
 

@@ -96,5 +96,6 @@ def _listen(settings: ServeSettings) -> socket.socket:
         raise InputError(
             f"{settings.host}:{settings.port} cannot be listened at: {reason(problem)}. Choose another port."
         ) from problem
+    listener.listen()  # from now on who connects is kept waiting, and not refused
     listener.set_inheritable(True)
     return listener

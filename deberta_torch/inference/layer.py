@@ -11,8 +11,9 @@ from deberta_torch.encoder import Layer
 from deberta_torch.inference.linears import Precision, make_linear
 from deberta_torch.inference.positions import KeptPositions
 from deberta_torch.inference.unpadding import Group, Packing
-from deberta_torch.kernels.attention_blocks import attend
+from deberta_torch.kernels.attention_blocks import BLOCK_SIZES, attend
 from deberta_torch.kernels.onednn import fuses
+from deberta_torch.kernels.short_attention import attend_fused
 
 
 class PackedLayer:
@@ -103,13 +104,21 @@ class PackedLayer:
         return contexts
 
     def _attend_group(self, content: Tensor, group: Group) -> Tensor:
-        parts = content.view(group.batch, group.length, 3, self._heads, self._head_size)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)  # [B, H, L, D] each
-        rows = None if self._positions is None else self._positions.rows(group.length)
-        context = attend(query, key, value, group.visible, rows)
-        if group.visible is not None:
-            context.masked_fill_(~group.visible.any(dim=-1, keepdim=True), 0.0)  # queries that see no key
-        return context.transpose(1, 2).flatten(2).flatten(0, 1)
+        """`[B * L, 3 * H * D]` to `[B * L, H * D]`, 0 for queries that see no key."""
+        positions, length, visible = self._positions, group.length, group.visible
+        if length <= BLOCK_SIZES["cpu"].longer_than:
+            columns, terms = (
+                (None, (False, False)) if positions is None else (positions.columns(length), positions.terms)
+            )
+            context = attend_fused(content, self._heads, length, visible, columns, terms)
+        else:
+            parts = content.view(group.batch, length, 3, self._heads, self._head_size)
+            query, key, value = parts.permute(2, 0, 3, 1, 4)  # [B, H, L, D] each
+            rows = None if positions is None else positions.rows(length)
+            context = attend(query, key, value, visible, rows).transpose(1, 2).flatten(2).flatten(0, 1)
+        if visible is not None and visible.shape[2] > 1:  # else every text has a token that all its queries see
+            context.masked_fill_(~visible.any(dim=-1).reshape(-1, 1), 0.0)
+        return context
 
 
 class _Norm:

@@ -77,10 +77,12 @@ class PlainLinear:
 
 def make_linear(
     weight: Tensor, bias: Tensor | None, precision: Precision, activation: str | None = None
-) -> onednn.PackedLinear | onednn.QuantizedLinear | PlainLinear:
+) -> onednn.PackedLinear | onednn.QuantizedLinear | onednn.DynamicLinear | PlainLinear:
     """The layer `[N, K]` with an activation of `onednn.FUSED_ACTIVATIONS`, or none, in this precision."""
     if precision.products == torch.int8:
-        return onednn.QuantizedLinear(weight, bias, precision.attention, activation)
+        if activation is None and onednn.quantizes_in_one_call():
+            return onednn.DynamicLinear(weight, bias)
+        return onednn.QuantizedLinear(weight, bias, torch.float32, activation)
     if onednn.available(precision.products):
         return onednn.PackedLinear(weight, bias, precision.products, activation)
     return PlainLinear(weight, bias, precision.products, activation)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deberta_torch.kernels.eager import is_eager
-from deberta_torch.kernels.onednn import beats_mkl, dense_product
+from deberta_torch.kernels.onednn import beats_mkl, dense_product, multiplies_bfloat16_without_amx
 from deberta_torch.kernels.skew import PositionRows, position_products, skew
 
 
@@ -40,6 +40,7 @@ BLOCK_SIZES = {
     if beats_mkl()
     else BlockSizes(longer_than=128, queries=256, keys=128)
 }
+_STEPS_FROM = 32  # tokens
 _OTHER_SIZES = BlockSizes(longer_than=4096, queries=1024, keys=1024)
 
 
@@ -66,6 +67,18 @@ def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, ro
                 query[:, some], key[:, some], value[:, some], seen, own_rows, block, sizes.keys
             )
     return context
+
+
+def context_of(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """`softmax(query @ key.T + bias) @ value`, by the quicker way; `[B, H, Q, D]`, `[B, H, K, D]` twice to the first.
+
+    torch's own kernel multiplies bfloat16 by AMX, and slowly where there is none, but for the shortest texts.
+    """
+    by_steps = query.dtype == torch.bfloat16 and query.device.type == "cpu" and key.shape[2] >= _STEPS_FROM
+    if not by_steps or not multiplies_bfloat16_without_amx():
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+    scores = query @ key.transpose(-1, -2)
+    return (scores if bias is None else scores.add_(bias)).softmax(dim=-1) @ value
 
 
 def hide(bias: Tensor | None, visible: Tensor, dtype: torch.dtype) -> Tensor:
@@ -99,7 +112,7 @@ def _attend(
     bias = None if rows is None else _block_bias(query, key, rows, block, key_step)
     if visible is not None:
         bias = hide(bias, visible, query.dtype)
-    return F.scaled_dot_product_attention(query[:, :, block], key, value, attn_mask=bias, scale=1.0)
+    return context_of(query[:, :, block], key, value, bias)
 
 
 def _block_bias(query: Tensor, key: Tensor, rows: PositionRows, block: slice, key_step: int) -> Tensor:
@@ -140,8 +153,14 @@ def _near_bias(query: Tensor, key: Tensor, rows: PositionRows, block: slice, nea
             some = rows.query[:, keys + block.start - stop : keys + block.stop - start]
             by_key = skew(_products(key[:, :, start:stop], some), length)  # [H, B, keys, Q]
             # Not +=, which would copy the sum onto itself.
-            bias[..., start - near.start : stop - near.start].add_(by_key.transpose(-1, -2))
+            bias[..., start - near.start : stop - near.start].add_(turned(by_key))
     return bias
+
+
+def turned(values: Tensor) -> Tensor:
+    """The last two axes the other way round, as a sum reads them quickly: bfloat16 laid out anew."""
+    by_column = values.transpose(-1, -2)
+    return by_column.contiguous() if values.dtype == torch.bfloat16 else by_column
 
 
 def _products(values: Tensor, rows: Tensor) -> Tensor:

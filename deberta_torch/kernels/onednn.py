@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import platform
+import warnings
 from typing import Any
 
 import torch
@@ -51,6 +52,11 @@ def beats_mkl() -> bool:
 def has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 itself; elsewhere that is emulated, and slower than float32."""
     return bool(capabilities().get("avx512_bf16") or capabilities().get("amx_bf16"))
+
+
+def multiplies_bfloat16_without_amx() -> bool:
+    """Whether this CPU multiplies bfloat16 by the instructions of AVX-512 alone."""
+    return bool(capabilities().get("avx512_bf16")) and not capabilities().get("amx_bf16")
 
 
 def has_int8_dot_products() -> bool:
@@ -151,10 +157,9 @@ class QuantizedLinear:
     def __init__(
         self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype = torch.float32, activation: str | None = None
     ) -> None:
-        weight = weight.detach().float().contiguous()
-        scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        integers, scales = quantized_rows(weight)
         self.dtype = dtype
-        self._weight = torch.ops.onednn.qlinear_prepack((weight / scales[:, None]).round().to(torch.int8), None)
+        self._weight = torch.ops.onednn.qlinear_prepack(integers, None)
         self._scales = scales
         self._zeros = torch.zeros(len(scales), dtype=torch.int64)
         self._bias = None if bias is None else bias.detach().float().contiguous()
@@ -176,6 +181,72 @@ class QuantizedLinear:
         )  # fmt: skip
 
 
+class DynamicLinear:
+    """`QuantizedLinear` by torch's own layer for it, which finds the range, quantizes and multiplies in one call.
+
+    It fuses no activation, which would cost more than is gained.
+
+    Args:
+        weight: `[N, K]`, any float type; copied.
+        bias: `[N]` or None.
+
+    Raises:
+        FloatingPointError: a weight is NaN or infinite.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        integers, scales = quantized_rows(weight)
+        _check_finite(scales.sum(), "a weight")
+        zeros = torch.zeros(len(scales), dtype=torch.int64)
+        with warnings.catch_warnings():  # torch means to part with these tensors; then `quantizes_in_one_call` says no
+            warnings.simplefilter("ignore", UserWarning)
+            tensor = torch._make_per_channel_quantized_tensor(integers, scales, zeros, 0)
+        self._packed = torch.ops.quantized.linear_prepack(
+            tensor, None if bias is None else bias.detach().float().contiguous()
+        )
+        self._uses_seven_bits = not has_int8_dot_products()
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """`values @ weight.T + bias` in float32: `[T, K]` to `[T, N]`.
+
+        Raises:
+            FloatingPointError: a value is NaN or infinite. (torch may take no notice.)
+        """
+        _check_finite(values.sum(dtype=torch.float32), "a hidden state")
+        product: Tensor = torch.ops.quantized.linear_dynamic(values.float(), self._packed, self._uses_seven_bits)
+        return product
+
+    def plus(self, values: Tensor, residual: Tensor) -> Tensor:
+        """`values @ weight.T + bias + residual`; `[T, K]` and `[T, N]` to float32 `[T, N]`."""
+        return self(values).add_(residual)
+
+
+@functools.cache
+def quantizes_in_one_call() -> bool:
+    """Whether `DynamicLinear` works here."""
+    weight = torch.linspace(-1, 1, 64).reshape(4, 16)
+    expected = F.linear(weight, weight)
+    try:
+        found = DynamicLinear(weight, None)(weight)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return bool((found - expected).abs().max() < _PROBE)
+
+
+def quantized_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A weight `[N, K]` as 8-bit integers and a scale for each row, `[N]`."""
+    weight = weight.detach().float().contiguous()
+    scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    return (weight / scales[:, None]).round().to(torch.int8), scales
+
+
+def _check_finite(total: Tensor | float, what: str) -> None:
+    if not math.isfinite(float(total)):
+        raise FloatingPointError(
+            f"{what} is NaN or infinite, which 8 bits cannot hold. Use dtype='float32' and look for the cause."
+        )
+
+
 def quantize(values: Tensor) -> tuple[Tensor, float, int]:
     """8-bit numbers `q` with `values = (q - zero) * scale`, to rounding; the range of the values is used whole.
 
@@ -187,10 +258,7 @@ def quantize(values: Tensor) -> tuple[Tensor, float, int]:
     values = values.float()
     low, high = (float(edge) for edge in torch.aminmax(values))
     low, high = min(low, 0.0), max(high, 0.0)
-    if not math.isfinite(high - low):
-        raise FloatingPointError(
-            "a hidden state is NaN or infinite, which 8 bits cannot hold. Use dtype='float32' and look for the cause."
-        )
+    _check_finite(high - low, "a hidden state")
     levels = 255 if has_int8_dot_products() else 127
     # A hundredth less than all levels: halves are rounded up below, and the largest value must not reach levels + 1.
     steps = (levels - 0.01) / max(high - low, torch.finfo(torch.float32).tiny * 1e3)

@@ -43,3 +43,40 @@ def test_what_is_refused(corpus, tmp_path, capsys):
     assert main(["pretrain", "--corpus", corpus, *RUN, *words]) == 1
     assert "updates='joint'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (
+            ["--held-out", "1e-9"],
+            "no document in the share held_out=1e-09. Give more text, a larger share, or held_out=0",
+        ),
+        (["--learning-rate", "2"], "learning_rate=2.0 is not allowed. Give a number from 0 to 1."),
+    ],
+)
+def test_one_sentence_and_nothing_is_left(corpus, tmp_path, capsys, chosen, message):
+    pytest.importorskip("torch")
+    words = ["pretrain", "--corpus", corpus, "--columns", "text=body", *RUN, "--vocabulary", "train:350", *chosen]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_odd_files_of_a_corpus(corpus, tmp_path, capsys):
+    """An empty file is no matter; what is no UTF-8 is named by line and byte, or passed over and told of once."""
+    pytest.importorskip("torch")
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("\n\n".join(Path(json.__file__).read_text().splitlines()))
+    (folder / "b.txt").write_text("")
+    (folder / "c.txt").write_bytes(b"good\nbad \xff line\n")
+    words = ["pretrain", "--objective", "mlm", "--corpus", str(folder), *RUN, "--vocabulary", "train:350"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 1
+    assert "c.txt, line 2: the line is no UTF-8: byte 0xff at byte 5 of the line" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--output", str(tmp_path / "out"), "--on-error", "skip"]) == 0
+    assert capsys.readouterr().err.count("c.txt, line 2") == 1
+    assert (tmp_path / "out" / "model.safetensors").exists()

@@ -176,7 +176,11 @@ def test_an_older_save_in_another_format_goes(folder):
         ),
         ({"hidden_size": 16}, "es", "the widths of the embeddings, which are shared, must be the same"),
         ({"max_position_embeddings": 8}, "gdes", "max_position_embeddings=8 and the discriminator 16"),
-        ({"vocab_size": 21}, "none", "vocab_size=21 and the discriminator 20: the vocabularies"),
+        (
+            {"vocab_size": 21},
+            "none",
+            "vocab_size=21 and the discriminator 20: the vocabularies must be the same. Give a gen",
+        ),
         ({"pad_token_id": 3}, "gdes", "the padding tokens"),
         ({}, "shared", "embedding_sharing='shared'"),
     ],

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from conformance.suite.binomial import assert_binomial
 from deberta_core import (
     DataCollatorForLanguageModeling,
     DataCollatorForNGramMask,
@@ -15,7 +16,6 @@ from deberta_core import (
 from deberta_core.collation.masking import choose_places, cut_into_ngrams, mask_budget
 from deberta_core.collation.words import LONGEST_WORD, WordStarts, words_by_ids, words_by_starts
 from deberta_core.tokenization import DebertaTokenizer, DebertaV2Tokenizer
-from tests.binomial import assert_binomial
 
 COLLATORS = (DataCollatorForLanguageModeling, DataCollatorForWholeWordMask, DataCollatorForNGramMask)
 

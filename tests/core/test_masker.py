@@ -6,11 +6,11 @@ import random
 import numpy as np
 import pytest
 
+from conformance.suite.binomial import assert_binomial
 from deberta_core import DebertaTokenizer, DebertaV2Tokenizer, InputError, Masker, MaskingRule
 from deberta_core.collation.counted_draws import row_keys, uniforms
-from deberta_core.collation.gram_masking import MASKING_RULES, choose_grams, mask_row
+from deberta_core.collation.gram_masking import MASKING_RULES, mask_row
 from deberta_core.collation.words import LONGEST_WORD, WordStartTable
-from tests.binomial import assert_binomial
 
 SPECIAL = {"[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"}
 LENGTH = 128
@@ -190,29 +190,6 @@ def assert_shares(chosen, expected):
     for place, probability in enumerate(expected):
         count = int(chosen[:, place].sum())
         assert_binomial(count, len(chosen), probability)
-
-
-def test_lengths_of_ngrams():
-    sizes = [len(gram) for gram in choose_grams(200_000, MaskingRule(max_gram=3), random.Random(0))]
-    for size, share in zip((1, 2, 3), (6 / 11, 3 / 11, 2 / 11), strict=True):
-        assert_binomial(sizes.count(size), len(sizes), share)
-    assert sum(sizes) / 200_000 == pytest.approx(1 / 6, abs=1e-3)
-
-
-@pytest.mark.parametrize(("objective", "shares"), [("mlm", (0.8, 0.1, 0.1)), ("rtd", (1.0, 0.0, 0.0))])
-def test_what_takes_the_place(v3, rows, objective, shares):
-    masked, labels = Masker(v3, MASKING_RULES[objective], seed=1)(rows, epoch=0, rows=np.arange(len(rows)))
-    chosen = labels != -100
-    count = int(chosen.sum())
-    by_mask, kept = masked == v3.mask_token_id, masked == labels
-    assert np.array_equal(masked[~chosen], rows[~chosen])
-    assert np.array_equal(labels[chosen], rows[chosen])
-    assert not np.isin(rows[chosen], v3.all_special_ids).any()
-    drawn = masked[chosen & ~by_mask & ~kept]
-    for found, share in zip(((chosen & by_mask).sum(), kept.sum(), len(drawn)), shares, strict=True):
-        assert_binomial(int(found), count, share)
-    assert not np.isin(drawn, v3.all_special_ids).any()
-    assert len(drawn) == 0 or drawn.max() > 120_000
 
 
 def test_masks_are_a_function_of_seed_epoch_and_row(v3, rows):

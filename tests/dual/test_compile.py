@@ -54,6 +54,27 @@ def test_the_choice_is_within_five_percent_of_the_best(scale):
     assert max(worst) <= 1.1
 
 
+def test_a_busy_machine_does_not_change_the_choice():
+    """Other programs slow down almost half of the turns, and the first one of the best."""
+    true = {"a": 1.3, "b": 1.0, "c": 1.15, "d": 1.5}
+    right = 0
+    for seed in range(40):
+        clock = Clock(seed)
+
+        def loader(name, clock=clock, seed=seed):
+            def call():
+                clock.calls[name] = clock.calls.get(name, 0) + 1
+                turn = np.random.default_rng((seed, "abcd".index(name), clock.calls[name] // 3))
+                is_busy = turn.random() < 0.45 or (name == "b" and clock.calls[name] <= 4)
+                clock.now += 0.005 * true[name] * (turn.uniform(1.6, 3.5) if is_busy else 1.0)
+
+            return lambda: call
+
+        found = race({name: loader(name) for name in true}, (), clock=clock).seconds
+        right += min(found, key=found.get) == "b"
+    assert right >= 36
+
+
 def test_what_is_far_behind_is_let_go_and_a_second_is_enough():
     clock = Clock(0)
     true = {"slow": 0.05, "fast": 0.001, "near": 0.0012, "slower": 0.9}

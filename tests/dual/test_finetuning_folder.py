@@ -8,8 +8,9 @@ import pytest
 from deberta_core import InputError, WeightError
 from deberta_dual.finetuning import TrainingOptions
 from deberta_dual.finetuning.folder import METRICS, PROGRESS, STATE, RunFolder
-from deberta_dual.finetuning.run import Run, is_main
+from deberta_dual.finetuning.run import Run
 from deberta_dual.finetuning.schedule import Schedule
+from deberta_dual.processes import is_main
 
 WEIGHTS = "model.safetensors"
 EXAMPLES = 10  # in batches of 4: 3 steps an epoch
@@ -285,6 +286,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(train, output, monkeypatch):
 
 def test_one_process_writes(output, monkeypatch):
     assert is_main()
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert not is_main()
     output.mkdir(parents=True)

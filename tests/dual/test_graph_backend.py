@@ -166,6 +166,6 @@ def test_what_is_refused(make):
         with pytest.raises(InputError, match=message):
             pipeline("text-classification", folder, framework="onnx", **options)
     with pytest.raises(InputError, match="framework='onnx'"):
-        choose_framework("onnx", trains=True)
+        choose_framework("onnx", trains="finetuning")
     with pytest.raises(InputError, match="trains none"):
         get_backend("onnx").train(None, None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from conformance.suite.compare import assert_close
+from conformance.suite.loops import check_loop
 from deberta_core.errors import DebertaError, DebertaWarning, InputError, WeightError
 from deberta_dual import finetune, pipeline, pretrain
 from deberta_dual.pretraining.run import PretrainingRun
@@ -171,11 +174,11 @@ def test_frameworks_learn_alike(corpus, tmp_path, chosen):
     pytest.importorskip("tensorflow")
     # At a temperature near 0 both draw the likeliest token.
     quiet = {**RUN, "config": {**SIZES, **QUIET}, "evaluate_every": 1, "temperature": 1e-3, "held_out": 0.0, **chosen}
-    torch, tf = (pretrain(corpus, tmp_path / name, framework=name, **quiet) for name in ("torch", "tf"))
-    assert len(torch) == chosen["steps"]
-    for ours, theirs in zip(torch, tf, strict=True):
-        for name in {"loss", "mlm_loss", "rtd_loss"} & ours.keys():
-            assert_close(np.array(theirs[name]), np.array(ours[name]), quantity="training curve, AdamW", name=name)
+    check_loop(
+        f"pretraining {' '.join(map(str, chosen.values()))}",
+        lambda name: pretrain(corpus, tmp_path / name, framework=name, **quiet),
+        chosen["steps"],
+    )
 
 
 @each_framework
@@ -196,7 +199,10 @@ def test_other_sharings_are_reproducible(corpus, tmp_path, framework, sharing):
 
 @pytest.mark.parametrize(
     ("options", "processes", "message"),
-    [({"gradient_checkpointing": True}, "1", "gradient_checkpointing is not for Keras"), ({}, "2", "in one process")],
+    [
+        ({"gradient_checkpointing": True}, "1", "gradient_checkpointing is not for Keras"),
+        ({}, "2", "is told of its processes by TF_CONFIG, and this is one of 2 of torchrun"),
+    ],
 )
 def test_what_keras_does_not_do_is_refused(corpus, tmp_path, monkeypatch, options, processes, message):
     pytest.importorskip("tensorflow")
@@ -206,15 +212,40 @@ def test_what_keras_does_not_do_is_refused(corpus, tmp_path, monkeypatch, option
 
 
 def in_two_processes(folder, corpus, options, stop_after=None):
-    """Pretrains in two processes that torchrun starts; they may die after a step."""
+    """Pretrains in two processes, of torchrun or of TF_CONFIG; they may die after a step. Status and errors of both."""
     program = folder / "two.py"
     program.write_text(
         f"from deberta_dual import pretrain\n"
         f"def stop(row):\n    assert row['step'] != {stop_after!r}\n"
         f"if __name__ == '__main__':\n    pretrain({str(corpus)!r}, report=stop, **{options!r})\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(program)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=environment())
+    run = partial(subprocess.Popen, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
+    if options["framework"] == "torch":
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(program)]
+        processes = [run(command, env=environment())]
+    else:
+        places = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        told = [{"cluster": {"worker": places}, "task": {"type": "worker", "index": number}} for number in range(2)]
+        processes = [
+            run([sys.executable, str(program)], env=environment() | {"TF_CONFIG": json.dumps(one)}) for one in told
+        ]
+    errors = [process.communicate(timeout=400)[1] for process in processes]
+    return max(abs(process.returncode) for process in processes), "".join(errors)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# Logits so far apart that both processes draw what one draws.
+SHARP = {"config": {**SIZES, **QUIET, "initializer_range": 0.5}}
+TWO_KERAS = [
+    ("mlm", {"objective": "mlm"}),
+    ("rtd", {"objective": "rtd", "accumulation": 2, **SHARP}),
+    ("joint", {"objective": "rtd", "updates": "joint", **SHARP}),
+]
 
 
 @pytest.mark.parametrize(
@@ -230,18 +261,28 @@ def in_two_processes(folder, corpus, options, stop_after=None):
             marks=pytest.mark.slow,
         ),
         pytest.param({"objective": "rtd", "fully_shard": True, "gradient_checkpointing": True}, marks=pytest.mark.slow),
+        *(pytest.param({"framework": "tf", **chosen}, marks=pytest.mark.slow) for _, chosen in TWO_KERAS),
     ],
-    ids=["rtd", "rtd sharded", "mlm sharded", "joint sharded", "es", "es sharded", "checkpointing sharded"],
+    ids=[
+        "rtd",
+        "rtd sharded",
+        "mlm sharded",
+        "joint sharded",
+        "es",
+        "es sharded",
+        "checkpointing sharded",
+        *(f"Keras {name}" for name, _ in TWO_KERAS),
+    ],
 )
 def test_two_processes_learn_like_one(corpus, tmp_path, chosen):
     """The losses and the weights, with a stop on the way."""
-    pytest.importorskip("torch")
     quiet = {**RUN, "config": {**SIZES, **QUIET}, "temperature": 1e-3, "framework": "torch", **chosen}
+    pytest.importorskip("torch" if quiet["framework"] == "torch" else "tensorflow")
     one = pretrain(corpus, tmp_path / "one", **{**quiet, "fully_shard": False})
     quiet["output"] = str(tmp_path / "two")
-    assert in_two_processes(tmp_path, corpus, quiet, stop_after=4).returncode != 0
-    done = in_two_processes(tmp_path, corpus, {**quiet, "resume": True})
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert in_two_processes(tmp_path, corpus, quiet, stop_after=4)[0] != 0
+    status, errors = in_two_processes(tmp_path, corpus, {**quiet, "resume": True})
+    assert status == 0, errors[-2000:]
     two = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in two] == [2, 4, 6]
     for row, other in zip(one, two, strict=True):
@@ -250,7 +291,9 @@ def test_two_processes_learn_like_one(corpus, tmp_path, chosen):
     ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
-        assert_close(theirs[name], array, quantity="training curve, AdamW", name=name)
+        # AdamW moves a parameter by about its rate in a step, however small the gradient, of which noise is a share.
+        scale = max(float(np.abs(array).max()), RUN["learning_rate"])
+        assert_close(theirs[name], array, quantity="training curve, AdamW", name=name, scale=scale)
 
 
 def test_one_process_cannot_be_sharded(corpus, tmp_path):

@@ -49,6 +49,7 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_tf/distribution.py": ({"tensorflow"}, "its replicas, of which Keras' own interface does not tell"),
     "deberta_tf/explain.py": ({"tensorflow"}, "gradients of inputs, of which Keras' own interface does not tell"),
     "deberta_tf/sift.py": ({"tensorflow"}, "the gradient of a perturbation, inside a loss"),
+    "deberta_dual/ray.py": ({"ray"}, "scores on the machines of a Ray cluster"),
     "deberta_dual/backends/torch.py": ({"torch", "deberta_torch"}, "the seam to PyTorch"),
     "deberta_dual/backends/torch_pretraining.py": ({"torch", "deberta_torch"}, "pretrains in PyTorch"),
     "deberta_dual/backends/tf_recipes.py": ({"tensorflow", "keras", "deberta_tf"}, "recipes of training in Keras"),
@@ -57,6 +58,7 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_dual/backends/torch_processes.py": ({"torch", "deberta_torch"}, "the processes of torchrun"),
     "deberta_dual/backends/torch_shards.py": ({"torch"}, "models sharded over the processes of torchrun"),
     "deberta_dual/backends/tf_pretraining.py": ({"tensorflow", "keras", "deberta_tf"}, "pretrains in Keras"),
+    "deberta_dual/backends/tf_processes.py": ({"tensorflow"}, "the processes of TF_CONFIG"),
     "deberta_dual/backends/torch_explain.py": ({"torch", "deberta_torch"}, "explains models of PyTorch"),
     "deberta_dual/backends/tf_explain.py": ({"deberta_tf"}, "explains models of Keras"),
     "deberta_dual/backends/torch_export.py": ({"torch", "deberta_torch"}, "writes programs of PyTorch"),
@@ -224,6 +226,12 @@ def test_applications_import_no_framework(run_python):
     done = run_python(code)
     assert done.returncode == 0, done.stderr
     assert not set(done.stdout.split()) & {*FRAMEWORKS, "deberta_torch", "deberta_tf"}
+
+
+def test_pipelines_import_with_the_dependencies_alone(run_python):
+    """No extra is needed: what `pip install deberta-dual` brings is enough to import, and a framework to run."""
+    needed = ("numpy", "h5py", "huggingface_hub", "ml_dtypes", "safetensors", "sentencepiece", "tokenizers")
+    load(run_python, "deberta_dual.pipelines", "deberta_core", "deberta_dual", "conformance", *needed)
 
 
 def test_torch_package_loads_no_tensorflow(run_python):

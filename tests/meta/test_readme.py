@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TESTED = "<!-- tested -->"  # on the line before a shell block that is run
 ANOTHER = "<!-- another library -->"  # before a Python block that shows another library's code; all others are run
+# Before any other block: why no test runs it.
+NOT_RUN = re.compile(r"<!-- not run here: [^\n]{8,} -->")
 OUTPUT = "<!-- output -->"  # before what the block above prints; its "…" stands for digits that machines differ in
 FENCE = re.compile(r"^(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "sh"}
@@ -42,7 +44,8 @@ def runnable_blocks(text: str) -> list[Block]:
     blocks, last = [], 0  # where the last of them ends
     for match in FENCE.finditer(text):
         language, before = match["language"], match["before"].strip()
-        if (language == "python" and before != ANOTHER) or (language == "sh" and before == TESTED):
+        is_shown = before == ANOTHER or NOT_RUN.fullmatch(before)
+        if (language == "python" and not is_shown) or (language == "sh" and before == TESTED):
             blocks.append(Block(language, match["code"]))
             last = match.end()
         elif language == "text" and before == OUTPUT and blocks and not text[last : match.start()].strip():
@@ -73,17 +76,38 @@ def page(request):
 def test_every_fence_is_known(page):
     assert page.count("```") == 2 * len(FENCE.findall(page))
     languages, blocks = [match["language"] for match in FENCE.finditer(page)], runnable_blocks(page)
-    assert set(languages) <= {*LANGUAGES, "text"}
+    assert set(languages) <= {*LANGUAGES, "text", "yaml"}
     assert page.count(TESTED) == sum(block.language == "sh" for block in blocks)
     outputs = [block for block in blocks if block.output is not None]
     assert page.count(OUTPUT) == languages.count("text") == len(outputs), "an output follows the block that prints it"
 
 
+def test_every_block_runs_or_says_why_not(page):
+    marks = (TESTED, ANOTHER, OUTPUT)
+    silent = [
+        match["code"]
+        for match in FENCE.finditer(page)
+        if match["language"] != "python" and match["before"].strip() not in marks and not says_why(match)
+    ]
+    assert not silent, "run it (<!-- tested -->), or say why not: <!-- not run here: the reason -->"
+    assert page.count("<!-- not run here") == sum(map(says_why, FENCE.finditer(page)))
+
+
+def says_why(match: re.Match[str]) -> bool:
+    return NOT_RUN.fullmatch(match["before"].strip()) is not None
+
+
+def test_yaml_can_be_read(page):
+    for code in (match["code"] for match in FENCE.finditer(page) if match["language"] == "yaml"):
+        assert pytest.importorskip("yaml").safe_load(code)
+
+
 def test_what_is_not_run_is_another_librarys(page):
     others = [match["code"] for match in FENCE.finditer(page) if match["before"].strip() == ANOTHER]
     assert page.count(ANOTHER) == len(others)
-    for code in others:
+    for code in (match["code"] for match in FENCE.finditer(page) if match["language"] == "python"):
         compile(code, "page", "exec")
+    for code in others:
         assert not re.search(r"^(from|import) deberta_", code, re.MULTILINE), "a block of ours is to be run"
 
 

@@ -37,10 +37,21 @@ def test_patterns_match():
 
 
 def test_version_is_the_newest_of_the_changelog(root):
+    """Or, before there is a heading for it, the one that it says is to come."""
     version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    headings = re.findall(r"^## \[([^\]]+)\]", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert headings
-    assert headings[0] == version
+    text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[([^\]]+)\](?: - (\d{4}-\d\d-\d\d))?$", text, re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    coming = re.findall(r"^The version to come is ([\d.]+\d)\b", text, re.MULTILINE)
+    assert [*coming, *(name for name, _ in headings[1:])][0] == version
+    assert all(date for _, date in headings[1:])
+
+
+def test_the_changelog_keeps_its_form(root):
+    text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}  # those of keepachangelog.com
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
+    assert "keepachangelog.com" in text
 
 
 def test_links_between_documents_lead_somewhere(files, root):

@@ -1,4 +1,7 @@
-"""What a user installs: the wheel, in an environment with nothing else, runs the command and a pipeline."""
+"""What a user installs: the wheel, in an environment with nothing else, runs the command and a pipeline.
+
+`$WHEEL` names one that is built (`make release-check`); without it this builds one.
+"""
 
 import json
 import os
@@ -34,8 +37,11 @@ def run(*command, **options):
 def environment(root, tmp_path_factory) -> Path:
     """The programs of a new environment with the wheel of this repository and PyTorch."""
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, root)
-    (wheel,) = folder.glob("*.whl")
+    if "WHEEL" in os.environ:
+        wheel = root / os.environ["WHEEL"]
+    else:
+        run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, root)
+        (wheel,) = folder.glob("*.whl")
     venv.create(folder / "environment", with_pip=True)
     programs = folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
     constraints = root / "constraints.txt"

@@ -13,7 +13,7 @@ from torch import Tensor
 from conformance.suite.compare import assert_close
 from deberta_torch.inference.linears import PlainLinear
 from deberta_torch.kernels import onednn
-from deberta_torch.kernels.onednn import PackedLinear, QuantizedLinear
+from deberta_torch.kernels.onednn import DynamicLinear, PackedLinear, QuantizedLinear
 
 # Views of `[rows, columns]`, as slices of products, transposes and steps make them.
 LAYOUTS: dict[str, Callable[[int, int], Tensor]] = {
@@ -36,6 +36,7 @@ WRAPPERS: dict[str, tuple[Callable[[Tensor, Tensor | None], Any], torch.dtype, f
     "packed float32": (PackedLinear, torch.float32, 0.0),
     "packed bfloat16": (lambda weight, bias: PackedLinear(weight, bias, torch.bfloat16), torch.bfloat16, 0.02),
     "quantized": (lambda weight, bias: QuantizedLinear(weight, bias, torch.float32), torch.int8, 0.05),
+    "dynamic": (DynamicLinear, torch.int8, 0.05),
     "plain": (lambda weight, bias: PlainLinear(weight, bias, torch.float32), torch.float32, 0.0),
     "unpacked": (lambda weight, bias: lambda values: onednn.linear(values, weight, bias), torch.float32, 0.0),
 }

@@ -236,10 +236,22 @@ def test_models_in_half_precision_keep_their_dtype():
     assert_close(actual.float().numpy(), plain.float().numpy(), quantity="optimized bfloat16", name="bfloat16 weights")
 
 
-def test_nan_is_named_not_hidden():
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("embeddings.LayerNorm.bias", "encoder.rel_embeddings.weight", "encoder.layer.1.output.LayerNorm.weight"),
+        *(f"encoder.layer.0.{part}" for part in ("attention.self.value_proj.weight", "attention.output.dense.bias")),
+        *(f"encoder.layer.0.{part}" for part in ("intermediate.dense.weight", "output.dense.weight")),
+    ],
+)
+@pytest.mark.parametrize("in_one_call", [True, False])
+def test_nan_is_named_not_hidden(name, number, in_one_call, monkeypatch):
+    if not in_one_call:
+        monkeypatch.setattr(onednn, "quantizes_in_one_call", lambda: False)
     model = optimize(make("v3_like"), dtype="int8")
     with torch.no_grad():
-        model.encoder.layer[0].output.dense.weight.fill_(float("nan"))
+        model.get_parameter(name).fill_(float(number))
         with pytest.raises(FloatingPointError, match="NaN or infinite"):
             model(ids())
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from conformance.suite.binomial import assert_binomial
 from conformance.suite.cases import CASES
 from conformance.suite.compare import assert_close
 from conformance.suite.interpreted import interpreted
@@ -15,7 +16,6 @@ from deberta_torch.kernels.triton import backward
 from deberta_torch.kernels.triton.attention import disentangled_attention
 from deberta_torch.kernels.triton.blocks import Block, Blocks
 from deberta_torch.kernels.triton.rows import rows_by_distance
-from tests.binomial import assert_binomial
 
 SMALL = Blocks(*(Block(16, 1, 1) for _ in Blocks._fields))
 SCALE = 0.2

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import deberta_tf
 from deberta_core import DebertaV2Config
+from deberta_core.checkpoint.pairs import generator_config_of
 from deberta_tf.weights import parameter_variables
 
 folder = Path(sys.argv[1])
@@ -53,6 +54,7 @@ CASES = {
     "compiled ignoring": (
         "ForTokenClassification", batch, tags, None, {"loss": sparse(from_logits=True, ignore_class=-100)},
     ),
+    "replaced tokens": ("ForPreTraining", batch, tokens, None, {}),
     "compiled two": (
         "ForQuestionAnswering", batch, (classes, classes + 1), None, {"loss": [sparse(from_logits=True)] * 2},
     ),
@@ -64,12 +66,25 @@ def step(suffix, x, y, sample_weight, compiled, strategy):
     with strategy.scope():
         replicas = strategy.num_replicas_in_sync
         keras.utils.set_random_seed(0)
-        model = getattr(deberta_tf, f"TFDebertaV2{suffix}")(config)
+        cls = getattr(deberta_tf, f"TFDebertaV2{suffix}")
+        # So cold that the replicas, which draw by themselves, draw what one would.
+        pair = suffix == "ForPreTraining"
+        model = cls(generator_config_of(config), config, temperature=1e-6, seed=0) if pair else cls(config)
         model.compile(**{"optimizer": keras.optimizers.SGD(0.5), "run_eagerly": replicas == 1} | compiled)
-    before = {name: variable.numpy().copy() for name, variable in parameter_variables(model).items()}
+    before = values(model)
     options = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
     loss = model.fit(x, y, sample_weight=sample_weight, **options).history["loss"][0]
-    return before, {name: variable.numpy().copy() for name, variable in parameter_variables(model).items()}, loss
+    return before, values(model), loss
+
+
+def values(model):
+    """Of all parameters by name."""
+    parts = {"": model} if hasattr(model, "deberta") else {"generator.": model.generator, "own.": model.discriminator}
+    return {
+        f"{part}{name}": variable.numpy().copy()
+        for part, one in parts.items()
+        for name, variable in parameter_variables(one).items()
+    }
 
 
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -17,6 +17,7 @@ SLOW = (
     "compiled sum",
     "compiled ignoring",
     "compiled two",
+    "replaced tokens",
 )
 
 

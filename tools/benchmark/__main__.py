@@ -7,7 +7,8 @@
     python -m tools.benchmark --compare before.json after.json
 
 `make peers` builds the environments of the other libraries; one that is not given is left out, and the page says so. A
-section that is measured takes the place of what `performance.json` had of it; the others stay.
+section that is measured takes the place of what `performance.json` had of it; the others stay. With `--cells`, so do
+the other cells of the section, if they were measured on the same machine with the same versions.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def main() -> None:
                 )
                 measured = section(session, name)
             if measured["rows"]:
-                found = data["sections"] | {name: measured}
+                known = data["sections"].get(name)
+                found = data["sections"] | {name: merged(known, measured) if arguments.cells else measured}
                 data["sections"] = {known: found[known] for known in SECTIONS if known in found}
                 file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write(data, arguments.output)
@@ -115,6 +117,18 @@ def section(session: Session, name: str) -> dict[str, Any]:
         "rows": rows,
         "left_out": session.left_out,
     }
+
+
+def merged(known: dict[str, Any] | None, measured: dict[str, Any]) -> dict[str, Any]:
+    """A section of which some cells are measured anew; what another machine or version measured goes."""
+    same = ("machine", "features", "routes", "threads", "versions", "rounds", "facts")
+    if known is None or any(known.get(name) != measured[name] for name in same):
+        return measured
+    cells = {(row["group"], row["cell"]) for row in measured["rows"]}
+    places = {f"{group}, {cell}" for group, cell in cells}
+    rows = [row for row in known["rows"] if (row["group"], row["cell"]) not in cells]
+    left_out = [entry for entry in known["left_out"] if entry["cell"] not in places]
+    return measured | {"rows": rows + measured["rows"], "left_out": left_out + measured["left_out"]}
 
 
 def write(data: dict[str, Any], folder: Path) -> None:

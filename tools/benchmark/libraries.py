@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 # Environment -> what it is, and the distributions whose versions are told. Pins are in `requirements/`.
 ENVIRONMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ours": ("this library", ("torch", "tensorflow-cpu", "keras", "numpy")),
+    "ours": ("this library", ("torch", "tensorflow-cpu", "keras", "numpy", "onnx", "onnxruntime", "openvino")),
     "transformers4": (
         "transformers 4 with PyTorch, TensorFlow, ONNX Runtime and OpenVINO",
         ("transformers", "torch", "tensorflow-cpu", "tf-keras", "onnxruntime", "openvino"),
@@ -42,6 +42,7 @@ LIBRARIES: dict[str, Library] = {
     "zeromodels": Library("keras-hub", "zeromodels_models"),
     "ours-torch": Library("ours", "ours_torch"),
     "ours-keras": Library("ours", "ours_keras"),
+    "ours-graphs": Library("ours", "ours_graphs"),
     "ours-rows": Library("ours", "ours_rows"),
     "limit": Library("ours", "linear_limit"),
 }

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tools.benchmark import checkpoints
-from tools.benchmark.inputs import Batches
+from tools.benchmark.inputs import Array, Batches
 from tools.benchmark.libraries import ENVIRONMENTS, LIBRARIES, SHARED_VARIABLES, Subject
 from tools.benchmark.process import Worker, WorkerError
 from tools.benchmark.timing import features, samples, spread
@@ -114,7 +114,9 @@ class Session:
         """
         entry = LIBRARIES[library]
         command = [self.pythons[entry.environment], "-m", "tools.benchmark.worker", entry.module]
-        worker = Worker(command, SHARED_VARIABLES | entry.variables)
+        # What is exported or measured is kept below the session's folder, and so nothing of an earlier run is found.
+        own = {"XDG_CACHE_HOME": str(self.folder / "cache")}
+        worker = Worker(command, SHARED_VARIABLES | own | entry.variables)
         worker.receive()
         return worker
 
@@ -170,6 +172,8 @@ def measure_cell(
     tokens: int,
     compare: bool = True,
     apart: bool = False,
+    reference: Array | None = None,
+    by_processor: bool = False,
 ) -> list[Row]:
     """Builds every subject, lets it compute twice, and then all of them in turn.
 
@@ -183,6 +187,8 @@ def measure_cell(
         tokens: how many a call has, at most.
         compare: whether outputs can be compared, where a library loads the weights of the checkpoint.
         apart: one subject after the other, each in a process that ends; for what needs too much memory side by side.
+        by_processor: the time of the processor counts, for one thread on a machine that does other things, too.
+        reference: the outputs to compare with, by whose largest number differences are divided; None: the baseline's.
 
     Returns:
         A row per subject: times, ratios to the baseline with quartiles, memory in MB, largest difference of outputs.
@@ -191,16 +197,18 @@ def measure_cell(
     possible = session.possible(where, subjects, tokens)
     for chosen in [[subject] for subject in possible] if apart else [possible]:
         _measure(session, where, chosen, settings, compare, found)
-    reference = np.load(found.outputs[baseline]) if baseline in found.outputs else None
+    scale = 1.0 if reference is None else abs(reference).max()
+    if reference is None and baseline in found.outputs:
+        reference = np.load(found.outputs[baseline])
     for name, file in found.outputs.items():
         output = np.load(file)
         if reference is not None and output.shape == reference.shape:
-            found.extras[name]["difference"] = float(abs(output - reference).max())
+            found.extras[name]["difference"] = float(abs(output - reference).max() / scale)
     for name, own in found.processor.items():
         if baseline in found.processor:
             pairs = zip(found.processor[baseline], own, strict=True)
             found.extras[name]["processor_ratio"] = statistics.median(theirs / ours for theirs, ours in pairs)
-    return make_rows(group, cell, found.seconds, baseline, found.extras)
+    return make_rows(group, cell, found.processor if by_processor else found.seconds, baseline, found.extras)
 
 
 def _measure(
@@ -215,14 +223,14 @@ def _measure(
             try:
                 worker = workers(subject.library)
                 asked = {"do": "build", "name": subject.name, "build": subject.build}
-                worker.ask({**asked, "settings": {**settings(subject), **subject.options}})
+                built = worker.ask({**asked, "settings": {**settings(subject), **subject.options}})
                 first = worker.ask({"do": "call", "name": subject.name, "output": str(file) if compare else None})
                 second = worker.ask({"do": "call", "name": subject.name})
             except WorkerError as error:
                 session.leave_out(where, subject.name, str(error))
                 continue
             ready[subject.name] = subject
-            found.extras[subject.name] = {"memory": second["peak"] - first["before"]}
+            found.extras[subject.name] = {"memory": second["peak"] - first["before"], **built}
             if file.exists():
                 found.outputs[subject.name] = file
 

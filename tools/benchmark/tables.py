@@ -74,6 +74,7 @@ def down(rows: Sequence[Row]) -> str:
         ),
         "times as fast by processor time": _by_processor,
         "processor, ms": lambda row: f"{row['processor'] * MS:,.1f}" if "processor" in row else None,
+        "files, MB": lambda row: f"{row['size']:,.0f}" if "size" in row else None,
         "memory, MB": memory,
         "difference": difference,
     }

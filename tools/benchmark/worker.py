@@ -36,10 +36,10 @@ class Subjects:
         self._batches: dict[str, Batches] = {}
 
     def build(self, name: str, build: str, settings: dict[str, Any]) -> dict[str, Any]:
-        """Loads a model; only calls of what it gives are timed."""
+        """Loads a model; only calls of what it gives are timed. The answer has its note, where it has one."""
         self._batches[name] = Batches.load(settings["inputs"])
-        self._calls[name] = self._module.SUBJECTS[build](settings, self._batches[name])
-        return {}
+        call = self._calls[name] = self._module.SUBJECTS[build](settings, self._batches[name])
+        return {"note": call.note} if hasattr(call, "note") else {}
 
     def call(self, name: str, output: str | None = None) -> dict[str, Any]:
         """One call: its seconds, memory before and at its peak in MB; what it gives is written to `output`."""

@@ -35,7 +35,7 @@ def requests_of(texts: list[str], random_: random.Random) -> tuple[str, dict[str
     text = random_.choice(texts)
     some = random_.sample(texts, random_.randint(1, 8))
     short = text[:200]
-    known: list[tuple[str, dict[str, Any]]] = [
+    bodies: list[tuple[str, dict[str, Any]]] = [
         ("/predict", {"inputs": text}),
         ("/predict", {"inputs": [[one] for one in some]}),
         ("/predict", {"inputs": [short, some[0][:200]]}),
@@ -45,7 +45,7 @@ def requests_of(texts: list[str], random_: random.Random) -> tuple[str, dict[str
         ("/fill", {"inputs": f"{short} [MASK]", "model": "words"}),
         ("/explain", {"text": text[:100], "steps": 8}),
     ]
-    return random_.choice(known)
+    return random_.choice(bodies)
 
 
 async def soak(port: int, process: int, texts: list[str], seconds: float, rate: float, bad: float) -> dict[str, Any]:

@@ -22,16 +22,16 @@ from tools.deberta_command import ROOT, rows_of, words
 from tools.task_scores.baselines import BASELINES
 from tools.task_scores.datasets import DATA_SETS, DataSet, Files
 from tools.task_scores.page import write_table
+from tools.task_scores.vocabulary import LENGTH, train_vocabulary
 
 JSON = ROOT / "docs/task_scores.json"
 FRAMEWORKS = ("torch", "tf")
-VOCABULARY = 3500
 SIZES = {
     "hidden_size": 128,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 256,
-    "max_position_embeddings": 256,
+    "max_position_embeddings": LENGTH,
     "position_buckets": 32,
     "initializer_range": 0.05,  # 0.02 is for widths from 384 on
 }
@@ -63,7 +63,7 @@ def main() -> None:
 
 def prepare(name: str, source: Path, work: Path) -> tuple[Files, dict[str, str]]:
     """Makes the files of a data set and the checkpoint that training starts from."""
-    from deberta_core import DebertaV2Config, DebertaV2Tokenizer
+    from deberta_core import DebertaV2Config
     from deberta_core.checkpoint import save_weights
     from deberta_core.initialization import draw_parameters
     from deberta_core.parameters import expand
@@ -76,9 +76,7 @@ def prepare(name: str, source: Path, work: Path) -> tuple[Files, dict[str, str]]
     if not start.exists():
         task = FINETUNE_TASKS[data_set.task]
         texts = [text for record in load_data(data_set.task, [files["data"]], columns) for text in task.texts(record)]
-        length = SIZES["max_position_embeddings"]
-        # Some data sets have words for fewer.
-        tokenizer = DebertaV2Tokenizer.train(texts, VOCABULARY, model_max_length=length, hard_vocab_limit=False)
+        tokenizer = train_vocabulary(texts)
         config = DebertaV2Config.preset("deberta-v3-small", vocab_size=len(tokenizer), **SIZES)
         config.save_pretrained(start)
         save_weights(start, config, None, draw_parameters(config, None, expand(config, None), seed=0))
@@ -118,7 +116,10 @@ def run(command: Sequence[str]) -> dict[str, Any]:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--data-sets", type=Path, required=True, help="the folder with sst2, conjnli, wnut17, xquad, piqa"
+        "--data-sets",
+        type=Path,
+        required=True,
+        help="the folder with sst2, conjnli, wnut17, xquad, piqa; beside it text/tinyshakespeare.txt",
     )
     parser.add_argument("--only", nargs="+", choices=tuple(DATA_SETS), default=tuple(DATA_SETS), help="default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")

@@ -13,8 +13,11 @@ from deberta_dual.data.records import Record
 from deberta_dual.evaluation.answers import answer_scores
 from deberta_dual.evaluation.classes import Metrics, classification_scores
 from deberta_dual.evaluation.entities import entity_scores
+from deberta_dual.evaluation.numbers import ranking_scores
 from deberta_dual.evaluation.vectors import retrieval_scores
-from deberta_dual.finetuning.tasks import sentence_embeddings
+from deberta_dual.finetuning.tasks import ranking, sentence_embeddings
+from deberta_dual.pipelines.scores import perplexity
+from tools.task_scores.vocabulary import train_vocabulary
 
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 _WORD = re.compile(r"\w+")
@@ -81,6 +84,29 @@ def of_pairs(training: Sequence[Record], test: Sequence[Record]) -> dict[str, Me
     return {"TF-IDF": retrieval_scores(vectors, texts)}
 
 
+def of_queries(training: Sequence[Record], test: Sequence[Record]) -> dict[str, Metrics]:
+    """The documents as they stand; and by the cosines of weighted words."""
+    words = _words().fit([record.values[name] for record in training for name in ("query", "document")])
+    queries, documents = (words.transform([record.values[name] for record in test]) for name in ("query", "document"))
+    cosines = np.asarray(queries.multiply(documents).sum(axis=1))[:, 0]
+    wanted, places = ranking.wanted_relevances(test), list(ranking.queries_of(test))
+    relevances = [wanted[own] for own in places]
+    found = {"as they stand": -np.arange(len(test)), "TF-IDF": cosines}
+    return {name: ranking_scores([scores[own] for own in places], relevances) for name, scores in found.items()}
+
+
+def of_masks(training: Sequence[Record], test: Sequence[Record]) -> dict[str, Metrics]:
+    """How often each token is in the training data, of tokens that are not there as if once; for every test token."""
+    texts = [[record.values["text"] for record in part] for part in (training, test)]
+    tokenizer = train_vocabulary(texts[0])
+    counts = np.ones(len(tokenizer))
+    ids, asked = (np.concatenate(tokenizer(own, add_special_tokens=False, verbose=False)["input_ids"]) for own in texts)
+    np.add.at(counts, ids, 1)
+    asked = asked[~np.isin(asked, tokenizer.all_special_ids)]
+    loss = float(-np.log(counts[asked] / counts.sum()).mean())
+    return {"frequencies of tokens": {"loss": loss, "perplexity": perplexity(loss)}}
+
+
 # By task.
 BASELINES: dict[str, Baseline] = {
     "text-classification": of_texts,
@@ -88,6 +114,8 @@ BASELINES: dict[str, Baseline] = {
     "question-answering": of_questions,
     "multiple-choice": of_choices,
     "sentence-embeddings": of_pairs,
+    "ranking": of_queries,
+    "masked-lm": of_masks,
 }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Files = dict[str, Path]  # "data", "eval_data", "test_data"
+SENTENCE = re.compile(r"(?:[^.!?]|[.!?](?=\S))+[.!?]*\s*")  # "3.5" does not end one
 CONJNLI_ROWS, CONJNLI_HELD_OUT = 8000, 1000
 
 
@@ -89,6 +91,40 @@ def _piqa_pairs(source: Path, target: Path) -> Files:
     return files
 
 
+def _xquad_sentences(source: Path, target: Path) -> Files:
+    """The sentences of the paragraph of every question; 1 for the one in which the answer begins."""
+    files = {}
+    for part, file in _xquad(source, target).items():
+        files[part] = file.with_name(f"sentences-{file.stem}.jsonl")
+        rows = []
+        for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
+            for paragraph in article["paragraphs"]:
+                sentences = list(SENTENCE.finditer(paragraph["context"]))
+                for question in paragraph["qas"]:
+                    begins = question["answers"][0]["answer_start"]
+                    rows += [
+                        {
+                            "query": question["question"],
+                            "document": sentence.group().strip(),
+                            "relevance": int(sentence.start() <= begins < sentence.end()),
+                        }
+                        for sentence in sentences
+                    ]
+        files[part].write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    return files
+
+
+def _shakespeare(source: Path, target: Path) -> Files:
+    """A speech is a line; the last tenth, which is of other plays, is for the test."""
+    text = (source.parent / "text/tinyshakespeare.txt").read_text(encoding="utf-8")
+    speeches = [" ".join(speech.split()) for speech in text.split("\n\n")]
+    cut = len(speeches) * 9 // 10
+    files = {"data": target / "train.txt", "test_data": target / "test.txt"}
+    for file, part in zip(files.values(), (speeches[:cut], speeches[cut:]), strict=True):
+        file.write_text("\n".join(part) + "\n", encoding="utf-8")
+    return files
+
+
 DATA_SETS: dict[str, DataSet] = {
     "sst2": DataSet(
         "SST-2",
@@ -137,5 +173,21 @@ DATA_SETS: dict[str, DataSet] = {
         ("mrr@10", "recall@10"),
         "which of all ways belongs to a goal, by their vectors, from half of the rows for the other half",
         {"epochs": 10},
+    ),
+    "xquad_sentences": DataSet(
+        "XQuAD, sentences",
+        "ranking",
+        _xquad_sentences,
+        ("mrr@10", "ndcg@10"),
+        "which sentence of a paragraph answers a question, from half of the articles for the other half",
+        {"epochs": 3},
+    ),
+    "shakespeare": DataSet(
+        "Tiny Shakespeare",
+        "masked-lm",
+        _shakespeare,
+        ("perplexity",),
+        "masked tokens of speeches, from nine tenths of the text for the last",
+        {"epochs": 4, "max_length": 64, "learning_rate": 2e-3},
     ),
 }

@@ -30,7 +30,7 @@ def table(results: Mapping[str, Any]) -> str:
             own = results[name]
             simple = ", ".join(f"{value[metric]:.3f} {what}" for what, value in own["baselines"].items())
             found = [_seeds([one["test"][metric] for one in own[framework].values()]) for framework in NAMES]
-            score = metric.replace("_", " ").replace("f1", "F1").replace("mrr", "MRR")
+            score = metric.replace("_", " ").replace("f1", "F1").replace("mrr", "MRR").replace("ndcg", "NDCG")
             lines.append(f"| {data_set.title} | {score} | {simple} | {' | '.join(found)} |")
     return "\n".join(lines) + "\n"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tools.benchmark import inputs
 from tools.benchmark.libraries import Subject
 from tools.benchmark.process import WorkerError
-from tools.benchmark.session import Row, Session, make_rows
+from tools.benchmark.session import Row, Session, Settings, for_all, make_rows
 from tools.benchmark.timing import samples
 
 BASELINE = "transformers 4"
@@ -28,12 +29,21 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
         "folder": session.checkpoint("v3-base", None),
         "inputs": session.inputs("loading", inputs.full(SIZE, LENGTH, 1000)),
     }
+    rows = once_in_fresh_processes(session, GROUP, CELL, SUBJECTS, for_all(settings), BASELINE)
+    return {}, [{**row, "layers": session.layers or LAYERS} for row in rows]
+
+
+def once_in_fresh_processes(
+    session: Session, group: str, cell: str, subjects: Sequence[Subject], settings: Settings, baseline: str
+) -> list[Row]:
+    """Rows of the first call, each in a process that has imported everything; as `measure_cell`."""
     peaks: dict[str, list[float]] = {}
 
     def call(subject: Subject) -> float:
         worker = session.start(subject.library)
         try:
-            worker.ask({"do": "build", "name": "it", "build": subject.build, "settings": settings})
+            given = {**settings(subject), **subject.options}
+            worker.ask({"do": "build", "name": "it", "build": subject.build, "settings": given})
             answer = worker.ask({"do": "call", "name": "it"})
         finally:
             worker.close()
@@ -41,13 +51,12 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
         return float(answer["seconds"])
 
     working: dict[str, Subject] = {}
-    for subject in session.possible(f"{GROUP}, {CELL}", SUBJECTS, SIZE * LENGTH):
+    for subject in session.possible(f"{group}, {cell}", subjects, SIZE * LENGTH):
         try:
             call(subject)
             working[subject.name] = subject
         except WorkerError as error:
-            session.leave_out(f"{GROUP}, {CELL}", subject.name, str(error))
+            session.leave_out(f"{group}, {cell}", subject.name, str(error))
     measured = samples(list(working), lambda name: call(working[name]), session.rounds, warmups=0) if working else {}
     extras = {name: {"memory": max(peaks[name])} for name in measured}
-    rows = make_rows(GROUP, CELL, measured, BASELINE, extras)
-    return {}, [{**row, "layers": session.layers or LAYERS} for row in rows]
+    return make_rows(group, cell, measured, baseline, extras)

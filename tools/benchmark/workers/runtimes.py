@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ class HiddenStates(torch.nn.Module):
         return self.model(input_ids, attention_mask)[0]
 
 
+def threads() -> int:
+    """As many as there are processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def feed(batches: Batches) -> dict[str, Any]:
     """The first batch."""
     return dict(zip(INPUTS, (batches.ids[0], batches.masks[0]), strict=True))
@@ -40,7 +46,7 @@ def feed(batches: Batches) -> dict[str, Any]:
 
 def export(settings: Settings, batches: Batches) -> Path:
     """Writes the ONNX file beside the checkpoint, once per shape; OpenVINO refuses those of the older exporter."""
-    file = Path(settings["folder"]) / "onnx-{}x{}.onnx".format(*batches.ids[0].shape)
+    file = Path(settings.get("place", settings["folder"])) / "onnx-{}x{}.onnx".format(*batches.ids[0].shape)
     if not file.exists():
         model = HiddenStates(AutoModel.from_pretrained(settings["folder"])).eval()
         arrays = tuple(torch.from_numpy(array) for array in feed(batches).values())
@@ -71,6 +77,7 @@ def onnx_runtime(settings: Settings, batches: Batches) -> Call:
     """ONNX Runtime in float32, or int8 by dynamic quantisation."""
     file = export(settings, batches)
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
     options.add_session_config_entry("session.force_spinning_stop", "1")  # its threads rest while others are measured
     path = quantized(file) if settings["dtype"] == "int8" else file
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -81,9 +88,34 @@ def onnx_runtime(settings: Settings, batches: Batches) -> Call:
 def open_vino(settings: Settings, batches: Batches) -> Call:
     """OpenVINO with the precision `hint`."""
     hints = {"INFERENCE_PRECISION_HINT": settings["hint"], "PERFORMANCE_HINT": "LATENCY"}
+    hints |= {"INFERENCE_NUM_THREADS": threads()}
     compiled = openvino.Core().compile_model(str(export(settings, batches)), "CPU", hints)
     request, inputs = compiled.create_infer_request(), feed(batches)
     return lambda: [request.infer(inputs)[compiled.output(0)]]
+
+
+def target(settings: Settings) -> Path:
+    """Where `writing` writes, beside the checkpoint."""
+    return Path(settings["folder"]).with_name(settings["target"])
+
+
+def writing(settings: Settings, batches: Batches) -> Call:
+    """Exports transformers' model into the folder `target`."""
+    place = target(settings)
+    place.mkdir(exist_ok=True)
+
+    def call() -> None:
+        for file in place.iterdir():
+            file.unlink()
+        export({**settings, "place": place}, batches)
+
+    return call
+
+
+def loading(settings: Settings, batches: Batches) -> Call:
+    """Loads what `writing` wrote in the runtime of the subject `runtime`, and answers once."""
+    given = {**settings, "place": target(settings)}
+    return lambda: SUBJECTS[settings["runtime"]](given, batches)()
 
 
 def outputs(result: Any) -> list[np.ndarray[Any, Any]]:
@@ -91,4 +123,4 @@ def outputs(result: Any) -> list[np.ndarray[Any, Any]]:
     return [np.asarray(hidden, dtype=np.float32) for hidden in result]
 
 
-SUBJECTS = {"onnx_runtime": onnx_runtime, "open_vino": open_vino}
+SUBJECTS = {"onnx_runtime": onnx_runtime, "open_vino": open_vino, "writing": writing, "loading": loading}

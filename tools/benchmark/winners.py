@@ -1,0 +1,107 @@
+"""Who is first in every cell where all ways are side by side, and how far the choice of `compile` is off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tools.benchmark import tables
+from tools.benchmark.tables import distinct
+
+Row = dict[str, Any]
+LARGEST_ERROR = 0.1  # of the largest output: beyond, a way is too coarse to be first
+OURS, CHOSEN = "ours", "ours, compile()"
+AHEAD = 1.2  # what one text should have
+
+
+def body(rows: Sequence[Row]) -> Iterator[str]:
+    """Sentences, the table with the first of each cell in bold, what `compile` chose, and the errors."""
+    yield "\n".join(f"* {sentence}" for sentence in sentences(rows))
+    firsts = {id(best(rows, cell, group)) for cell in distinct(rows, "cell") for group in GROUPS}
+
+    def show(row: Row) -> str:
+        shown = tables.speed(row)
+        return f"**{shown}**" if id(row) in firsts else shown
+
+    yield tables.across(rows, show)
+    yield "Bold: the first in float32, and the first of all whose error is below 0.1. `compile()` chose:"
+    yield tables.across(rows, lambda row: row.get("note"))
+    yield "Largest error against the float64 reference, by its largest number:"
+    yield tables.across(rows, tables.difference)
+
+
+def sentences(rows: Sequence[Row]) -> Iterator[str]:
+    """What can be claimed."""
+    for name in GROUPS:
+        ahead = _ahead(rows, name)
+        if ahead:
+            yield f"{name}, the best of ours is {_places(ahead, 1.0)} the best of the others."
+    one = _ahead([row for row in rows if row["texts"] == 1], ANY)
+    if one:
+        reached = all(value >= AHEAD for _, value in one)
+        lowest = min(value for _, value in one)
+        yield (
+            f"At one text the best of ours is at least {lowest:.2f} times as fast as the best of the others in any "
+            f"precision; {AHEAD} is {'reached' if reached else 'not reached'}."
+        )
+    off = {cell: value for cell in distinct(rows, "cell") if (value := _off(rows, cell)) is not None}
+    if off:
+        worst = max(off, key=lambda cell: off[cell])
+        close = sum(value <= 0.05 for value in off.values())
+        yield (
+            f"What `compile()` chose is within 5 % of the best of its candidates in {close} of {len(off)} cells; the "
+            f"farthest is {max(0.0, off[worst]):.0%} at {worst}."
+        )
+
+
+EXACT, ANY = "In float32", "In any precision"
+GROUPS: dict[str, Callable[[Row], bool]] = {
+    EXACT: lambda row: bool(row["exact"]),
+    ANY: lambda row: row.get("difference", 0.0) < LARGEST_ERROR,
+}
+
+
+def best(rows: Sequence[Row], cell: str, group: str, ours: bool | None = None) -> Row | None:
+    """The fastest of a group in a cell; of ours alone, of others alone, or of all."""
+    chosen = [
+        row
+        for row in rows
+        if row["cell"] == cell
+        and row["subject"] != CHOSEN
+        and GROUPS[group](row)
+        and ours in (None, row["subject"].startswith(OURS))
+    ]
+    return min(chosen, key=lambda row: float(row["seconds"]), default=None)
+
+
+def _ahead(rows: Sequence[Row], group: str) -> list[tuple[str, float]]:
+    found = []
+    for cell in distinct(rows, "cell"):
+        own, other = best(rows, cell, group, True), best(rows, cell, group, False)
+        if own and other:
+            found.append((cell, other["seconds"] / own["seconds"]))
+    return found
+
+
+def _places(ahead: Sequence[tuple[str, float]], bar: float) -> str:
+    """In how many cells it is first, where not, and by how much."""
+    first = [value for _, value in ahead if value >= bar]
+    values = [value for _, value in ahead]
+    behind = ", ".join(f"{cell} ({value:.2f})" for cell, value in ahead if value < bar)
+    said = f"first in {len(first)} of {len(ahead)} cells"
+    said += f" (not at {behind})" if behind else ""
+    return f"{said}, {min(values):.2f} to {max(values):.2f} times as fast as"
+
+
+def _off(rows: Sequence[Row], cell: str) -> float | None:
+    """By what share the choice takes longer than the best that it may choose: of ours, in float32 or bfloat16."""
+    chosen = next((row for row in rows if row["cell"] == cell and row["subject"] == CHOSEN), None)
+    others = [
+        row["seconds"]
+        for row in rows
+        if row["cell"] == cell
+        and row["subject"].startswith(OURS)
+        and row["subject"] != CHOSEN
+        and not row["subject"].endswith("int8")
+    ]
+    return chosen["seconds"] / min(others) - 1 if chosen and others else None

@@ -1,0 +1,69 @@
+"""This library's graphs in ONNX Runtime and OpenVINO, and what `compile` chooses, by way of its backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import deberta_dual
+from deberta_dual.backends import get_backend
+from deberta_dual.compiling.candidates import cores
+from deberta_dual.exporting.export import export
+from tools.benchmark.inputs import Batches
+
+Settings = dict[str, Any]
+Arrays = dict[str, np.ndarray[Any, Any]]
+Call = Callable[[], Any]
+
+
+def call_of(framework: str, folder: Path, batches: Batches, **options: Any) -> Call:
+    """A call of a backend's model with the first batch."""
+    backend = get_backend(framework)
+    arrays = backend.array_model(backend.load_model(folder, None, "cpu", **options))
+    inputs = {"input_ids": batches.ids[0], "attention_mask": batches.masks[0]}
+    return lambda: arrays.run(inputs, None)
+
+
+def graph(settings: Settings, batches: Batches) -> Call:
+    """The graph of a checkpoint in `framework` and `dtype`."""
+    options = {"dtype": settings["dtype"], "threads": cores()}
+    return call_of(settings["framework"], Path(settings["folder"]), batches, **options)
+
+
+def chosen(settings: Settings, batches: Batches) -> Call:
+    """What `compile` chooses: of one text for latency, of several for throughput."""
+    folder = Path(settings["folder"])
+    goal = "latency" if len(batches.ids[0]) == 1 else "throughput"
+    found = deberta_dual.compile(folder, goal)
+    options = {"threads": found.threads} if found.threads else {}
+    call = call_of(found.framework, folder, batches, dtype=found.dtype, **options)
+    call.note = f"{found.framework} {found.dtype}"  # type: ignore[attr-defined]  # functions have fields
+    return call
+
+
+def target(settings: Settings) -> Path:
+    """Where `writing` writes, beside the checkpoint."""
+    return Path(settings["folder"]).with_name(settings["target"])
+
+
+def writing(settings: Settings, batches: Batches) -> Call:
+    """Exports a checkpoint to `target`, in the format `to` and in `dtype`."""
+    options = {"task": None, "dtype": settings["dtype"], "force": True}
+    return lambda: export(settings["folder"], target(settings), settings["to"], **options)
+
+
+def loading(settings: Settings, batches: Batches) -> Call:
+    """Loads what `writing` wrote, in `framework`, and answers once."""
+    options = {"dtype": settings["dtype"]}
+    return lambda: call_of(settings["framework"], target(settings), batches, **options)()
+
+
+def outputs(result: Arrays) -> list[np.ndarray[Any, Any]]:
+    """The hidden states of the one batch."""
+    return [result["last_hidden_state"]]
+
+
+SUBJECTS = {"graph": graph, "chosen": chosen, "writing": writing, "loading": loading}
