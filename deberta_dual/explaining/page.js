@@ -169,6 +169,9 @@ function showNumbers() {
 if (fixed) {
   $("fixed").classList.remove("hidden");
   $("fixed").textContent = fixed.texts.filter(Boolean).join("\n");
+  for (const part of fixed.tables) {
+    fixed.explanation[part] = fixed.explanation[part]?.map(row => row.map(value => value / fixed.unit));
+  }
   show(fixed.explanation, fixed.texts);
   $("form").remove();
 } else {

@@ -42,15 +42,16 @@ def test_texts_are_of_every_file_and_always_the_same(tmp_path):
 @pytest.mark.slow
 def test_a_short_soak_and_load(tmp_path):
     pytest.importorskip("httpx")
-    from tools.load.compare import command_of, drive
+    from tools.load.compare import drive
     from tools.load.models import small_models
     from tools.load.process import free_port, running
     from tools.load.soak import soak
 
-    texts = read_texts(None, 200)
+    texts = read_texts(None, 2000)  # fewer give no vocabulary of 2000
     models = small_models(tmp_path, texts)
     port = free_port()
-    command = [*command_of("float32", models[0], port, Path(sys.executable)), *map(str, models[1:])]
+    command = [sys.executable, "-m", "deberta_dual.cli", "serve", *map(str, models), "--port", str(port)]
+    command += ["--framework", "torch", "--timeout", "10"]
     with running(command, port, tmp_path / "log") as process:
         threading.Timer(6.0, os.kill, (os.getpid(), signal.SIGINT)).start()  # Ctrl-C: what was found is kept
         found = asyncio.run(soak(port, process.pid, texts, 600.0, 5.0, 1.0))

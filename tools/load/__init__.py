@@ -1,1 +1,1 @@
-"""`deberta serve` under load: beside a plain server of transformers, and for half an hour with bad clients."""
+"""`deberta serve` under load: beside a plain server of transformers, and for a long time with bad clients."""

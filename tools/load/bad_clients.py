@@ -50,7 +50,8 @@ def clients(port: int) -> dict[str, tuple[Client, set[int | None]]]:
     made["leaves in the body"] = (_leaves(port, 200), {None})
     made["leaves before the answer"] = (_leaves(port, None), {None})
     made["writes slowly, and in time"] = (_slow(port, 0.02), {200})
-    made["writes too slowly"] = (_slow(port, 3.0), {408})
+    # In all longer than the 30 s that the server waits.
+    made["writes too slowly"] = (_slow(port, 8.0), {408})
     return made
 
 
