@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from deberta_dual.evaluation.classes import Metrics
 
 
-@functools.cache
 def connect() -> Any:
     """Finds the other processes; to be called before TensorFlow makes anything. None for a process alone.
 
@@ -24,15 +23,25 @@ def connect() -> Any:
     no layer has to know of the others.
 
     Raises:
-        InputError: a process has more devices than one.
+        InputError: TensorFlow is already at work, or a process has more devices than one.
     """
     process = own_process()
-    if process.launcher != TF_CONFIG:
-        return None
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    if strategy.num_replicas_in_sync != process.count:
+    return strategy_of(process.count) if process.launcher == TF_CONFIG else None
+
+
+@functools.cache
+def strategy_of(count: int) -> Any:
+    """The strategy of so many processes, which TensorFlow makes once; see `connect`."""
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as problem:
         raise InputError(
-            f"{process.count} processes have {strategy.num_replicas_in_sync} devices together, and each takes one. Set "
+            f"the {count} processes of TF_CONFIG cannot be joined: {problem}. Start pretrain in a new process, before "
+            f"TensorFlow has computed anything."
+        ) from problem
+    if strategy.num_replicas_in_sync != count:
+        raise InputError(
+            f"{count} processes have {strategy.num_replicas_in_sync} devices together, and each takes one. Set "
             f"CUDA_VISIBLE_DEVICES of each to its own GPU, and start one for each GPU."
         )
     return strategy

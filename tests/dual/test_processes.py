@@ -61,3 +61,28 @@ def test_a_framework_that_is_told_otherwise_refuses(monkeypatch, framework, trai
     with pytest.raises(InputError, match=message):
         choose_framework(framework, trains=training)
     assert choose_framework(framework) == framework
+
+
+def test_a_later_training_of_several_processes_is_no_lonely_one(monkeypatch):
+    """A process that trained alone before must find the others, or say that it cannot."""
+    tf = pytest.importorskip("tensorflow")
+    from deberta_dual.backends import tf_processes
+
+    class Strategy:
+        num_replicas_in_sync = 3
+
+    def too_late():
+        raise RuntimeError("Collective ops must be configured at program startup")
+
+    for name in ("WORLD_SIZE", "TF_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    assert tf_processes.connect() is None
+    monkeypatch.setenv("TF_CONFIG", keras("worker", 1)["TF_CONFIG"])
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", too_late)
+    with pytest.raises(InputError, match="before TensorFlow has computed anything"):
+        tf_processes.connect()
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", Strategy)
+    try:
+        assert isinstance(tf_processes.connect(), Strategy)
+    finally:
+        tf_processes.strategy_of.cache_clear()
