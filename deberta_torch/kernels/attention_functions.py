@@ -18,6 +18,7 @@ from deberta_torch.attention import (
 )
 from deberta_torch.kernels.attention_blocks import attend, hide
 from deberta_torch.kernels.eager import is_traced
+from deberta_torch.kernels.recorded_attention import attend_recorded, records_in_parts
 from deberta_torch.kernels.skew import position_products
 from deberta_torch.kernels.triton.availability import why_not
 from deberta_torch.kernels.triton.function import triton_attention
@@ -35,17 +36,24 @@ def sdpa_attention(
     """`torch.nn.functional.scaled_dot_product_attention` with positions and mask as one bias.
 
     Long texts are attended to in blocks of queries, where nothing is recorded and nothing is traced: then memory grows
-    linearly with the length, and on the CPU the blocks stay in its cache.
+    linearly with the length, and on the CPU the blocks stay in its cache. Gradients are recorded there in parts
+    (`attend_recorded`), or step by step: neither of torch's kernels has a gradient for the bias, and eager attention is
+    as fast as the steps that SDPA would fall back to.
     """
-    is_recorded = torch.is_grad_enabled() or is_traced()
+    visible = masks.keys if masks.hides_keys else None
+    dropout = layer.dropout.p if layer.training else 0.0
     # While a graph is traced the length may be a symbol, which must not be compared with a number.
-    if not is_recorded and not layer.training:
+    if not torch.is_grad_enabled() and not is_traced() and not layer.training:
         rows = None if positions is None else layer.position_rows(positions)
-        context = attend(query, key, value, masks.keys if masks.hides_keys else None, rows)
+        context = attend(query, key, value, visible, rows)
+    elif torch.is_grad_enabled() and query.device.type == "cpu":
+        if dropout == 1 or not records_in_parts(query, key, value):
+            return eager_attention(layer, query, key, value, masks, positions)[0], None
+        rows = None if positions is None else layer.position_rows(positions)
+        context = attend_recorded(query, key, value, visible, rows, dropout)
     else:
         bias = None if positions is None else layer.position_bias(query, key, positions)
-        bias = hide(bias, masks.keys, query.dtype) if masks.hides_keys else bias
-        dropout = layer.dropout.p if layer.training else 0.0
+        bias = bias if visible is None else hide(bias, visible, query.dtype)
         context = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout, scale=1.0)
     return context * masks.queries if masks.hides_queries else context, None
 
@@ -137,11 +145,10 @@ def choose_attention(
 ) -> AttentionUsed:
     """The implementation for one forward pass: another than asked for where that cannot serve.
 
-    Eager attention is used where the probabilities themselves are asked for or mixed over the heads; on the CPU while
-    gradients are recorded, since there neither of torch's kernels has a gradient for the bias, and eager attention is
-    as fast as the steps that SDPA would fall back to; and for flex attention with dropout, which it does not have, and
-    on the CPU in a compiled model, whose kernel torch (2.13) fails to make for these layouts. For the Triton kernels
-    SDPA serves where they cannot run.
+    Eager attention is used where the probabilities themselves are asked for or mixed over the heads; and for flex
+    attention with dropout, which it does not have, and on the CPU in a compiled model, whose kernel torch (2.13) fails
+    to make for these layouts. For flex attention SDPA serves where gradients are recorded on the CPU, and for the
+    Triton kernels where they cannot run.
 
     Args:
         name: a name of `ATTENTION_FUNCTIONS`.
@@ -161,8 +168,8 @@ def choose_attention(
         if reason is None:
             return AttentionUsed("triton")
         name = "sdpa"
-    if device.type == "cpu" and torch.is_grad_enabled():
-        return AttentionUsed("eager", reason or "gradients are recorded on the CPU")
+    if name == "flex" and device.type == "cpu" and torch.is_grad_enabled():
+        return AttentionUsed("sdpa", "torch records no gradients of flex attention on the CPU")
     if name == "flex" and has_dropout:
         return AttentionUsed("eager", "flex attention has no dropout")
     if name == "flex" and device.type == "cpu" and torch.compiler.is_compiling():

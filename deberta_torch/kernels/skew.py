@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +9,6 @@ from torch import Tensor
 from torch.autograd import Function
 
 from deberta_torch.kernels.eager import is_eager
-
-_BLOCK = 64  # tokens; measured
 
 
 class PositionRows(NamedTuple):
@@ -43,8 +40,6 @@ def products_by_distance(values: Tensor, rows: Tensor, length: int) -> Tensor:
     Shape:
         values: `[B, H, M, D]`; rows: `[H, M + N, D]`, for n - m = 1 - M, ..., N; length: N; returns `[B, H, M, N]`.
     """
-    if _trains_in_blocks(values, rows):
-        return _InBlocks.apply(values, rows, length)
     return skew(position_products(values, rows), length).transpose(0, 1)
 
 
@@ -70,66 +65,28 @@ def skew(products: Tensor, length: int) -> Tensor:
     """
     if products.requires_grad and torch.is_grad_enabled() and is_eager(products):
         return _Skew.apply(products, length)
-    return _diagonals(products, length)
+    return diagonals(products, length)
 
 
-def _diagonals(products: Tensor, length: int) -> Tensor:
+def diagonals(products: Tensor, length: int) -> Tensor:
+    """`skew`, whose gradient torch makes."""
     rows, columns = products.shape[-2:]
     flat = products.flatten(-2)[..., rows - 1 : rows - 1 + rows * (columns - 1)]
     return flat.unflatten(-1, (rows, columns - 1))[..., :length]
 
 
-def _trains_in_blocks(values: Tensor, rows: Tensor) -> bool:
-    """Whether `_InBlocks` does the work: where gradients of more than a block are recorded on the CPU."""
-    return (
-        is_eager(values, rows)  # first: a traced length, a symbol, must not be compared
-        and values.device.type == "cpu"
-        and values.shape[2] > _BLOCK
-        and torch.is_grad_enabled()
-        and (values.requires_grad or rows.requires_grad)
-        and not torch.is_autocast_enabled("cpu")
-    )
-
-
-class _InBlocks(Function):
-    """`products_by_distance`, block by block: b tokens meet the b + N rows that they reach, and not all M + N.
-
-    Of as many tokens as others that is nearly half of the multiplications, and what is written in between stays in the
-    processor's cache.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, rows: Tensor, length: int) -> Tensor:
-        ctx.save_for_backward(values, rows)
-        batch, heads, tokens, _ = values.shape
-        found = values.new_empty((heads, batch, tokens, length))
-        for block, reached in _blocks(tokens, length):
-            found[:, :, block] = _diagonals(position_products(values[:, :, block], rows[:, reached]), length)
-        return found.transpose(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        values, rows = ctx.saved_tensors
-        batch, _, tokens, _ = values.shape
-        by_head = values.transpose(0, 1)  # [H, B, M, D]
-        if torch.is_grad_enabled():  # for gradients of gradients, which need operators that record
-            spread = _Unskew.apply(gradient.transpose(0, 1)).flatten(1, 2)  # [H, B * M, M + N]
-            of_values = (spread @ rows).unflatten(1, (batch, tokens))
-            return of_values.transpose(0, 1), spread.transpose(1, 2) @ by_head.flatten(1, 2), None
-        of_values = values.new_empty(by_head.shape)
-        of_rows = rows.new_zeros(rows.shape)
-        for block, reached in _blocks(tokens, gradient.shape[-1]):
-            spread = _Unskew.apply(gradient[:, :, block].transpose(0, 1)).flatten(1, 2)  # [H, B * b, b + N]
-            of_values[:, :, block] = (spread @ rows[:, reached]).unflatten(1, (batch, -1))
-            of_rows[:, reached].baddbmm_(spread.transpose(1, 2), by_head[:, :, block].flatten(1, 2))
-        return of_values.transpose(0, 1), of_rows, None
-
-
-def _blocks(tokens: int, length: int) -> Iterator[tuple[slice, slice]]:
-    """Blocks of tokens, and the rows that each of them reaches."""
-    for start in range(0, tokens, _BLOCK):
-        end = min(start + _BLOCK, tokens)
-        yield slice(start, end), slice(tokens - end, tokens - start + length)
+def spread_diagonals(values: Tensor) -> Tensor:
+    """Writes `[..., M, N]` back to the diagonals of `[..., M, M + N]`, zeros elsewhere; records no gradients."""
+    rows, length = values.shape[-2:]
+    products = values.new_empty((*values.shape[:-1], rows + length))
+    flat = products.flatten(-2)
+    read = flat[..., rows - 1 : -1].unflatten(-1, (rows, rows + length - 1))
+    read[..., :length] = values
+    # Only what is not written yet: half of the memory.
+    read[..., length:] = 0
+    flat[..., : rows - 1] = 0
+    flat[..., -1] = 0
+    return products
 
 
 class _Skew(Function):
@@ -137,7 +94,7 @@ class _Skew(Function):
 
     @staticmethod
     def forward(ctx: Any, products: Tensor, length: int) -> Tensor:
-        return _diagonals(products, length)
+        return diagonals(products, length)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -145,20 +102,11 @@ class _Skew(Function):
 
 
 class _Unskew(Function):
-    """Writes `[..., M, N]` back to the diagonals of `[..., M, M + N]`, zeros elsewhere."""
+    """`spread_diagonals`, whose gradient is `skew`."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        rows, length = values.shape[-2:]
-        products = values.new_empty((*values.shape[:-1], rows + length))
-        flat = products.flatten(-2)
-        read = flat[..., rows - 1 : -1].unflatten(-1, (rows, rows + length - 1))
-        read[..., :length] = values
-        # Only what is not written yet: half of the memory.
-        read[..., length:] = 0
-        flat[..., : rows - 1] = 0
-        flat[..., -1] = 0
-        return products
+        return spread_diagonals(values)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

@@ -121,7 +121,8 @@ def test_eager_attention_serves_where_another_cannot(name, called):
         assert called == ["eager" if name == "flex" else name] * layers  # dropout
         called.clear()
     model.eval()(IDS)
-    assert called == ["eager"] * layers  # gradients are recorded
+    # Gradients are recorded, and the text is short.
+    assert called == (["eager"] if name == "eager" else ["sdpa", "eager"]) * layers
     called.clear()
     mixing = make(CASES["v1_talking_head"].config, DebertaModel)
     mixing.set_attn_implementation(name)
