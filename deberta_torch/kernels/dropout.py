@@ -73,7 +73,8 @@ class _Dropped(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _drop(gradient, *ctx.saved_tensors, ctx.factor), None, None
+        (kept,) = ctx.saved_tensors
+        return _drop(gradient, kept, ctx.factor), None, None
 
 
 def _drop(values: Tensor, kept: Tensor, factor: float) -> Tensor:
