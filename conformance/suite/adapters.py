@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -124,9 +123,8 @@ class TorchAdapter:
         """See `Adapter`."""
         from deberta_torch.explain import score_parts
 
-        return flatten_parts(
-            partial(score_parts, self.model.eval(), **self._tensors(inputs)), self.model.config, _numpy
-        )
+        model, tensors = self.model.eval(), self._tensors(inputs)
+        return flatten_parts(lambda layer: score_parts(model, layer, **tensors), model.config, _numpy)
 
     @staticmethod
     def _model_class(config: BaseConfig, task: str | None) -> Any:
@@ -249,7 +247,7 @@ class KerasAdapter:
         """See `Adapter`."""
         from deberta_tf.explain import score_parts
 
-        return flatten_parts(partial(score_parts, self.model, **inputs), self.model.config, np.asarray)
+        return flatten_parts(lambda layer: score_parts(self.model, layer, **inputs), self.model.config, np.asarray)
 
 
 class TransformersAdapter:
@@ -341,12 +339,12 @@ def flatten_outputs(output: Any, to_numpy: Callable[[Any], Array]) -> dict[str, 
 
 
 def flatten_parts(
-    score_parts: Callable[..., Any], config: BaseConfig, to_numpy: Callable[[Any], Array]
+    score_parts: Callable[[int], Any], config: BaseConfig, to_numpy: Callable[[Any], Array]
 ) -> dict[str, Array]:
     """The parts of the scores of every layer as the flat names of `reference.forward`."""
     flat: dict[str, Array] = {}
     for layer in range(config.num_hidden_layers):
-        found = score_parts(layer=layer)
+        found = score_parts(layer)
         parts = {name: getattr(found, name) for name in ("content", "c2p", "p2c")}
         flat |= {f"scores.{layer}.{name}": to_numpy(part) for name, part in parts.items() if part is not None}
     return flat
