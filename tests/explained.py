@@ -8,7 +8,6 @@ import numpy as np
 
 from conformance.suite.cases import CASES, padding_mask, random_params
 from conformance.suite.compare import assert_close
-from deberta_core import reference
 from deberta_core.explanations import Attributions, ScoreParts
 
 CHOSEN = (
@@ -22,10 +21,13 @@ CHOSEN = (
     "v2_no_relative",
 )
 STEPS = 128
+LENGTH = 9
 
 
-def check_parts(name: str, score_parts: Callable[..., ScoreParts]) -> None:
-    """Whether the parts of every layer are the reference's, and hold what they say by distance.
+def check_distances(name: str, score_parts: Callable[..., ScoreParts]) -> None:
+    """Whether in every layer each pair of tokens has the number of its distance, key - query.
+
+    The conformance suite compares the parts themselves with the reference's.
 
     Args:
         name: of a case.
@@ -33,34 +35,24 @@ def check_parts(name: str, score_parts: Callable[..., ScoreParts]) -> None:
     """
     config = CASES[name].config
     params = random_params(config, None, 3)
-    ids = np.random.default_rng(4).integers(10, config.vocab_size, (2, 9))
-    inputs = {"input_ids": ids, "attention_mask": padding_mask(2, 9)}
-    wanted = reference.forward(config, params, inputs)
+    ids = np.random.default_rng(4).integers(10, config.vocab_size, (2, LENGTH))
+    inputs = {"input_ids": ids, "attention_mask": padding_mask(2, LENGTH)}
+    query, key = np.indices((LENGTH, LENGTH))
     for layer in range(config.num_hidden_layers):
         parts = score_parts(config, params, layer, inputs)
-        expected = {part: wanted.get(f"scores.{layer}.{part}") for part in ("content", "c2p", "p2c")}
-        total = sum(one for one in expected.values() if one is not None)
-        for part, values in expected.items():
-            assert (getattr(parts, part) is None) == (values is None)
-            if values is not None:  # a part may be small beside the whole, to whose scale its rounding belongs
-                found = np.asarray(getattr(parts, part)) - values + total
-                assert_close(found, total, quantity="hidden", name=f"{part} of layer {layer}")
-        assert_close(np.asarray(parts.scores), total, quantity="hidden", name=f"scores of layer {layer}")
-        probabilities = np.asarray(parts.probabilities)
-        assert_close(probabilities, wanted[f"attentions.{layer}"], quantity="attentions", name="probabilities")
-        check_distances(parts)
-
-
-def check_distances(parts: ScoreParts) -> None:
-    """Whether every pair of tokens has the number of its distance, key - query."""
-    length = np.asarray(parts.content).shape[-1]
-    query, key = np.indices((length, length))
-    for part, owner in (("c2p", query), ("p2c", key)):
-        if (by_distance := getattr(parts, f"{part}_by_distance")) is not None:
-            read = np.asarray(by_distance)[:, :, owner, key - query + length - 1]
-            assert np.array_equal(read, np.asarray(getattr(parts, part)))
-            assert parts.rows.shape == (2 * length - 1,)
-            assert np.all(np.diff(parts.rows) <= 0)  # keys further on have smaller rows
+        for part, owner in (("c2p", query), ("p2c", key)):
+            by_distance = getattr(parts, f"{part}_by_distance")
+            assert (by_distance is None) == (getattr(parts, part) is None)
+            if by_distance is not None:
+                read = np.asarray(by_distance)[:, :, owner, key - query + LENGTH - 1]
+                assert np.array_equal(read, np.asarray(getattr(parts, part)))
+                assert parts.rows.shape == (2 * LENGTH - 1,)
+                assert np.all(np.diff(parts.rows) <= 0)  # keys further on have smaller rows
+        scores, probabilities = np.asarray(parts.scores), np.asarray(parts.probabilities)
+        if not config.mixes_heads:  # probabilities are of mixed ones, then
+            assert_close(
+                _softmax(scores, inputs["attention_mask"]), probabilities, quantity="attentions", name="softmax"
+            )
 
 
 def check_attributions(attribute: Callable[[int], Attributions], value: object) -> None:
@@ -77,3 +69,8 @@ def check_attributions(attribute: Callable[[int], Attributions], value: object) 
     assert_close(np.asarray(found.tokens).sum(-1), moved, quantity="integrated gradients", name="sum of tokens")
     rough = np.abs(np.asarray(attribute(1).tokens).sum(-1) - moved).max()
     assert rough > np.abs(np.asarray(found.tokens).sum(-1) - moved).max()
+
+
+def _softmax(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    weights = np.exp(scores - scores.max(-1, keepdims=True)) * mask[:, None, None, :]
+    return weights / weights.sum(-1, keepdims=True)

@@ -11,6 +11,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -219,7 +220,9 @@ def main() -> int:
     print(describe_predictions(HEADLINES, torch_logits(torch_model, encode(tokenizer, HEADLINES)), topics))
     for folder in (keras_folder, torch_folder):
         print(f"\nCheckpoint: {folder}\n  {', '.join(sorted(file.name for file in folder.iterdir()))}")
-    print("\nUse it:\n\n" + USAGE.format(at=str(torch_folder), text=HEADLINES[0]) + "\n")
+    print("\nUse it:\n\n" + USAGE.format(at=str(torch_folder), text=HEADLINES[0]))
+    print("\nServe it, with a page that explains its answers:\n")
+    print(f".venv/bin/deberta serve {shlex.quote(str(torch_folder))} --page\n")
 
     problems = find_problems(result)
     if problems:

@@ -20,6 +20,7 @@ from conformance.suite.adapters import FRAMEWORKS, IMPLEMENTATIONS, REDUCED
 from conformance.suite.cases import CASES, LABEL_SETTINGS, random_params, task_inputs
 from conformance.suite.compare import FUSED_HALF_QUANTITIES, Comparison
 from conformance.suite.measure import (
+    compare_explanations,
     compare_gradients_with_torch,
     compare_implementation,
     compare_reduced,
@@ -39,9 +40,12 @@ def case_subject(name: str, seed: int) -> Subject:
 
 
 def measure(subject: Subject, framework: str) -> Iterator[Comparison]:
-    """Values with the reference's; gradients with PyTorch's, whose own are checked by differences."""
+    """Values and scores with the reference's; gradients with PyTorch's, whose own are checked by differences."""
     yield from compare_values(subject, framework)
-    if subject.quantities is None and framework != "torch":
+    if subject.quantities is not None:
+        return
+    yield from compare_explanations(subject, framework)
+    if framework != "torch":
         yield from compare_gradients_with_torch(subject, framework)
 
 

@@ -45,6 +45,9 @@ class Adapter(Protocol):
     def gradients(self, inputs: Arrays) -> tuple[Array, dict[str, Array]]:
         """The loss with dropout off, and its gradient by parameter name, in PyTorch's layout."""
 
+    def score_parts(self, inputs: Arrays) -> dict[str, Array]:
+        """What explanations show: the parts of every layer's scores, by the names of `reference.forward`."""
+
 
 class ReferenceAdapter:
     """The judge: NumPy in float64."""
@@ -115,6 +118,13 @@ class TorchAdapter:
             name: np.zeros(parameters[name].shape, np.float32) if grad is None else grad.numpy().copy()
             for name, grad in grads.items()
         }
+
+    def score_parts(self, inputs: Arrays) -> dict[str, Array]:
+        """See `Adapter`."""
+        from deberta_torch.explain import score_parts
+
+        model, tensors = self.model.eval(), self._tensors(inputs)
+        return flatten_parts(lambda layer: score_parts(model, layer, **tensors), model.config, _numpy)
 
     @staticmethod
     def _model_class(config: BaseConfig, task: str | None) -> Any:
@@ -233,6 +243,12 @@ class KerasAdapter:
             gradients[name] = self.table[name].kind.convert(values)
         return np.asarray(loss), gradients
 
+    def score_parts(self, inputs: Arrays) -> dict[str, Array]:
+        """See `Adapter`."""
+        from deberta_tf.explain import score_parts
+
+        return flatten_parts(lambda layer: score_parts(self.model, layer, **inputs), self.model.config, np.asarray)
+
 
 class TransformersAdapter:
     """transformers' PyTorch models in float32, where they are installed: somebody else's error, to compare with."""
@@ -319,4 +335,16 @@ def flatten_outputs(output: Any, to_numpy: Callable[[Any], Array]) -> dict[str, 
             flat |= {f"{name}.{number}": to_numpy(part) for number, part in enumerate(value)}
         else:
             flat[name] = to_numpy(value)
+    return flat
+
+
+def flatten_parts(
+    score_parts: Callable[[int], Any], config: BaseConfig, to_numpy: Callable[[Any], Array]
+) -> dict[str, Array]:
+    """The parts of the scores of every layer as the flat names of `reference.forward`."""
+    flat: dict[str, Array] = {}
+    for layer in range(config.num_hidden_layers):
+        found = score_parts(layer)
+        parts = {name: getattr(found, name) for name in ("content", "c2p", "p2c")}
+        flat |= {f"scores.{layer}.{name}": to_numpy(part) for name, part in parts.items() if part is not None}
     return flat

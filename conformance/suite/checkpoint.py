@@ -48,7 +48,7 @@ def measures_of(subject: Subject) -> list[str]:
     """What is measured of a checkpoint: names of `MEASURES`."""
     size = sum(values.size for values in subject.params.values())
     with_gradients = subject.task is not None and size <= SMALL
-    return ["values", "invariances", *(["gradients"] if with_gradients else [])]
+    return ["values", "explanations", "invariances", *(["gradients"] if with_gradients else [])]
 
 
 def _setting(config: BaseConfig, task: str) -> str:

@@ -20,6 +20,7 @@ from conformance.suite.others import judge_cases, write_cases
 from conformance.suite.report import BESIDE, Measurement, rows, table, to_json
 from conformance.suite.subjects import (
     DEEP_NAMES,
+    EXPLANATION_RUNS,
     GRADIENT_RUNS,
     INVARIANCE_RUNS,
     VALUE_RUNS,
@@ -31,6 +32,13 @@ from deberta_core.errors import DebertaError, reason
 
 FAILED, USAGE = 1, 2  # exit statuses
 _CHOICES = {"torch": ("torch",), "tf": ("keras",), "both": tuple(FRAMEWORKS)}
+# By measure, the arguments of `subject`.
+_RUNS = {
+    "values": VALUE_RUNS,
+    "explanations": EXPLANATION_RUNS,
+    "gradients": GRADIENT_RUNS,
+    "invariances": INVARIANCE_RUNS,
+}
 _EXTRAS = {"torch": "torch", "keras": "tf"}
 
 _EXAMPLE = """examples:
@@ -121,8 +129,7 @@ def _measure(arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[M
         for name in DEEP_NAMES:
             yield from _measurements(deep_subject(name), "values", [*chosen, *others], keep=False)
         return
-    runs = {"values": VALUE_RUNS, "gradients": GRADIENT_RUNS, "invariances": INVARIANCE_RUNS}
-    for measure, listed in runs.items():
+    for measure, listed in _RUNS.items():
         for run in listed:
             if arguments.only in " ".join(map(str, run)):
                 yield from _measurements(subject(*run), measure, chosen)

@@ -52,6 +52,19 @@ def compare_reduced(subject: Subject, implementation: str) -> Iterator[Compariso
     yield from compare_values(dataclasses.replace(subject, quantities=quantities), implementation)
 
 
+def compare_explanations(subject: Subject, framework: str) -> Iterator[Comparison]:
+    """The parts of every layer's scores with the reference's, at pairs of real tokens, relative to the whole scores."""
+    judge = {name: values for name, values in subject.expected.items() if name.startswith("scores.")}
+    actual = subject.model(framework).score_parts(subject.inputs)
+    assert set(actual) == set(judge), f"{framework}: parts {sorted(actual)}, but should be {sorted(judge)}"
+    pairs = subject.mask[:, None, :, None] & subject.mask[:, None, None, :]  # [B, 1, L, L]
+    for name, values in actual.items():
+        layer = name.rpartition(".")[0]
+        whole = sum(judge.get(f"{layer}.{part}", 0.0) for part in ("content", "c2p", "p2c"))
+        own, expected, whole = (np.where(pairs, part, 0.0) for part in (values, judge[name], whole))
+        yield Comparison(subject.quantity("scores"), name, own, expected, float(np.abs(whole).max()))
+
+
 def compare_gradients(subject: Subject, framework: str) -> Iterator[Comparison]:
     """The gradient of every parameter with differences of the reference's loss, along a few directions each.
 
@@ -118,6 +131,7 @@ def _directions(gradient: Array, generator: np.random.Generator) -> Iterator[Arr
 # What can be measured of a subject.
 MEASURES: dict[str, Callable[[Subject, str], Iterator[Comparison]]] = {
     "values": compare_values,
+    "explanations": compare_explanations,
     "gradients": compare_gradients,
     "invariances": compare_changes,
 }

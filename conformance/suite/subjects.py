@@ -128,6 +128,13 @@ VALUE_RUNS: list[tuple[Any, ...]] = [
     ("v2_enhanced_conv", "masked_lm", "new", "left"),
 ]
 
+# For everything whose scores are taken apart.
+EXPLANATION_RUNS: list[tuple[Any, ...]] = [
+    *((case,) for case in CASES),
+    ("v2_conv", "multiple_choice", "choices", "right"),
+    *((case, "masked_lm", "new") for case in ENHANCED),
+]
+
 # For everything whose gradients are.
 GRADIENT_RUNS: list[tuple[Any, ...]] = [
     ("v1_like", "sequence_classification", "single"),

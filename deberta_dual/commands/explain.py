@@ -69,7 +69,7 @@ def make_parser() -> Parser:
     add("--model", required=True, metavar="DIR", help="checkpoint folder or hub id")
     add_framework_options(add, TRAINERS)
     add = parser.add_argument_group("what is explained").add_argument
-    add("--text-pair", metavar="TEXT", help="second text; for question answering the context; default: none")
+    add("--text-pair", metavar="TEXT", help="second text; the context of a question, or a choice; default: none")
     add("--layer", type=int, default=-1, metavar="N", help="from 0, or negative from the end; default: -1, the last")
     add("--head", type=int, default=0, metavar="N", help="attention head, from 0; default: 0")
     text = "class, or word at a mask, or start or end of an answer; default: the likeliest"

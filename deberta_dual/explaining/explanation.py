@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deberta_core.checkpoint import checkpoint_folder
 from deberta_core.errors import InputError
 from deberta_core.explanations import check_layer
 from deberta_dual.backends import explaining_backend
 from deberta_dual.explaining.targets import Target, find_target
 from deberta_dual.pipelines.base import Pipeline
+from deberta_dual.pipelines.checkpoint_heads import find_model_task
 from deberta_dual.pipelines.factory import pipeline
+from deberta_dual.pipelines.features import FeatureExtractionPipeline
 
 # Numbers of an explanation have so many decimals in JSON: it holds several for each pair of tokens.
 _DECIMALS = 6
@@ -111,7 +114,7 @@ def explain(
     Args:
         model: a checkpoint folder, a hub id, or a pipeline.
         text: what the model reads; of question answering the question.
-        text_pair: the second text; of question answering the context.
+        text_pair: the second text; of question answering the context, of multiple choice one choice.
         layer: whose attention is taken apart, from 0; negative counts from the end.
         head: of that layer, from 0; negative counts from the end.
         target: the class, or the word at a mask, whose score is attributed to the tokens; of question answering "start"
@@ -122,11 +125,11 @@ def explain(
         device: where to, likewise.
 
     Raises:
-        InputError: the text is too long, or there is no such layer, head, class or token; or the model is a graph,
-            or several that are averaged.
+        InputError: the text is too long, or there is no such layer, head, class or token; or a choice is missing;
+            or the model is a graph, or several that are averaged.
         DebertaError: see `pipeline`.
     """
-    run: Pipeline = pipeline(None, model, framework=framework, device=device) if _is_name(model) else model
+    run: Pipeline = _loaded(model, framework, device) if isinstance(model, str | Path) else model
     if isinstance(run.model, tuple):
         raise InputError(
             f"{len(run.model)} models are averaged, and each has its own attention. Explain one model alone."
@@ -141,6 +144,10 @@ def explain(
     number = check_layer(config, layer)
     inputs = run.model_inputs(encoding)
     arrays = {name: np.array([values], dtype=np.int64) for name, values in inputs.items()}
+    if run.model_task == "multiple_choice":
+        if text_pair is None:
+            raise InputError("text_pair is missing. Give the choice that is to be explained.")
+        arrays = {name: values[:, None] for name, values in arrays.items()}  # [1, 1, L]: one text, one choice
     parts = backend.score_parts(run.model, number, arrays)
     heads = parts.content.shape[1]
     if not -heads <= head < heads:
@@ -172,11 +179,26 @@ def explain(
         c2p_by_distance=of_head(parts.c2p_by_distance),
         p2c_by_distance=of_head(parts.p2c_by_distance),
         target=asked,
-        attributions=None if attributions is None else np.asarray(attributions.tokens, dtype=np.float64)[0],
+        attributions=None if attributions is None else np.asarray(attributions.tokens, dtype=np.float64).ravel(),
         value=None if attributions is None else float(attributions.value[0]),
         baseline_value=None if attributions is None else float(attributions.baseline_value[0]),
         answer=_answer(run, text, text_pair),
     )
+
+
+class _Discriminator(FeatureExtractionPipeline):
+    """A model that detects replaced tokens: no task of pipelines is for it."""
+
+    model_task = "replaced_token"
+
+
+def _loaded(model: str | Path, framework: str | None, device: Any) -> Pipeline:
+    """A checkpoint as the pipeline of its head, or of none."""
+    without = {None: FeatureExtractionPipeline, _Discriminator.model_task: _Discriminator}
+    cls = without.get(find_model_task(checkpoint_folder(model)))
+    task = None if cls is None else cls.task
+    made: Pipeline = pipeline(task, model, framework=framework, device=device, pipeline_class=cls)
+    return made
 
 
 # How a pipeline is asked for its whole answer.
@@ -208,10 +230,6 @@ def _tokens(run: Pipeline, encoding: Any) -> list[Token]:
 def _mask_id(run: Pipeline) -> int:
     tokenizer = run.tokenizer
     return int(tokenizer.pad_token_id or 0 if tokenizer.mask_token_id is None else tokenizer.mask_token_id)
-
-
-def _is_name(model: Any) -> bool:
-    return isinstance(model, str | Path)
 
 
 def _plain(value: Any) -> Any:

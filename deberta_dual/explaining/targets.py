@@ -98,6 +98,12 @@ def _of_word(run: Pipeline, inputs: dict[str, list[int]], label: str | None, tok
     return Target("logits", (place, word), run.tokenizer.decode([word]).strip(), place)
 
 
+def _of_choice(run: Pipeline, inputs: dict[str, list[int]], label: str | None, token: int | None) -> Target:
+    _refuse("target", label)
+    _refuse("token", token)
+    return Target("logits", (0,), None, None)  # the only choice there is
+
+
 def _of_replaced(run: Pipeline, inputs: dict[str, list[int]], label: str | None, token: int | None) -> Target:
     _refuse("target", label)
     place = int(_outputs(run, inputs)["logits"].argmax()) if token is None else token
@@ -109,6 +115,7 @@ _FINDERS: Mapping[str, Finder] = {
     "token_classification": _of_token,
     "question_answering": _of_answer,
     "masked_lm": _of_word,
+    "multiple_choice": _of_choice,
     "replaced_token": _of_replaced,
 }
 

@@ -46,7 +46,7 @@ class FeatureExtractionPipeline(Pipeline):
     """
 
     task = "feature-extraction"
-    model_task = None
+    model_task: ClassVar[str | None] = None
     nested = "tokenize_kwargs"
     options_class: ClassVar[type[Any]] = FeatureExtractionOptions
 

@@ -64,16 +64,20 @@ def test_table_json_and_page(tmp_path, capsys):
     assert main(["--only", CASE, "--json", str(files[0]), "--html", str(files[1])]) == 0
     out = capsys.readouterr().out
     assert re.search(rf"{CASE} +hidden +\S+e-\d+ +\S+e-\d+ +{LIMIT:.0e} +[\d.]+x\n", out)
-    assert "2 of 2 rows are within their bounds" in out
+    assert "3 of 3 rows are within their bounds" in out
     told = json.loads(files[0].read_text())
     assert told["passed"] is True
     assert told["versions"]["torch"]
-    assert [(row["case"], row["what"]) for row in told["rows"]] == [(CASE, "hidden"), (CASE, "attentions")]
+    assert [(row["case"], row["what"]) for row in told["rows"]] == [
+        (CASE, "hidden"),
+        (CASE, "attentions"),
+        (f"{CASE}, explanations", "scores"),
+    ]
     assert set(told["rows"][0]["errors"]) == set(FRAMEWORKS)
     assert told["rows"][0]["max_error"] == max(told["rows"][0]["errors"].values()) < LIMIT
     html = files[1].read_text()
-    assert html.count("<td") == 4
-    assert "all 2 rows are within their bounds" in html
+    assert html.count("<td") == 12
+    assert "all 3 rows are within their bounds" in html
     assert not re.search(r"https?:|<script|<link|<img|src=|url\(", html)
 
 
@@ -81,21 +85,26 @@ def test_a_broken_bound_fails(off_by_a_thousandth, one_framework, capsys, tmp_pa
     assert main(["--only", CASE, "--json", str(tmp_path / "r.json")]) == 1
     out = capsys.readouterr().out
     assert out.count("FAILED") == 2
-    assert "0 of 2 rows" in out
+    assert "1 of 3 rows" in out  # the scores are not of `forward`
     assert json.loads((tmp_path / "r.json").read_text())["passed"] is False
 
 
 def test_every_measure_is_run(one_framework, capsys):
     assert main(["--only", "v1_absolute_types"]) == 0
     out = capsys.readouterr().out
-    for row in ("v1_absolute_types +hidden", "question_answering, gradients +gradient", ", invariances +exact"):
+    for row in (
+        "v1_absolute_types +hidden",
+        ", explanations +scores",
+        "question_answering, gradients +gradient",
+        ", invariances +exact",
+    ):
         assert re.search(row, out), row
 
 
 def test_a_checkpoint_with_real_text(folder, capsys):
     assert main(["--checkpoint", str(folder)]) == 0
     out = capsys.readouterr().out
-    for row in ("logits", "loss", "gradient", "exact"):
+    for row in ("logits", "loss", "scores", "gradient", "exact"):
         assert re.search(rf"classifier \(DebertaV2ForSequenceClassification\).* {row} ", out), row
     found = checkpoint_subject(folder)
     assert found.inputs["attention_mask"].min() == 0
@@ -121,9 +130,9 @@ def test_every_task_of_both_versions(shared, golden, one_framework, monkeypatch)
 
 def test_gradients_of_large_checkpoints_are_left_out(folder):
     found = checkpoint_subject(folder)
-    assert measures_of(found) == ["values", "invariances", "gradients"]
+    assert measures_of(found) == ["values", "explanations", "invariances", "gradients"]
     found.params = {"embeddings": np.broadcast_to(np.float32(0), SMALL + 1)}
-    assert measures_of(found) == ["values", "invariances"]
+    assert measures_of(found) == ["values", "explanations", "invariances"]
 
 
 def test_a_missing_checkpoint_is_one_line(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Bulk scoring on Ray: two actors give what one process gives, whatever dies. Skipped where Ray is not installed."""
+"""On Ray two processes score, fine-tune and pretrain as one does, whatever dies. Skipped where it is not installed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 
 from conformance.suite.compare import assert_close
 from deberta_core.errors import InputError
-from deberta_dual import pipeline
+from deberta_dual import finetune, pipeline, pretrain
 from tests.conftest import PROSE
+from tests.finetuning_data import QUIET, small_start, write_examples
 
 for needed in ("torch", "pyarrow"):
     pytest.importorskip(needed)
@@ -152,3 +153,57 @@ def test_lists_are_json_and_vectors_lists(cluster, model):
 def test_wrong_arguments_are_said_at_once(data, change, message):
     with pytest.raises(InputError, match=message):
         bulk.score(data, "nowhere", **{"task": "text-classification", **change})
+
+
+TRAINING = {"framework": "torch", "device": "cpu", "preset": "deberta-v3-small", "batch_size": 4, "learning_rate": 1e-3}
+
+
+def learn(settings):
+    """What Ray Train runs in every worker; the first one is killed once, when half of the rows are there."""
+    import deberta_dual
+
+    died = Path(settings["output"]).with_suffix(".died")
+
+    def die(row):
+        if os.environ["RANK"] == "0" and row["step"] >= 4 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train = getattr(deberta_dual, settings.pop("function"))
+    train(**settings, resume=True, report=die)
+
+
+@pytest.mark.parametrize("function", [finetune, pretrain], ids=["finetune", "pretrain"])
+def test_two_workers_of_ray_train_learn_like_one(cluster, function, small_tokenizer, tmp_path):
+    """The losses and the weights, with a worker's death on the way."""
+    train = pytest.importorskip("ray.train")
+    from ray.train.torch import TorchTrainer
+    from safetensors.numpy import load_file
+
+    start = small_start(tmp_path / "tokenizer", small_tokenizer, **QUIET)
+    settings = TRAINING | {"tokenizer": start.tokenizer, "config": start.changes, "evaluate_every": 2}
+    if function is finetune:
+        data = write_examples(tmp_path, "text-classification", PROSE)
+        settings |= {"task": "text-classification", "data": data, "eval_data": data, "epochs": 2}
+    else:
+        (tmp_path / "prose.txt").write_text("\n\n".join(PROSE * 4))
+        settings |= {"corpus": tmp_path / "prose.txt", "objective": "mlm", "steps": 8, "max_length": 32}
+    function(**settings, output=tmp_path / "one")
+    trainer = TorchTrainer(
+        learn,
+        train_loop_config=settings | {"function": function.__name__, "output": tmp_path / "two"},
+        scaling_config=train.ScalingConfig(num_workers=2),
+        run_config=train.RunConfig(
+            storage_path=str(tmp_path / "ray"), failure_config=train.FailureConfig(max_failures=1)
+        ),
+    )
+    trainer.fit()
+    assert (tmp_path / "two.died").exists()
+    rows = ([json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()] for name in ("one", "two"))
+    for own, other in zip(*rows, strict=True):
+        for name in {"step", "loss", "eval_loss", "eval_accuracy"} & own.keys():
+            assert_close(np.array(other[name]), np.array(own[name]), quantity="training curve, AdamW", name=name)
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        assert_close(theirs[name], array, quantity="training curve, AdamW", name=name)

@@ -57,3 +57,20 @@ def test_extras_that_are_named_exist(root, project):
     }
     assert named
     assert named <= extras.keys()
+
+
+def test_the_image_is_built_of_what_is_there(root, project):
+    """No Docker builds it here: what it copies is there, is all that the wheel needs, and what it runs is a command."""
+    lines = (root / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    assert all((root / name).exists() for name in copied)
+    wheel = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    assert {*wheel["packages"], "pyproject.toml", project["readme"], "constraints.txt"} <= {*copied}
+    (run,) = (line for line in lines if "pip install" in line)
+    (extras,) = re.findall(r"\"\.\[([\w,]+)\]\"", run)
+    assert {*extras.split(",")} <= project["optional-dependencies"].keys()
+    assert f"FROM python:{project['requires-python'].removeprefix('>=')}-slim" in lines
+    assert next(line for line in lines if line.startswith("ENTRYPOINT")).startswith('ENTRYPOINT ["deberta", "serve"')
+    assert "USER deberta" in lines

@@ -9,7 +9,7 @@ from deberta_core.errors import InputError
 from deberta_torch import AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification, optimize
 from deberta_torch.explain import integrated_gradients, score_parts
 from deberta_torch.weights import assign
-from tests.explained import CHOSEN, check_attributions, check_parts
+from tests.explained import CHOSEN, check_attributions, check_distances
 
 
 def loaded(auto, config, params):
@@ -19,12 +19,12 @@ def loaded(auto, config, params):
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_parts_are_the_reference_s(name):
+def test_every_pair_has_the_number_of_its_distance(name):
     def parts(config, params, layer, inputs):
         inputs = {name: torch.from_numpy(array) for name, array in inputs.items()}
         return score_parts(loaded(AutoModel, config, params), layer, **inputs)
 
-    check_parts(name, parts)
+    check_distances(name, parts)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from deberta_core.errors import InputError
 from deberta_tf import TFAutoModel, TFAutoModelForSequenceClassification, TFAutoModelForTokenClassification
 from deberta_tf.explain import integrated_gradients, score_parts
 from deberta_tf.weights import assign
-from tests.explained import CHOSEN, check_attributions, check_parts
+from tests.explained import CHOSEN, check_attributions, check_distances
 
 
 def loaded(auto, config, params):
@@ -18,7 +18,7 @@ def loaded(auto, config, params):
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_parts_are_the_reference_s(name):
+def test_every_pair_has_the_number_of_its_distance(name):
     made = {}
 
     def parts(config, params, layer, inputs):
@@ -26,7 +26,7 @@ def test_parts_are_the_reference_s(name):
         made["model"] = made["model"] or loaded(TFAutoModel, config, params)
         return score_parts(made["model"], layer, **inputs)
 
-    check_parts(name, parts)
+    check_distances(name, parts)
 
 
 @pytest.mark.parametrize(
