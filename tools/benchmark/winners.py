@@ -97,7 +97,7 @@ def _places(ahead: Sequence[tuple[str, float]], bar: float) -> str:
 
 
 def _off(rows: Sequence[Row], cell: str) -> float | None:
-    """By what share the choice takes longer than the best that it may choose: of ours, in float32 or bfloat16, of every shape."""
+    """By what share the choice takes longer than the best that it may choose: in float32 or bfloat16, of any shape."""
     chosen = next((row for row in rows if row["cell"] == cell and row["subject"] == CHOSEN), None)
     others = [
         row["seconds"]

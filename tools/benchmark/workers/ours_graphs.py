@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from deberta_dual.backends import get_backend
 from deberta_dual.compiling.candidates import cores
 from deberta_dual.exporting.cache import cached_graph
 from deberta_dual.exporting.export import export
+from deberta_dual.exporting.targets import TARGETS
 from tools.benchmark.inputs import Batches
 from tools.benchmark.workers import sessions
 
@@ -70,9 +72,13 @@ def writing(settings: Settings, batches: Batches) -> Call:
 
 
 def loading(settings: Settings, batches: Batches) -> Call:
-    """Loads what `writing` wrote, in `framework`, and answers once."""
-    options = {"dtype": settings["dtype"]}
-    return lambda: call_of(settings["framework"], target(settings), batches, **options)()
+    """Loads what `writing` wrote, in what executes the format `to`, and answers once."""
+    form = TARGETS[settings["to"]]
+    for package, _ in form.needs:
+        importlib.import_module(package)
+    file = target(settings) / form.folder / form.file_name(settings["dtype"], "int64")
+    run, inputs = form.runner(), sessions.feed(batches)
+    return lambda: run(file)(inputs)
 
 
 def outputs(result: Arrays) -> list[np.ndarray[Any, Any]]:
