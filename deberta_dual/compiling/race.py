@@ -14,9 +14,11 @@ Call = Callable[[], object]
 Clock = Callable[[], float]
 
 _TURN = 0.01  # seconds of calls that are timed together: a clock and a cold cache then matter little
+_LONG = 0.5  # seconds of one call, which is then a turn of its own
 _FEWEST, _MOST = 7, 40  # rounds
-# Times as long as the fastest: not measured again, and its model is let go. One turn may be somebody else's fault.
-_HOPELESS_AT_ONCE, _HOPELESS = 4.0, 1.5
+# After so many rounds: times as long as the fastest, of what is not measured again and whose model is let go. One turn
+# may be somebody else's fault.
+_HOPELESS = {0: 4.0, 2: 2.0, 4: 1.5, _FEWEST: 1.2}
 
 
 @dataclass(slots=True)
@@ -40,13 +42,13 @@ def race(
 ) -> Race[Name]:
     """Times calls in turn, so that what slows the machine down for a while slows down all of them.
 
-    One after the other is loaded and tried; those that are very far behind are let go at once. Before each turn comes a
-    call that does not count, because the threads of the one before may not be at rest yet.
+    One after the other is loaded and tried; those that are very far behind are let go at once. Before a turn of
+    short calls comes one that does not count, because the threads of the one before may not be at rest yet.
 
     Args:
         loaders: by name, what loads a model and gives a call of it.
         failures: the exceptions that say that something cannot be run here.
-        seconds: how long to measure, loading aside; a call that takes long is still made `_FEWEST` times.
+        seconds: how long to measure those that are left after `_FEWEST` rounds of all.
         clock: tells the time.
     """
     found: Race[Name] = Race()
@@ -61,17 +63,19 @@ def race(
             found.failed[name] = (str(problem).splitlines() or [type(problem).__name__])[0]
             continue
         turns[name] = [_turn(calls[name], clock)]
-        _let_go(calls, turns, _HOPELESS_AT_ONCE)
+        _let_go(calls, turns, _HOPELESS[0])
     start = clock()
     for number in range(_MOST):
-        if number >= _FEWEST and clock() - start > seconds:
+        if number > _FEWEST and clock() - start > seconds:
             break
+        if number == _FEWEST:
+            start = clock()
         names = list(calls)
         shift = number % len(names) if names else 0
         for name in (*names[shift:], *names[:shift]):
             turns[name].append(_turn(calls[name], clock))
-        if number + 1 == _FEWEST:
-            _let_go(calls, turns, _HOPELESS)
+        if number + 1 in _HOPELESS:
+            _let_go(calls, turns, _HOPELESS[number + 1])
     found.seconds = {name: _typical(values) for name, values in turns.items()}
     return found
 
@@ -79,7 +83,10 @@ def race(
 def _turn(call: Call, clock: Clock) -> float:
     before = clock()
     call()
-    times = max(1, math.ceil(_TURN / max(clock() - before, 1e-9)))
+    first = clock() - before
+    if first > _LONG:
+        return first
+    times = max(1, math.ceil(_TURN / max(first, 1e-9)))
     before = clock()
     for _ in range(min(times, 1000)):
         call()

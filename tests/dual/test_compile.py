@@ -84,6 +84,15 @@ def test_what_is_far_behind_is_let_go_and_a_second_is_enough():
     assert clock.now < 1.2 + sum(4 * one * 4 for one in true.values())
 
 
+def test_long_calls_are_made_no_more_often_than_they_must():
+    clock = Clock(3)
+    true = {"slow": 2.4, "best": 0.8, "near": 0.92}
+    found = race({name: clock.loader(name, one) for name, one in true.items()}, (), clock=clock)
+    assert clock.calls["slow"] <= 6
+    assert max(clock.calls.values()) <= 10
+    assert min(found.seconds, key=found.seconds.get) == "best"
+
+
 def test_what_fails_is_named():
     def broken():
         raise InputError("no such thing\nat all")

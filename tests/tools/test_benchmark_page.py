@@ -12,6 +12,7 @@ from tools.benchmark.claims import COMPARISONS, LIMITS, MEMORY, PROCESSOR, sente
 from tools.benchmark.figures import draw, figures
 from tools.benchmark.page import SECTIONS, page
 from tools.benchmark.sections import (
+    exports,
     inference,
     keras_models,
     loading,
@@ -27,6 +28,7 @@ BASELINE = "transformers 4"
 SUBJECTS = {
     "inference": {subject.name for subject in inference.SUBJECTS},
     "transformers_optimized": {subject.name for subject in transformers_optimized.SUBJECTS},
+    "exports": {subject.name for subject in (*exports.WRITERS, *exports.READERS)},
     "mixed_lengths": {subject.name for subject in mixed_lengths.SUBJECTS},
     "training": {subject.name for subject in training.SUBJECTS},
     "pretraining": {subject.name for subject in pretraining.SUBJECTS},

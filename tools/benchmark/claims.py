@@ -52,6 +52,11 @@ COMPARISONS: dict[str, dict[str, tuple[str, ...]]] = {
         "ours, XLA": ("transformers 4, XLA", "keras-hub, XLA", "ZeroModels, XLA"),
     },
     "loading": {"ours": ("transformers 4", "transformers 5"), "ours, Keras": ("transformers 4, TensorFlow",)},
+    "exports": {
+        "ours, to onnx in float32": ("PyTorch's exporter, transformers 4",),
+        "ours, onnx in float32": ("transformers 4", "ONNX Runtime"),
+        "ours, openvino in float32": ("transformers 4", "OpenVINO"),
+    },
     "streaming": {"deberta run": ("the model alone",)},
 }
 # Of these the time of all threads together, which other programs beside them change little.

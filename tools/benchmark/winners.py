@@ -11,13 +11,14 @@ from tools.benchmark.tables import distinct
 Row = dict[str, Any]
 LARGEST_ERROR = 0.1  # of the largest output: beyond, a way is too coarse to be first
 OURS, CHOSEN = "ours", "ours, compile()"
+FIXED = "fixed shape"
 AHEAD = 1.2  # what one text should have
 
 
 def body(rows: Sequence[Row]) -> Iterator[str]:
     """Sentences, the table with the first of each cell in bold, what `compile` chose, and the errors."""
     yield "\n".join(f"* {sentence}" for sentence in sentences(rows))
-    firsts = {id(best(rows, cell, group)) for cell in distinct(rows, "cell") for group in GROUPS}
+    firsts = {id(best(rows, cell, group)) for cell in distinct(rows, "cell") for group in (EXACT, ANY)}
 
     def show(row: Row) -> str:
         shown = tables.speed(row)
@@ -55,8 +56,10 @@ def sentences(rows: Sequence[Row]) -> Iterator[str]:
 
 
 EXACT, ANY = "In float32", "In any precision"
+FREE = "In float32 without a fixed shape"
 GROUPS: dict[str, Callable[[Row], bool]] = {
     EXACT: lambda row: bool(row["exact"]),
+    FREE: lambda row: bool(row["exact"]) and FIXED not in row["subject"],
     ANY: lambda row: row.get("difference", 0.0) < LARGEST_ERROR,
 }
 
@@ -94,7 +97,7 @@ def _places(ahead: Sequence[tuple[str, float]], bar: float) -> str:
 
 
 def _off(rows: Sequence[Row], cell: str) -> float | None:
-    """By what share the choice takes longer than the best that it may choose: of ours, in float32 or bfloat16."""
+    """By what share the choice takes longer than the best that it may choose: in float32 or bfloat16, of any shape."""
     chosen = next((row for row in rows if row["cell"] == cell and row["subject"] == CHOSEN), None)
     others = [
         row["seconds"]
@@ -103,5 +106,6 @@ def _off(rows: Sequence[Row], cell: str) -> float | None:
         and row["subject"].startswith(OURS)
         and row["subject"] != CHOSEN
         and not row["subject"].endswith("int8")
+        and FIXED not in row["subject"]
     ]
     return chosen["seconds"] / min(others) - 1 if chosen and others else None

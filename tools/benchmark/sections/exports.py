@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tools.benchmark import inputs
 from tools.benchmark.libraries import Subject
 from tools.benchmark.sections.loading import LAYERS, LENGTH, SIZE, once_in_fresh_processes
+from tools.benchmark.sections.side_by_side import reference
 from tools.benchmark.session import Row, Session, for_all
 
 Options = dict[str, object]
@@ -35,34 +37,22 @@ READERS = (
     Subject("OpenVINO", "runtimes", "loading", Options(runtime="open_vino", hint="f32", target="theirs")),
     Subject("ours", "ours-torch", "loading"),
     *(
-        Subject(
-            f"ours, graph in {name}",
-            "ours-graphs",
-            "loading",
-            Options(framework=framework, dtype=dtype, target=f"{framework}-{dtype}"),
-        )
-        for name, framework, dtype in (
-            ("ONNX Runtime", "onnx", "float32"),
-            ("ONNX Runtime, int8", "onnx", "int8"),
-            ("OpenVINO", "openvino", "float32"),
-        )
+        Subject(f"ours, {to} in {dtype}", "ours-graphs", "loading", Options(to=to, dtype=dtype, target=f"{to}-{dtype}"))
+        for to, dtype in FORMATS
     ),
 )
 CELL = f"{SIZE} × {LENGTH}"
 
 
 def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
-    """Rows of writing, with the megabytes of the files, and of the first answer."""
-    settings = for_all(
-        {
-            "folder": session.checkpoint("v3-base", None),
-            "inputs": session.inputs("exports", inputs.full(SIZE, LENGTH, 1000)),
-        }
-    )
+    """Rows of writing, with the megabytes of the files, and of the first answer, with its error."""
+    folder, batches = session.checkpoint("v3-base", LAYERS), inputs.full(SIZE, LENGTH, 1000)
+    settings = for_all({"folder": folder, "inputs": session.inputs("exports", batches)})
     rows = once_in_fresh_processes(session, "Writing", CELL, WRITERS, settings, THEIRS)
     targets = {subject.name: str(subject.options["target"]) for subject in WRITERS}
     for row in rows:
         files = (session.folder / targets[row["subject"]]).rglob("*")
         row["size"] = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-    rows += once_in_fresh_processes(session, "First answer", CELL, READERS, settings, BASELINE)
+    expected = reference(Path(folder), batches)
+    rows += once_in_fresh_processes(session, "First answer", CELL, READERS, settings, BASELINE, expected)
     return {}, [{**row, "layers": session.layers or LAYERS} for row in rows]

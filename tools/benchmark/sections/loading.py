@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tools.benchmark import inputs
+from tools.benchmark.inputs import Array
 from tools.benchmark.libraries import Subject
 from tools.benchmark.process import WorkerError
 from tools.benchmark.session import Row, Session, Settings, for_all, make_rows
@@ -34,29 +38,40 @@ def measure(session: Session) -> tuple[dict[str, Any], list[Row]]:
 
 
 def once_in_fresh_processes(
-    session: Session, group: str, cell: str, subjects: Sequence[Subject], settings: Settings, baseline: str
+    session: Session,
+    group: str,
+    cell: str,
+    subjects: Sequence[Subject],
+    settings: Settings,
+    baseline: str,
+    reference: Array | None = None,
 ) -> list[Row]:
     """Rows of the first call, each in a process that has imported everything; as `measure_cell`."""
-    peaks: dict[str, list[float]] = {}
+    extras: dict[str, Row] = {}
 
-    def call(subject: Subject) -> float:
+    def call(subject: Subject, output: Path | None = None) -> float:
         worker = session.start(subject.library)
         try:
             given = {**settings(subject), **subject.options}
             worker.ask({"do": "build", "name": "it", "build": subject.build, "settings": given})
-            answer = worker.ask({"do": "call", "name": "it"})
+            answer = worker.ask({"do": "call", "name": "it", "output": output and str(output)})
         finally:
             worker.close()
-        peaks.setdefault(subject.name, []).append(answer["peak"] - answer["before"])
+        row = extras.setdefault(subject.name, {"memory": 0.0})
+        row["memory"] = max(row["memory"], answer["peak"] - answer["before"])
         return float(answer["seconds"])
 
     working: dict[str, Subject] = {}
     for subject in session.possible(f"{group}, {cell}", subjects, SIZE * LENGTH):
         try:
-            call(subject)
+            if reference is None:
+                call(subject)
+            else:
+                call(subject, file := session.folder / "answer.npy")
+                error = abs(np.load(file) - reference).max() / abs(reference).max()
+                extras[subject.name]["difference"] = float(error)
             working[subject.name] = subject
-        except WorkerError as error:
-            session.leave_out(f"{group}, {cell}", subject.name, str(error))
+        except WorkerError as problem:
+            session.leave_out(f"{group}, {cell}", subject.name, str(problem))
     measured = samples(list(working), lambda name: call(working[name]), session.rounds, warmups=0) if working else {}
-    extras = {name: {"memory": max(peaks[name])} for name in measured}
     return make_rows(group, cell, measured, baseline, extras)

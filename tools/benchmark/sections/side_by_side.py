@@ -22,26 +22,33 @@ FEW = 256  # tokens, on which the emulation of bfloat16 does not take too long
 Options = dict[str, object]
 _FLOAT32, _BFLOAT16, _INT8 = (Options(dtype=dtype) for dtype in ("float32", "bfloat16", "int8"))
 _ONNX, _OPENVINO = Options(framework="onnx"), Options(framework="openvino")
+_ANY_SHAPE, _F32, _BF16 = Options(dynamic=True), Options(hint="f32"), Options(hint="bf16")
 # What computes in float32, and what does not; those of ours begin with "ours".
 EXACT = (
     Subject(BASELINE, "transformers4", "eager"),
     Subject("transformers 4, compiled", "transformers4", "compiled"),
-    Subject("ONNX Runtime", "runtimes", "onnx_runtime", _FLOAT32),
-    Subject("OpenVINO", "runtimes", "open_vino", {"hint": "f32"}),
+    Subject("ONNX Runtime", "runtimes", "onnx_runtime", _FLOAT32 | _ANY_SHAPE),
+    Subject("ONNX Runtime, fixed shape", "runtimes", "onnx_runtime", _FLOAT32),
+    Subject("OpenVINO", "runtimes", "open_vino", _F32 | _ANY_SHAPE),
+    Subject("OpenVINO, fixed shape", "runtimes", "open_vino", _F32),
     Subject("ours", "ours-torch", "plain"),
     Subject("ours, optimized", "ours-torch", "optimized", _FLOAT32),
     Subject("ours, graph in ONNX Runtime", "ours-graphs", "graph", _ONNX | _FLOAT32),
+    Subject("ours, graph in ONNX Runtime, fixed shape", "ours-graphs", "fixed", _ONNX | _FLOAT32),
     Subject("ours, graph in OpenVINO", "ours-graphs", "graph", _OPENVINO | _FLOAT32),
+    Subject("ours, graph in OpenVINO, fixed shape", "ours-graphs", "fixed", _OPENVINO | _FLOAT32),
 )
 OTHERS = (
     Subject("transformers 4, bfloat16", "transformers4", "bfloat16", emulated_tokens=FEW),
     Subject("transformers 4, oneDNN flag", "transformers4", "eager", {"mode": "flag"}),
-    Subject("ONNX Runtime, int8", "runtimes", "onnx_runtime", _INT8),
-    Subject("OpenVINO, bfloat16", "runtimes", "open_vino", {"hint": "bf16"}, 0),
+    Subject("ONNX Runtime, fixed shape, int8", "runtimes", "onnx_runtime", _INT8),
+    Subject("OpenVINO, bfloat16", "runtimes", "open_vino", _BF16 | _ANY_SHAPE, 0),
+    Subject("OpenVINO, fixed shape, bfloat16", "runtimes", "open_vino", _BF16, 0),
     Subject("ours, optimized, bfloat16", "ours-torch", "optimized", _BFLOAT16, FEW),
     Subject("ours, optimized, int8", "ours-torch", "optimized", _INT8),
     Subject("ours, graph in ONNX Runtime, int8", "ours-graphs", "graph", _ONNX | _INT8),
     Subject("ours, graph in OpenVINO, bfloat16", "ours-graphs", "graph", _OPENVINO | _BFLOAT16, 0),
+    Subject("ours, graph in OpenVINO, fixed shape, bfloat16", "ours-graphs", "fixed", _OPENVINO | _BFLOAT16, 0),
     Subject("ours, graph in OpenVINO, int8", "ours-graphs", "graph", _OPENVINO | _INT8),
 )
 CHOSEN = Subject("ours, compile()", "ours-graphs", "chosen")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import deberta_dual
 from deberta_dual.backends import get_backend
 from deberta_dual.compiling.candidates import cores
+from deberta_dual.exporting.cache import cached_graph
 from deberta_dual.exporting.export import export
+from deberta_dual.exporting.targets import TARGETS
 from tools.benchmark.inputs import Batches
+from tools.benchmark.workers import sessions
 
 Settings = dict[str, Any]
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -31,6 +35,18 @@ def graph(settings: Settings, batches: Batches) -> Call:
     """The graph of a checkpoint in `framework` and `dtype`."""
     options = {"dtype": settings["dtype"], "threads": cores()}
     return call_of(settings["framework"], Path(settings["folder"]), batches, **options)
+
+
+def fixed(settings: Settings, batches: Batches) -> Call:
+    """The same graph, whose runtime knows the shape beforehand, as a program can ask of it that has one shape alone."""
+    framework, dtype = settings["framework"], settings["dtype"]
+    kind, _ = get_backend(framework).dtypes[dtype]
+    file = cached_graph(Path(settings["folder"]), None, kind)
+    if framework == "onnx":
+        run = sessions.onnx_runtime(file, batches, fixed=True)
+    else:
+        run = sessions.open_vino(file, batches, "bf16" if dtype == "bfloat16" else "f32", fixed=True)
+    return lambda: {"last_hidden_state": run()[0]}
 
 
 def chosen(settings: Settings, batches: Batches) -> Call:
@@ -56,9 +72,13 @@ def writing(settings: Settings, batches: Batches) -> Call:
 
 
 def loading(settings: Settings, batches: Batches) -> Call:
-    """Loads what `writing` wrote, in `framework`, and answers once."""
-    options = {"dtype": settings["dtype"]}
-    return lambda: call_of(settings["framework"], target(settings), batches, **options)()
+    """Loads what `writing` wrote, in what executes the format `to`, and answers once."""
+    form = TARGETS[settings["to"]]
+    for package, _ in form.needs:
+        importlib.import_module(package)
+    file = target(settings) / form.folder / form.file_name(settings["dtype"], "int64")
+    run, inputs = form.runner(), sessions.feed(batches)
+    return lambda: run(file)(inputs)
 
 
 def outputs(result: Arrays) -> list[np.ndarray[Any, Any]]:
@@ -66,4 +86,4 @@ def outputs(result: Arrays) -> list[np.ndarray[Any, Any]]:
     return [result["last_hidden_state"]]
 
 
-SUBJECTS = {"graph": graph, "chosen": chosen, "writing": writing, "loading": loading}
+SUBJECTS = {"graph": graph, "fixed": fixed, "chosen": chosen, "writing": writing, "loading": loading}

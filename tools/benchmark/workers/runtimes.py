@@ -1,25 +1,22 @@
-"""ONNX Runtime and OpenVINO, with models that PyTorch exported from transformers for the lengths they will see."""
+"""ONNX Runtime and OpenVINO, with models that PyTorch exported from transformers, for every shape or the one asked."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
-import openvino
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from transformers import AutoModel
 
 from tools.benchmark.inputs import Batches
+from tools.benchmark.workers import sessions
+from tools.benchmark.workers.sessions import INPUTS, feed
 from tools.benchmark.workers.torch_steps import Call, Settings
-
-INPUTS = ("input_ids", "attention_mask")
 
 
 class HiddenStates(torch.nn.Module):
@@ -34,24 +31,24 @@ class HiddenStates(torch.nn.Module):
         return self.model(input_ids, attention_mask)[0]
 
 
-def threads() -> int:
-    """As many as there are processors that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def feed(batches: Batches) -> dict[str, Any]:
-    """The first batch."""
-    return dict(zip(INPUTS, (batches.ids[0], batches.masks[0]), strict=True))
-
-
 def export(settings: Settings, batches: Batches) -> Path:
-    """Writes the ONNX file beside the checkpoint, once per shape; OpenVINO refuses those of the older exporter."""
-    file = Path(settings.get("place", settings["folder"])) / "onnx-{}x{}.onnx".format(*batches.ids[0].shape)
+    """Writes the ONNX file beside the checkpoint, once per shape, or once where `dynamic` asks for every shape.
+
+    OpenVINO refuses the files of the older exporter.
+    """
+    place, dynamic = Path(settings.get("place", settings["folder"])), settings.get("dynamic", False)
+    shape = "any" if dynamic else "{}x{}".format(*batches.ids[0].shape)
+    file = place / f"onnx-{shape}.onnx"
     if not file.exists():
         model = HiddenStates(AutoModel.from_pretrained(settings["folder"])).eval()
         arrays = tuple(torch.from_numpy(array) for array in feed(batches).values())
+        options: dict[str, Any] = {}
+        if dynamic:  # an example of one text would let the exporter take its 1 for a constant
+            arrays = tuple(array.expand(max(2, len(array)), -1) for array in arrays)
+            axes = dict.fromkeys(range(arrays[0].ndim), torch.export.Dim.DYNAMIC)
+            options["dynamic_shapes"] = dict.fromkeys(INPUTS, axes)
         torch.onnx.export(
-            model, arrays, file, dynamo=True, external_data=False, input_names=list(INPUTS), verbose=False
+            model, arrays, file, dynamo=True, external_data=False, input_names=list(INPUTS), verbose=False, **options
         )
     return file
 
@@ -76,22 +73,12 @@ def quantized(file: Path) -> Path:
 def onnx_runtime(settings: Settings, batches: Batches) -> Call:
     """ONNX Runtime in float32, or int8 by dynamic quantisation."""
     file = export(settings, batches)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads()
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # its threads rest while others are measured
-    path = quantized(file) if settings["dtype"] == "int8" else file
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    inputs = feed(batches)
-    return lambda: session.run(None, inputs)
+    return sessions.onnx_runtime(quantized(file) if settings["dtype"] == "int8" else file, batches)
 
 
 def open_vino(settings: Settings, batches: Batches) -> Call:
     """OpenVINO with the precision `hint`."""
-    hints = {"INFERENCE_PRECISION_HINT": settings["hint"], "PERFORMANCE_HINT": "LATENCY"}
-    hints |= {"INFERENCE_NUM_THREADS": threads()}
-    compiled = openvino.Core().compile_model(str(export(settings, batches)), "CPU", hints)
-    request, inputs = compiled.create_infer_request(), feed(batches)
-    return lambda: [request.infer(inputs)[compiled.output(0)]]
+    return sessions.open_vino(export(settings, batches), batches, settings["hint"])
 
 
 def target(settings: Settings) -> Path:

@@ -70,7 +70,7 @@ def training(load: Load) -> Callable[[Settings, Batches], Call]:
         model = load(settings["task"], settings["folder"])
         model.train()
         if settings.get("checkpointing"):
-            model.gradient_checkpointing_enable()
+            model.gradient_checkpointing_enable({"use_reentrant": False})  # transformers fails with its default
         optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
         batch, mode = tensors(batches)[0], MODES[settings.get("mode", "default")]
 
