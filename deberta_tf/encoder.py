@@ -12,6 +12,7 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_tf.activations import ACTIVATION_FUNCTIONS
 from deberta_tf.attention import RelativePositions
+from deberta_tf.checkpointing import recompute
 from deberta_tf.layers import dense, dropout, embedding, keep_where, layer_norm, normal, take_tokens
 from deberta_tf.masks import Masks
 from deberta_tf.projections import make_self_attention
@@ -103,13 +104,23 @@ class Layer(keras.layers.Layer):
         self.output_block.build()
 
     def call(
-        self, hidden: Any, masks: Masks, positions: RelativePositions | None, query: Any = None, rows: Any = None
+        self,
+        hidden: Any,
+        masks: Masks,
+        positions: RelativePositions | None,
+        query: Any = None,
+        rows: Any = None,
+        forgets: bool = False,
+        training: bool | None = None,
     ) -> tuple[Any, Any]:
         """`[B, K, C]`, and `query [B, Q, C]`, to `[B, Q, C]` and the probabilities `[B, H, Q, K]`.
 
         Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. With
-        `rows` both `query` and what is returned are `[N, C]`, at these tokens of the flattened batch alone.
+        `rows` both `query` and what is returned are `[N, C]`, at these tokens of the flattened batch alone. With
+        `forgets` training keeps nothing else, and there are no probabilities.
         """
+        if forgets and training:
+            return recompute(self, hidden, masks, positions, query, rows), None
         attended, probabilities = self.attention(hidden, masks, positions, query, rows)
         return self.output_block(self.intermediate(attended), attended), probabilities
 
@@ -146,12 +157,18 @@ class Convolution(keras.layers.Layer):
 
 
 class Encoder(keras.layers.Layer):
-    """All layers, the relative table, and the convolution where configured."""
+    """All layers, the relative table, and the convolution where configured.
+
+    Attributes:
+        checkpointing: whether training forgets what a layer computed inside and computes it again in the backward pass;
+            the last layer apart.
+    """
 
     def __init__(self, config: BaseConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         dtype = self.dtype_policy
         self.config = config
+        self.checkpointing = False
         self.layer = [Layer(config, i, name=f"layer_{i}", dtype=dtype) for i in range(config.num_hidden_layers)]
         self.rel_embeddings = (
             embedding(config, config.table_rows, config.hidden_size, "rel_embeddings", dtype)
@@ -200,11 +217,15 @@ class Encoder(keras.layers.Layer):
         hidden_states, attentions = [hidden], []
         encoder_input = last_input = hidden
         for number, layer in enumerate(self.layer):
-            if number + 1 == len(self.layer):
+            is_last = number + 1 == len(self.layer)
+            if is_last:
                 last_input = hidden
                 if skips_last:
                     break
-            hidden, probabilities = layer(hidden, masks, positions)
+            # Probabilities that are asked for are kept in any case. And the backward pass begins with the last layer:
+            # to forget what it computed would not lower the peak.
+            forgets = self.checkpointing and not output_attentions and not is_last
+            hidden, probabilities = layer(hidden, masks, positions, forgets=forgets)
             if number == 0 and self.conv is not None:
                 hidden = self.conv(encoder_input, hidden, masks.tokens)
             if output_hidden_states:
@@ -237,9 +258,9 @@ class Encoder(keras.layers.Layer):
         table = self.relative_positions(length, length)
         query = hidden + positions
         query = query if rows is None else take_tokens(query, rows)
-        for _ in range(2):
-            query, _ = self.layer[-1](hidden, masks, table, query, rows)
-        return query
+        query, _ = self.layer[-1](hidden, masks, table, query, rows, forgets=self.checkpointing)
+        decoded, _ = self.layer[-1](hidden, masks, table, query, rows)
+        return decoded
 
     def relative_positions(self, query_length: Any, key_length: Any) -> RelativePositions | None:
         """The rows of the relative table that these lengths reach, and their order; None without relative attention."""

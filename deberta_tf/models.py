@@ -19,6 +19,7 @@ from deberta_core.outputs import make_output
 from deberta_core.tasks import TaskSpec, task_spec
 from deberta_tf import weights
 from deberta_tf.calls import Called
+from deberta_tf.checkpointing import check_checkpointing
 from deberta_tf.checks import check_call
 from deberta_tf.data import Fed
 from deberta_tf.embeddings import Embeddings
@@ -69,6 +70,36 @@ class PreTrainedModel(Called, Adaptable, Quantizable, Resizable):
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Refuses wrong inputs and labels, given by name."""
         check_call(self.config, self.spec, inputs)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Trains in less memory: what a layer computed inside is computed again in the backward pass.
+
+        Loss and gradients stay those of the same dropout. In evaluation nothing changes. It is not saved.
+
+        Raises:
+            InputError: Keras runs on another backend than TensorFlow.
+        """
+        check_checkpointing()
+        self._checkpoint(True)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Undoes `gradient_checkpointing_enable`."""
+        self._checkpoint(False)
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether `gradient_checkpointing_enable` is in force."""
+        return self._encoder.checkpointing
+
+    @property
+    def _encoder(self) -> Encoder:
+        backbone: Any = getattr(self, "deberta", self)
+        encoder: Encoder = backbone.encoder
+        return encoder
+
+    def _checkpoint(self, forgets: bool) -> None:
+        self._encoder.checkpointing = forgets
+        self.train_function = None  # which `fit` may have traced
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs: the configuration as a dictionary, and Keras' name and dtype policy."""

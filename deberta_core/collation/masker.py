@@ -84,70 +84,85 @@ class Masker:
         row, place = np.nonzero(self._chosen(ids, keys))
         original = ids[row, place]
         labels[row, place] = original
-        first = length * _A_WINDOW + place * _A_TOKEN
-        dice = uniforms(keys[row], first + _DICE)
-        drawn = self._ordinary[(uniforms(keys[row], first + _WORD) * len(self._ordinary)).astype(np.int64)]
+        if self.rule.mask_replace_prob == 1:  # numbers of [0, 1) need not be drawn
+            masked[row, place] = self._mask_id
+            return
+        first, row_key = length * _A_WINDOW + place * _A_TOKEN, keys[row]
+        dice = uniforms(row_key, first + _DICE)
+        drawn = self._ordinary[(uniforms(row_key, first + _WORD) * len(self._ordinary)).astype(np.int64)]
         kept = np.where(dice >= 1 - self.rule.random_replace_prob, drawn, original)
         masked[row, place] = np.where(dice < self.rule.mask_replace_prob, self._mask_id, kept)
 
     def _chosen(self, ids: NDArray[Any], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which tokens are masked, `[B, L]`."""
         free = ~self._is_special[ids]
-        unit, sizes = self._units(ids, free)  # [B, L], [B, U]
-        starts, lengths = self._grams(np.count_nonzero(sizes, axis=1), keys)  # [B, W]
+        units = self._units(ids, free)
+        starts, lengths = self._grams(units.count, keys)  # [B, W]
+        first_of_row = np.arange(0, ids.size, ids.shape[1])[:, None]
         if self.rule.order == "random":
-            turns = uniforms(keys[:, None], np.arange(starts.shape[1]) * _A_WINDOW + _TURN)
+            windows = np.arange(starts.shape[1])
+            turns = uniforms(keys[:, None], windows * _A_WINDOW + _TURN)
             order = np.argsort(turns, axis=1, kind="stable")  # those of no length may stand anywhere
-            starts, lengths = (np.take_along_axis(values, order, axis=1) for values in (starts, lengths))
+            order += np.arange(len(starts))[:, None] * len(windows)  # in all of them
+            starts, lengths = starts.ravel()[order], lengths.ravel()[order]
         steps = np.arange(self.rule.max_gram)
-        wanted = (starts[:, :, None] + steps).reshape(len(ids), -1)  # [B, W * max_gram], numbers of units
-        there = (steps < lengths[:, :, None]).reshape(wanted.shape)
-        tokens = np.where(there, np.take_along_axis(sizes, np.where(there, wanted, 0), axis=1), 0)
+        there = (steps < lengths[:, :, None]).reshape(len(ids), -1)  # [B, W * max_gram]
+        wanted = (starts[:, :, None] + steps).reshape(there.shape)  # numbers of units
+        wanted = np.where(there, wanted, 0) + first_of_row
+        tokens = units.sizes[wanted] * there
         budget = np.maximum(1, np.rint(np.count_nonzero(ids != self._pad_id, axis=1) * self.rule.probability))
         taken = there & (np.cumsum(tokens, axis=1) - tokens < budget[:, None])
-        is_taken = np.zeros(sizes.shape, dtype=bool)
-        row, number = np.nonzero(taken)
-        is_taken[row, wanted[row, number]] = True
-        chosen: NDArray[np.bool_] = free & np.take_along_axis(is_taken, unit, axis=1)
+        is_taken = np.zeros(ids.size, dtype=bool)
+        is_taken[wanted[taken]] = True
+        chosen: NDArray[np.bool_] = free & is_taken[units.of_token]
         return chosen
 
-    def _units(self, ids: NDArray[Any], free: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The unit of each token, `[B, L]`, and the tokens of each unit, `[B, L]`; 0 where there are no more units."""
-        begins = free if self._starts is None else self._word_begins(ids, free)
-        unit, sizes = _counted(begins, free)
-        if (long := sizes > LONGEST_WORD).any():
-            unit, sizes = _counted(begins | (free & np.take_along_axis(long, unit, axis=1)), free)
-        return unit, sizes
-
-    def _word_begins(self, ids: NDArray[Any], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        assert self._starts is not None
+    def _units(self, ids: NDArray[Any], free: NDArray[np.bool_]) -> _Units:
+        if self._starts is None:
+            return _counted(free, free)
         begins = self._starts(ids)
         begins[:, 0] = True
         begins[:, 1:] |= ~free[:, :-1]
-        return begins & free
+        begins &= free
+        units = _counted(begins, free)
+        if (long := units.sizes > LONGEST_WORD).any():
+            units = _counted(begins | (free & long[units.of_token]), free)
+        return units
 
     def _grams(self, units: NDArray[np.int64], keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first unit and the length of the n-gram of each window, `[B, W]`; see `choose_grams`."""
-        windows = np.arange(-(-int(units.max(initial=0)) // self.rule.window))
-        draws = uniforms(keys[:, None, None], windows[:, None] * _A_WINDOW + np.array([_LENGTH, _START]))  # [B, W, 2]
-        sizes = np.searchsorted(self.rule.gram_steps[:-1], draws[..., 0], side="right") + 1
-        starts = np.zeros(sizes.shape, dtype=np.int64)
-        lengths = np.zeros_like(starts)
-        begin = np.zeros_like(units)
-        for window in windows:
-            left, size = units - begin, sizes[:, window]
-            if not left.any():
-                break
-            wide = np.minimum(size * self.rule.window, left)
-            first = begin + (draws[:, window, 1] * wide).astype(np.int64)
-            starts[:, window] = first
-            lengths[:, window] = np.where(left > 0, np.minimum(size, units - first), 0)
-            begin = np.minimum(np.maximum(begin + wide, first + size), units)
-        return starts, lengths
+        counters = np.arange(-(-int(units.max(initial=0)) // self.rule.window)) * _A_WINDOW
+        places = uniforms(keys[:, None], counters + _START)
+        sizes = np.ones(places.shape, dtype=np.int64)
+        if self.rule.max_gram > 1:
+            dice = uniforms(keys[:, None], counters + _LENGTH)
+            sizes += np.searchsorted(self.rule.gram_steps[:-1], dice, side="right")
+        asked = sizes * self.rule.window
+        # Only the last window of a row is shorter than it asks for, and behind it none is left.
+        advance = np.maximum(asked, (places * asked).astype(np.int64) + sizes)
+        end = units[:, None]
+        begin = np.minimum(np.cumsum(advance, axis=1) - advance, end)
+        starts = begin + (places * np.minimum(asked, end - begin)).astype(np.int64)
+        used = np.count_nonzero((begin < end).any(axis=0))
+        return starts[:, :used], np.minimum(sizes, end - starts)[:, :used]
 
 
-def _counted(begins: NDArray[np.bool_], free: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    rows, length = begins.shape
-    unit = np.maximum(np.cumsum(begins, axis=1) - 1, 0)
-    flat = (unit + np.arange(rows)[:, None] * length)[free]
-    return unit, np.bincount(flat, minlength=rows * length).reshape(rows, length)
+class _Units(NamedTuple):
+    """What is masked as a whole, in many rows.
+
+    Attributes:
+        of_token: the unit of each token, numbered from `row * L`, `[B, L]`.
+        sizes: the tokens of each unit, `[B * L]`; 0 where there are no more units.
+        count: the units of each row, `[B]`.
+    """
+
+    of_token: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+
+def _counted(begins: NDArray[np.bool_], free: NDArray[np.bool_]) -> _Units:
+    numbers = np.cumsum(begins, axis=1)
+    of_token = np.maximum(numbers - 1, 0)
+    of_token += np.arange(0, begins.size, begins.shape[1])[:, None]
+    return _Units(of_token, np.bincount(of_token[free], minlength=begins.size), numbers[:, -1])

@@ -75,6 +75,10 @@ def peak_flops(models: PretrainingModel, dtype: str) -> float | None:
 def pretrain(models: PretrainingModel, run: PretrainingRun, device: Any = None) -> None:
     """See `PretrainingBackend.pretrain`."""
     exchange = Exchange()
+    if run.chosen.gradient_checkpointing:
+        for part in (models.generator, models.discriminator):
+            if part is not None:
+                part.gradient_checkpointing_enable()
     with on_device(device):
         trainer = _Trainer(models, run, exchange)
         if run.first_step:

@@ -73,6 +73,7 @@ TRAINING_OPTIONS: dict[str, dict[str, Any]] = {
     "layer_decay": {"type": float, "metavar": "FACTOR", "help": "layer-wise learning-rate decay, such as 0.9; 1: none"},
     "clip": {"type": number_or_none, "metavar": "NORM", "help": "maximum gradient norm, or 'none'"},
     "dtype": {"choices": DTYPES, "help": "bfloat16 trains in mixed precision"},
+    "gradient_checkpointing": {"action": "store_true", "help": "compute layers twice, to save memory"},
     "seed": {"type": int, "metavar": "N", "help": "seed of fresh weights, the order of examples, and dropout"},
     "evaluate_every": {"type": int, "metavar": "STEPS", "help": "steps between evaluations"},
     "patience": {"type": int, "metavar": "N", "help": "early stopping: evaluations without improvement"},

@@ -34,6 +34,7 @@ class TrainingOptions(RecipeOptions):
         layer_decay: layer-wise learning-rate decay, in [0, 1]: the rate of a layer over that of the layer above.
         clip: maximum norm of the gradient of all parameters together; None: no clipping.
         dtype: "float32", or "bfloat16" for mixed precision.
+        gradient_checkpointing: computes layers anew in the backward pass: less memory, a third more time.
         seed: of fresh parameters, the order of examples, and dropout.
         evaluate_every: steps between evaluations, and between states to resume from; None: one epoch.
         patience: early stopping: evaluations without improvement after which training stops; None: never.
@@ -66,6 +67,7 @@ class TrainingOptions(RecipeOptions):
     layer_decay: float = 1.0
     clip: float | None = 1.0
     dtype: str = "float32"
+    gradient_checkpointing: bool = False
     seed: int = 0
     evaluate_every: int | None = None
     patience: int | None = None

@@ -124,6 +124,8 @@ class Setting:
             warnings.warn(text, DebertaWarning, stacklevel=2)
         self.backend.set_parameters(model, draw_parameters(config, task, fresh, training.seed))
         model.loss_options = loss_options(training, features, config)
+        if training.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
         return model
 
     def rates(self, training: TrainingOptions) -> dict[str, tuple[float, float]]:

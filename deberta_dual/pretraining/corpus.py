@@ -25,6 +25,7 @@ ON_ERROR = ("raise", "skip")
 TEXT = "text"
 TEXT_ENDINGS = (".txt", ".text")
 _HEAD = 65_536  # bytes of a file that are compared
+_MOST_TOLD = 1_000  # of what was passed over, which all stay in memory
 
 
 class Document(NamedTuple):
@@ -55,7 +56,8 @@ class Corpus:
         held_out: share of documents that are kept for evaluation, chosen by a hash of their text, so that equal
             documents are on one side, whatever the seed, the order or the files.
         on_error: "raise", or "skip": what cannot be read is passed over, and `note` is told.
-        note: is told once of each thing that was passed over; None: a warning in the log.
+        note: is told once of each thing that was passed over, and of more than 1,000 their number; None: a warning in
+            the log.
 
     Attributes:
         files: in the order of the sources, those of folders and patterns by name.
@@ -75,6 +77,8 @@ class Corpus:
     files: list[Path] = field(init=False)
     _text_columns: Sequence[str] = field(init=False, repr=False)
     _told: set[str] = field(init=False, repr=False, default_factory=set)
+    _untold: int = field(init=False, repr=False, default=0)  # while the files are first read
+    _has_told_all: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         if self.input_format not in INPUT_FORMATS:
@@ -106,6 +110,7 @@ class Corpus:
             InputError: something cannot be read, with the file and line, and `on_error` is "raise".
         """
         first, place = start
+        self._untold = 0
         order = np.arange(len(self.files))
         if seed is not None:
             order = np.random.default_rng((seed, epoch)).permutation(order)
@@ -122,6 +127,9 @@ class Corpus:
                     raise
                 self._refuse(str(problem))
             place = START
+        if self._untold and not self._has_told_all:
+            self._has_told_all = True
+            self._note(f"{self._untold:,} more were passed over, of which none is named.")
 
     def settings(self) -> dict[str, Any]:
         """What decides, besides the files, which documents there are."""
@@ -183,9 +191,16 @@ class Corpus:
         return self._tell
 
     def _tell(self, problem: str) -> None:
-        if problem not in self._told:  # a corpus is read for its vocabulary, its judge and in every epoch
-            self._told.add(problem)
-            (self.note or logging.getLogger(__name__).warning)(problem)
+        if problem in self._told:  # a corpus is read for its vocabulary, its judge and in every epoch
+            return
+        if len(self._told) == _MOST_TOLD:
+            self._untold += 1
+            return
+        self._told.add(problem)
+        self._note(problem)
+
+    def _note(self, text: str) -> None:
+        (self.note or logging.getLogger(__name__).warning)(text)
 
 
 def _raise(problem: str) -> None:

@@ -259,16 +259,11 @@ def _check_vocabulary(tokenizer: Any, source: Path) -> None:
 
 
 def _check_framework(framework: str, processes: int, training: PretrainingOptions) -> None:
-    """Refuses what cannot be sharded, and what Keras does not do here."""
+    """Refuses what cannot be sharded."""
     if training.fully_shard and (framework != "torch" or processes == 1):
         raise InputError(
             f"fully_shard spreads a model over processes of PyTorch, which torchrun starts; this is one of {processes} "
             f"of framework={framework!r}. Leave it out, or use torchrun --nproc-per-node N."
-        )
-    if framework == "tf" and training.gradient_checkpointing:
-        raise InputError(
-            "gradient_checkpointing is not for Keras, which would draw other dropout in the second pass, so that the "
-            "gradients are wrong. Leave it out, or use framework='torch'."
         )
 
 

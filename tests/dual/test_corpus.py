@@ -209,6 +209,16 @@ def test_what_cannot_be_read_is_named_or_passed_over(corpus, name, content, mess
     assert found == rest[: len(found)] if "gz" in name else found == rest
 
 
+def test_of_many_problems_the_first_are_named_and_the_rest_counted(corpus):
+    notes = []
+    made = corpus({"a.jsonl": "no JSON\n" * 1_203 + '{"text": "good"}\n'}, on_error="skip", note=notes.append)
+    for _ in range(2):
+        assert texts(made) == ["good"]
+    assert len(notes) == 1_001
+    assert "line 1000: the line is no JSON" in notes[-2]
+    assert notes[-1] == "203 more were passed over, of which none is named."
+
+
 def test_columns_that_are_not_there(corpus):
     made = corpus({"a.jsonl": json_lines(ROWS)}, columns=["text=body"])
     with pytest.raises(InputError, match="line 1: there is no 'body', which is text; there is: id, text"):

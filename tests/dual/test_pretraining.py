@@ -197,18 +197,24 @@ def test_other_sharings_are_reproducible(corpus, tmp_path, framework, sharing):
     assert "deberta.embeddings.word_embeddings._weight" not in found
 
 
-@pytest.mark.parametrize(
-    ("options", "processes", "message"),
-    [
-        ({"gradient_checkpointing": True}, "1", "gradient_checkpointing is not for Keras"),
-        ({}, "2", "is told of its processes by TF_CONFIG, and this is one of 2 of torchrun"),
-    ],
-)
-def test_what_keras_does_not_do_is_refused(corpus, tmp_path, monkeypatch, options, processes, message):
+def test_torchrun_is_not_for_keras(corpus, tmp_path, monkeypatch):
     pytest.importorskip("tensorflow")
-    monkeypatch.setenv("WORLD_SIZE", processes)
-    with pytest.raises(InputError, match=message):
-        pretrain(corpus, tmp_path / "run", framework="tf", objective="mlm", **{**RUN, **options})
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="is told of its processes by TF_CONFIG, and this is one of 2 of torchrun"):
+        pretrain(corpus, tmp_path / "run", framework="tf", objective="mlm", **RUN)
+
+
+@both_frameworks
+def test_checkpointing_changes_no_loss(corpus, tmp_path, framework):
+    """Dropout is the same in the second pass."""
+    options = {**RUN, "objective": "rtd", "framework": framework, "steps": 2, "held_out": 0.0}
+    runs = [
+        pretrain(corpus, tmp_path / str(checkpointing), gradient_checkpointing=checkpointing, **options)
+        for checkpointing in (False, True)
+    ]
+    for row, other in zip(*runs, strict=True):
+        for name in ("mlm_loss", "rtd_loss"):
+            assert_close(np.array(other[name]), np.array(row[name]), quantity="training curve, AdamW", name=name)
 
 
 def in_two_processes(folder, corpus, options, stop_after=None):
