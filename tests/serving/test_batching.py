@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,10 +44,10 @@ def model():
 def batcher(model):
     def make(max_tokens=100, max_waiting=1000):
         arrays = ArrayModel(SimpleNamespace(), "sequence_classification", model.run)
-        made.append(Batcher(arrays, 0, max_tokens, max_waiting, lambda *numbers: seen.append(numbers)))
+        made.append(Batcher(threads, arrays, 0, max_tokens, max_waiting, lambda *numbers: seen.append(numbers)))
         return made[-1]
 
-    made, seen = [], []
+    made, seen, threads = [], [], ThreadPoolExecutor(1)
     yield make
     model.gate.set()
     for one in made:
