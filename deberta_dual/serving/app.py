@@ -37,7 +37,7 @@ def make_app(settings: ServeSettings) -> App:
     """
     models: dict[str, ServedModel] = {}
     measures = Measures(lambda: sum(model.waiting for model in models.values()))
-    threads = Threads()
+    threads = Threads(settings.workers)
     models |= {
         name: ServedModel(model, settings, measures.batch, threads)
         for name, model in zip(settings.names, settings.models, strict=True)

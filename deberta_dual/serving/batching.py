@@ -47,6 +47,7 @@ class Batcher:
 
     Args:
         threads: in which models compute.
+        at_once: batches of this model, at most; they share what waits.
         model: runs a batch.
         pad: the id at padding.
         max_tokens: in a batch, at most; a longer row goes alone.
@@ -55,9 +56,16 @@ class Batcher:
     """
 
     def __init__(
-        self, threads: Executor, model: ArrayModel, pad: int, max_tokens: int, max_waiting: int, observe: Observe
+        self,
+        threads: Executor,
+        at_once: int,
+        model: ArrayModel,
+        pad: int,
+        max_tokens: int,
+        max_waiting: int,
+        observe: Observe,
     ) -> None:
-        self._threads = threads
+        self._threads, self._at_once = threads, at_once
         self._model, self._pad, self._max_tokens, self._max_waiting = model, pad, max_tokens, max_waiting
         self._observe = observe
         self._jobs: deque[_Job] = deque()
@@ -104,8 +112,10 @@ class Batcher:
     def _work(self) -> None:
         """Runs one batch, if anything waits; another turn takes what is left, after those of other models."""
         with self._changed:
-            taken = self._take()
+            if self._running == self._at_once:
+                return  # whoever ends sees to what waits
             self._running += 1
+            taken = self._take()
             if self._jobs:
                 self._threads.submit(self._work)
         try:
@@ -114,11 +124,13 @@ class Batcher:
         finally:
             with self._changed:
                 self._running -= 1
+                if self._jobs:
+                    self._threads.submit(self._work)
                 self._changed.notify_all()
 
     def _take(self) -> list[tuple[_Job, int]]:
         taken: list[tuple[_Job, int]] = []
-        tokens = 0
+        tokens, most = 0, min(self._max_tokens, ceil(self._waiting / self._at_once))
         while self._jobs:
             job = self._jobs[0]
             if job.future.done():  # cancelled, or failed
@@ -126,7 +138,7 @@ class Batcher:
                 self._waiting -= sum(map(len, job.rows[job.next :]))
                 continue
             size = len(job.rows[job.next])
-            if taken and tokens + size > self._max_tokens:
+            if taken and tokens + size > most:
                 break
             self._jobs.popleft()
             taken.append((job, job.next))
@@ -155,8 +167,10 @@ class Batcher:
         found = dict(run_rows(self._model, rows, len(rows), self._pad))
         for number, (job, row) in enumerate(group):
             job.outputs[row] = found[number]
-            job.left -= 1
-            if not job.left and job.future.set_running_or_notify_cancel():
+            with self._changed:  # other rows of it may be in another thread
+                job.left -= 1
+                is_whole = not job.left and job.future.set_running_or_notify_cancel()
+            if is_whole:
                 job.future.set_result(job.outputs)
 
     def _answer_alone(self, one: tuple[_Job, int]) -> None:
@@ -164,8 +178,9 @@ class Batcher:
         try:
             self._answer([one])
         except Exception as problem:
-            if not job.future.done() and job.future.set_running_or_notify_cancel():
-                job.future.set_exception(problem)
+            with self._changed:
+                if not job.future.done() and job.future.set_running_or_notify_cancel():
+                    job.future.set_exception(problem)
 
 
 def _groups(taken: list[tuple[_Job, int]]) -> list[list[tuple[_Job, int]]]:

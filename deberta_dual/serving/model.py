@@ -79,8 +79,11 @@ class ServedModel:
     @property
     def max_batch_tokens(self) -> int:
         """How many tokens a batch has."""
-        on_cpu = self.main.device is None or "cpu" in str(self.main.device).lower()
-        return self._settings.max_batch_tokens or (CPU_TOKENS if on_cpu else OTHER_TOKENS)
+        return self._settings.max_batch_tokens or (CPU_TOKENS if self._on_cpu else OTHER_TOKENS)
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.main.device is None or "cpu" in str(self.main.device).lower()
 
     @property
     def waiting(self) -> int:
@@ -176,7 +179,10 @@ class ServedModel:
             if run.model_task not in self._batchers:
                 settings, pad = self._settings, run.tokenizer.pad_token_id or 0
                 limits = self.max_batch_tokens, settings.max_waiting_tokens
-                self._batchers[run.model_task] = Batcher(self._threads.batches, run.arrays, pad, *limits, self._observe)
+                at_once = self._threads.at_once if self._on_cpu else 1
+                self._batchers[run.model_task] = Batcher(
+                    self._threads.batches, at_once, run.arrays, pad, *limits, self._observe
+                )
             return self._batchers[run.model_task]
 
     def _options(self) -> dict[str, Any]:

@@ -42,12 +42,12 @@ def model():
 
 @pytest.fixture
 def batcher(model):
-    def make(max_tokens=100, max_waiting=1000):
+    def make(max_tokens=100, max_waiting=1000, at_once=1):
         arrays = ArrayModel(SimpleNamespace(), "sequence_classification", model.run)
-        made.append(Batcher(threads, arrays, 0, max_tokens, max_waiting, lambda *numbers: seen.append(numbers)))
+        made.append(Batcher(threads, at_once, arrays, 0, max_tokens, max_waiting, lambda *numbers: seen.append(numbers)))
         return made[-1]
 
-    made, seen, threads = [], [], ThreadPoolExecutor(1)
+    made, seen, threads = [], [], ThreadPoolExecutor(2)
     yield make
     model.gate.set()
     for one in made:
