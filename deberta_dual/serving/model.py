@@ -60,7 +60,9 @@ class ServedModel:
         DebertaError: see `pipeline`.
     """
 
-    def __init__(self, source: str | tuple[str, ...], settings: ServeSettings, observe: Observe, threads: Threads) -> None:
+    def __init__(
+        self, source: str | tuple[str, ...], settings: ServeSettings, observe: Observe, threads: Threads
+    ) -> None:
         self.name, self._settings, self._observe, self._threads = name_of(source), settings, observe, threads
         self._folders = [checkpoint_folder(one) for one in members_of(source)]
         self._head = find_model_task(self._folders[0])
