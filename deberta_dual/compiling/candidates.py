@@ -70,7 +70,7 @@ def candidates(dtypes: Sequence[str]) -> Iterator[Candidate]:
     }
     if not present:
         raise InputError(f"none of {', '.join(ENGINES)} is installed. Use pip install 'deberta-dual[torch,onnx]'.")
-    counts = sorted({cores(), max(1, cores() // 2)}, reverse=True)  # two threads often share one core
+    counts = sorted({threads(), max(1, threads() // 2)}, reverse=True)  # two threads often share one core
     for dtype in dtypes:
         for name, engine in present.items():
             if dtype in engine.dtypes:
@@ -80,3 +80,9 @@ def candidates(dtypes: Sequence[str]) -> Iterator[Candidate]:
 def cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """How many threads a model of this process may compute in: what OMP_NUM_THREADS says, or as many as `cores`."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(said) if said.isdecimal() and int(said) else cores()

@@ -20,6 +20,7 @@ from deberta_dual.serving.measures import Measures
 from deberta_dual.serving.model import ServedModel
 from deberta_dual.serving.routes import ROUTES
 from deberta_dual.serving.settings import ServeSettings
+from deberta_dual.serving.threads import Threads
 from deberta_dual.version import own_version
 
 _SUMMARY = "DeBERTa models: classes, entities, answers, vectors, scores of pairs, words for masks."
@@ -36,8 +37,9 @@ def make_app(settings: ServeSettings) -> App:
     """
     models: dict[str, ServedModel] = {}
     measures = Measures(lambda: sum(model.waiting for model in models.values()))
+    threads = Threads(settings.workers)
     models |= {
-        name: ServedModel(model, settings, measures.batch)
+        name: ServedModel(model, settings, measures.batch, threads)
         for name, model in zip(settings.names, settings.models, strict=True)
     }
 
@@ -46,6 +48,7 @@ def make_app(settings: ServeSettings) -> App:
         yield
         for model in models.values():
             model.close()
+        threads.close()
 
     app = FastAPI(title="deberta serve", version=own_version(), description=_SUMMARY, lifespan=life)
     app.state.models, app.state.settings, app.state.measures = models, settings, measures

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -40,12 +40,14 @@ class _Job:
 
 
 class Batcher:
-    """Runs rows of requests through a model, in a thread of its own.
+    """Runs rows of requests through a model, in the threads that all models share.
 
-    Whenever the model is free, it gets what waits: a row of each request in turn, up to the number of tokens, so that
+    Whenever a thread is free, it gets what waits: a row of each request in turn, up to the number of tokens, so that
     a short request does not wait for all of a long one.
 
     Args:
+        threads: in which models compute.
+        at_once: batches of this model, at most; they share what waits.
         model: runs a batch.
         pad: the id at padding.
         max_tokens: in a batch, at most; a longer row goes alone.
@@ -53,14 +55,22 @@ class Batcher:
         observe: told of every batch.
     """
 
-    def __init__(self, model: ArrayModel, pad: int, max_tokens: int, max_waiting: int, observe: Observe) -> None:
+    def __init__(
+        self,
+        threads: Executor,
+        at_once: int,
+        model: ArrayModel,
+        pad: int,
+        max_tokens: int,
+        max_waiting: int,
+        observe: Observe,
+    ) -> None:
+        self._threads, self._at_once = threads, at_once
         self._model, self._pad, self._max_tokens, self._max_waiting = model, pad, max_tokens, max_waiting
         self._observe = observe
         self._jobs: deque[_Job] = deque()
         self._waiting, self._speed, self._is_closed = 0, 0.0, False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
-        self._thread.start()
+        self._running, self._changed = 0, threading.Condition()
 
     @property
     def waiting(self) -> int:
@@ -90,30 +100,37 @@ class Batcher:
                 )
             self._jobs.append(job)
             self._waiting += tokens
-            self._changed.notify()
+            self._threads.submit(self._work)
         return job.future
 
     def close(self) -> None:
         """Answers what was taken, and takes no more."""
         with self._changed:
             self._is_closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.wait_for(lambda: not self._jobs and not self._running)
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not self._jobs and not self._is_closed:
-                    self._changed.wait()
-                if not self._jobs:
-                    return
-                taken = self._take()
+        """Runs one batch, if anything waits; another turn takes what is left, after those of other models."""
+        with self._changed:
+            if self._running == self._at_once:
+                return  # whoever ends sees to what waits
+            self._running += 1
+            taken = self._take()
+            if self._jobs:
+                self._threads.submit(self._work)
+        try:
             if taken:
                 self._run(taken)
+        finally:
+            with self._changed:
+                self._running -= 1
+                if self._jobs:
+                    self._threads.submit(self._work)
+                self._changed.notify_all()
 
     def _take(self) -> list[tuple[_Job, int]]:
         taken: list[tuple[_Job, int]] = []
-        tokens = 0
+        tokens, most = 0, min(self._max_tokens, ceil(self._waiting / self._at_once))
         while self._jobs:
             job = self._jobs[0]
             if job.future.done():  # cancelled, or failed
@@ -121,7 +138,7 @@ class Batcher:
                 self._waiting -= sum(map(len, job.rows[job.next :]))
                 continue
             size = len(job.rows[job.next])
-            if taken and tokens + size > self._max_tokens:
+            if taken and tokens + size > most:
                 break
             self._jobs.popleft()
             taken.append((job, job.next))
@@ -150,8 +167,10 @@ class Batcher:
         found = dict(run_rows(self._model, rows, len(rows), self._pad))
         for number, (job, row) in enumerate(group):
             job.outputs[row] = found[number]
-            job.left -= 1
-            if not job.left and job.future.set_running_or_notify_cancel():
+            with self._changed:  # other rows of it may be in another thread
+                job.left -= 1
+                is_whole = not job.left and job.future.set_running_or_notify_cancel()
+            if is_whole:
                 job.future.set_result(job.outputs)
 
     def _answer_alone(self, one: tuple[_Job, int]) -> None:
@@ -159,8 +178,9 @@ class Batcher:
         try:
             self._answer([one])
         except Exception as problem:
-            if not job.future.done() and job.future.set_running_or_notify_cancel():
-                job.future.set_exception(problem)
+            with self._changed:
+                if not job.future.done() and job.future.set_running_or_notify_cancel():
+                    job.future.set_exception(problem)
 
 
 def _groups(taken: list[tuple[_Job, int]]) -> list[list[tuple[_Job, int]]]:

@@ -22,6 +22,7 @@ from deberta_dual.pipelines.factory import PIPELINES, pipeline
 from deberta_dual.serving.batching import Batcher, Observe
 from deberta_dual.serving.errors import Refused, refusal_of
 from deberta_dual.serving.settings import ServeSettings, members_of, name_of
+from deberta_dual.serving.threads import Threads
 
 EMBEDDINGS = "sentence-embeddings"
 # Tokens in a batch: on a CPU a product of so many rows is as quick per row as a larger one.
@@ -48,6 +49,7 @@ class ServedModel:
         source: a checkpoint folder or a hub id; or several, which answer as one.
         settings: of the server.
         observe: told of every batch.
+        threads: in which models compute.
 
     Attributes:
         name: what requests call it.
@@ -58,8 +60,10 @@ class ServedModel:
         DebertaError: see `pipeline`.
     """
 
-    def __init__(self, source: str | tuple[str, ...], settings: ServeSettings, observe: Observe) -> None:
-        self.name, self._settings, self._observe = name_of(source), settings, observe
+    def __init__(
+        self, source: str | tuple[str, ...], settings: ServeSettings, observe: Observe, threads: Threads
+    ) -> None:
+        self.name, self._settings, self._observe, self._threads = name_of(source), settings, observe, threads
         self._folders = [checkpoint_folder(one) for one in members_of(source)]
         self._head = find_model_task(self._folders[0])
         task = next((name for name, cls in PIPELINES.items() if cls.model_task == self._head), EMBEDDINGS)
@@ -67,7 +71,7 @@ class ServedModel:
         self.prompts = _prompts(self._folders[0])
         self._pipelines = {self.main.task: self.main}
         self._batchers: dict[str | None, Batcher] = {}
-        self._lock, self._explaining = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
 
     @property
     def head(self) -> str | None:
@@ -77,8 +81,11 @@ class ServedModel:
     @property
     def max_batch_tokens(self) -> int:
         """How many tokens a batch has."""
-        on_cpu = self.main.device is None or "cpu" in str(self.main.device).lower()
-        return self._settings.max_batch_tokens or (CPU_TOKENS if on_cpu else OTHER_TOKENS)
+        return self._settings.max_batch_tokens or (CPU_TOKENS if self._on_cpu else OTHER_TOKENS)
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.main.device is None or "cpu" in str(self.main.device).lower()
 
     @property
     def waiting(self) -> int:
@@ -113,11 +120,9 @@ class ServedModel:
         """
 
         def run() -> dict[str, Any]:
-            with self._explaining:
-                return explain(self.main, **arguments).to_dict()
+            return explain(self.main, **arguments).to_dict()
 
-        found: dict[str, Any] = await asyncio.to_thread(_told(run))
-        return found
+        return await asyncio.wrap_future(self._threads.explanations.submit(_told(run)))
 
     def close(self) -> None:
         """Answers what was taken, and stops."""
@@ -176,7 +181,10 @@ class ServedModel:
             if run.model_task not in self._batchers:
                 settings, pad = self._settings, run.tokenizer.pad_token_id or 0
                 limits = self.max_batch_tokens, settings.max_waiting_tokens
-                self._batchers[run.model_task] = Batcher(run.arrays, pad, *limits, self._observe)
+                at_once = self._threads.at_once if self._on_cpu else 1
+                self._batchers[run.model_task] = Batcher(
+                    self._threads.batches, at_once, run.arrays, pad, *limits, self._observe
+                )
             return self._batchers[run.model_task]
 
     def _options(self) -> dict[str, Any]:

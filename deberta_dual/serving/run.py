@@ -20,6 +20,7 @@ from deberta_dual.serving.app import make_app
 from deberta_dual.serving.guard import LOG, App
 from deberta_dual.serving.measures import SHARED_FOLDER
 from deberta_dual.serving.settings import ServeSettings
+from deberta_dual.serving.threads import share_cores
 
 # How long a server that is told to stop answers what it took, beyond the time of one request.
 _GRACE = 5
@@ -44,6 +45,7 @@ def serve(settings: ServeSettings) -> None:
     """
     for name, number in _SHAPES_KEPT.items():
         os.environ.setdefault(name, number)
+    share_cores(settings.workers)
     seconds = ceil(settings.timeout)
     options: dict[str, Any] = {
         "access_log": False,
@@ -63,8 +65,6 @@ def serve(settings: ServeSettings) -> None:
             return
         # uvicorn's processes are told by their environment, and each loads the models.
         os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="deberta-metrics-"))
-        # Threads of several processes on one core wait for each other at every product.
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.workers)))
         os.environ[_SETTINGS] = json.dumps(asdict(settings))
         place = f"{__name__}:app_of_process"
         uvicorn.run(place, factory=True, workers=settings.workers, fd=listener.fileno(), **options)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -41,12 +43,14 @@ def model():
 
 @pytest.fixture
 def batcher(model):
-    def make(max_tokens=100, max_waiting=1000):
+    def make(max_tokens=100, max_waiting=1000, at_once=1):
         arrays = ArrayModel(SimpleNamespace(), "sequence_classification", model.run)
-        made.append(Batcher(arrays, 0, max_tokens, max_waiting, lambda *numbers: seen.append(numbers)))
+        made.append(
+            Batcher(threads, at_once, arrays, 0, max_tokens, max_waiting, lambda *numbers: seen.append(numbers))
+        )
         return made[-1]
 
-    made, seen = [], []
+    made, seen, threads = [], [], ThreadPoolExecutor(2)
     yield make
     model.gate.set()
     for one in made:
@@ -98,6 +102,31 @@ def test_a_short_request_does_not_wait_for_all_of_a_long_one(batcher, model):
     assert firsts(first) == [0.0]
     number = next(number for number, batch in enumerate(model.batches) if [99] * 4 in batch)
     assert number <= 1, "the short request was not in the batch after the running one"
+
+
+def test_batches_at_once_share_what_waits(batcher, model):
+    run = batcher(at_once=2)
+    model.gate.clear()
+    busy = [run.submit(rows(0, 0)), run.submit(rows(0, 0))]
+    while run.waiting:  # until both threads have something
+        pass
+    one = run.submit(rows(*range(1, 9)))
+    model.gate.set()
+    assert firsts(one) == list(range(1, 9))
+    assert [firsts(other) for other in busy] == [[0.0, 0.0]] * 2
+    assert max(len([row for row in batch if row[0]]) for batch in model.batches) == 4
+
+
+def test_a_request_alone_is_shared_by_free_threads(batcher, model):
+    run = batcher(at_once=2)
+    model.gate.clear()
+    one = run.submit(rows(1, 2))
+    end = time.monotonic() + 10
+    while run.waiting and time.monotonic() < end:
+        pass
+    assert not run.waiting, "a thread is free, and a row waits"
+    model.gate.set()
+    assert firsts(one) == [1.0, 2.0]
 
 
 def test_too_much_is_refused(batcher, model):

@@ -99,7 +99,8 @@ def soak(content: Mapping[str, Any]) -> str:
         "`/embed`, `/v1/embeddings`, `/tokens`, `/fill`, `/explain`), beside other work on the machine, with "
         f"{found['bad']} bad clients among {found['good']} good requests: {found['surprises']} answers that should not "
         f"be. Resident memory was {found['warm_mb']:g} MB after a sixth of the time and {found['end_mb']:g} MB at the "
-        f"end ({found['growth_percent']:+g} %); p50 {found['p50_ms']:g} ms, p99 {found['p99_ms']:g} ms.",
+        f"end ({found['growth_percent']:+g} %), in the last two thirds by {found['mb_an_hour']:+g} MB an hour (least "
+        f"squares); p50 {found['p50_ms']:g} ms, p99 {found['p99_ms']:g} ms.",
         "",
         *_table(["client", "status", "times"], [list(row) for row in bad if row[0]]),
     ]

@@ -26,8 +26,8 @@ from tools.load.process import free_port, resident, running
 from tools.load.texts import read_texts
 
 _EVERY = 10.0  # seconds between two looks at the memory
-# After so much of the time the memory is what it stays.
-_WARM = 1 / 6
+# After so much of the time the memory is what it stays; the slope is that of the rest.
+_WARM, _STEADY = 1 / 6, 1 / 3
 
 
 def requests_of(texts: list[str], random_: random.Random) -> tuple[str, dict[str, Any]]:
@@ -133,6 +133,8 @@ def _summary(
     warm = [size for at, size in memory if at >= seconds * _WARM]
     tenth = max(1, len(warm) // 10)
     early, late = statistics.median(warm[:tenth]), statistics.median(warm[-tenth:])
+    steady = [one for one in memory if one[0] >= seconds * _STEADY]
+    slope = statistics.linear_regression(*zip(*steady, strict=True)).slope  # bytes a second
     return {
         "minutes": round(seconds / 60, 1),
         "rate": rate,
@@ -145,6 +147,7 @@ def _summary(
         "warm_mb": round(early / 1e6, 1),
         "end_mb": round(late / 1e6, 1),
         "growth_percent": round(100 * (late / early - 1), 2),
+        "mb_an_hour": round(3600 * slope / 1e6, 1),
         "answers": dict(sorted(counts.items())),
         "memory": memory,
     }
