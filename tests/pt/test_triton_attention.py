@@ -12,7 +12,7 @@ from conformance.suite.compare import assert_close
 from conformance.suite.interpreted import interpreted
 from deberta_core import InputError
 from deberta_torch import DebertaV2Model
-from deberta_torch.kernels.triton import backward
+from deberta_torch.kernels.triton import backward, forward
 from deberta_torch.kernels.triton.attention import disentangled_attention
 from deberta_torch.kernels.triton.blocks import Block, Blocks
 from deberta_torch.kernels.triton.rows import rows_by_distance
@@ -239,6 +239,46 @@ def test_nothing_to_attend_to(batch, length):
         assert not grad.any()
 
 
+def test_numbers_beyond_two_to_the_31_are_reached():
+    """The third text lies farther away than 32 bits count; the memory between is never touched."""
+    given, far = tensors(batch=3, length=18, reach=4, dtype=torch.float16), 2**30 + 16
+    places = [torch.empty_strided(given[0].shape, (far, 16, 16, 1), dtype=torch.float16) for _ in range(3)]
+    for place, one in zip(places, given[:3], strict=True):
+        place.copy_(one.detach())
+    moved = [*(place.requires_grad_() for place in places), *given[3:]]
+    found, expected = (disentangled_attention(*own, scale=SCALE, blocks=SMALL) for own in (moved, given))
+    assert torch.equal(found, expected)
+    for one, other in zip(gradients(found, moved), gradients(expected, given), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_texts_without_tokens_and_numbers_that_are_not_adjacent():
+    given = tensors(batch=2, reach=4)
+    tokens = [part.detach().flatten(0, 1) for part in given[:3]]
+    shared = {"scale": SCALE, "longest": 20, "blocks": SMALL}
+    starts = torch.tensor([0, 0, 20, 20, 40, 40], dtype=torch.int32)
+    expected = disentangled_attention(*tokens, *given[3:], starts=starts[[0, 2, 4]], **shared)
+    assert torch.equal(disentangled_attention(*tokens, *given[3:], starts=starts, **shared), expected)
+    turned = [part.transpose(1, 2).contiguous().transpose(1, 2) for part in tokens]  # the last axis has steps
+    assert turned[0].stride(-1) == 1
+    stepped = [torch.stack([part, part], dim=-1)[..., 0] for part in tokens]
+    assert stepped[0].stride(-1) == 2
+    for other in (turned, stepped):
+        assert torch.equal(disentangled_attention(*other, *given[3:], starts=starts, **shared), expected)
+
+
+def test_out_of_memory_says_what_needs_less(monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(forward, "forward", fail)
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        disentangled_attention(*tensors(), scale=SCALE)
+    (note,) = caught.value.__notes__
+    assert "smaller batches, a smaller max_length, bfloat16" in note
+    assert "gradient_checkpointing_enable()" in note
+
+
 CONFIG = CASES["v3_like"].config.replace(num_hidden_layers=2, num_attention_heads=2)
 IDS = torch.arange(14).reshape(1, 14) + 5
 
@@ -288,6 +328,19 @@ def test_a_model_trains_alike_with_checkpoints_and_under_autocast():
             assert torch.equal(one, other)
         with torch.autocast("cpu", torch.float16):
             assert all(torch.isfinite(one).all() for one in gradients())
+
+
+def test_a_model_inside_torch_func_computes_without_the_kernels():
+    model = model_of()
+    with interpreted(), torch.no_grad():
+        parameters = dict(model.named_parameters())
+
+        def hidden(ids):
+            return torch.func.functional_call(model, parameters, (ids[None],), {"return_dict": False})[0][0]
+
+        found = torch.func.vmap(hidden)(IDS.reshape(2, 7))
+        assert "torch.func" in model.attn_implementation_used.reason
+        check(found, model(IDS.reshape(2, 7)).last_hidden_state.double(), "fused hidden")
 
 
 def test_a_compiled_model_is_one_graph():
