@@ -115,7 +115,7 @@ class PreTrainedModel(Resizable, ModelNames):
 
     @property
     def attn_implementation(self) -> str:
-        """How attention is computed: "eager", "sdpa", "flex" or "triton"; see `set_attn_implementation`."""
+        """How attention is computed, one of the names of `set_attn_implementation`."""
         return self._encoder.attn_implementation
 
     @property
@@ -135,7 +135,10 @@ class PreTrainedModel(Resizable, ModelNames):
         Args:
             attn_implementation: "sdpa", the default: torch's `scaled_dot_product_attention`, in memory that grows
                 linearly with the length; "eager": step by step; "flex": torch's `flex_attention`, for compiled models
-                on GPUs; "triton": our kernels for NVIDIA GPUs, forward and backward, in memory that grows linearly.
+                on GPUs; "triton": our kernels for NVIDIA GPUs, forward and backward, in memory that grows linearly;
+                "triton-atomic": the same, but that sums of the relative tables' gradients are quicker, and differ in
+                the last digits from run to run; where `torch.use_deterministic_algorithms(True)` is in force it is
+                "triton".
 
         Raises:
             InputError: the name is unknown, or this version of torch has no flex attention.
