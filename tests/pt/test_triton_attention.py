@@ -123,6 +123,18 @@ def test_gradients_of_scores_come_in_parts(monkeypatch):
         check(one, other.double())
 
 
+@pytest.mark.parametrize("reach", [4, 19])
+def test_atomic_sums_are_the_ordered_ones_but_for_rounding(reach):
+    given = tensors(batch=3, heads=2, reach=reach)
+    outs = [disentangled_attention(*given, scale=SCALE, blocks=SMALL, ordered=ordered) for ordered in (True, False)]
+    expected, found = (gradients(out, given) for out in outs)
+    assert torch.equal(*outs)
+    for one, other in zip(found[:3], expected[:3], strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(found[3:], expected[3:], strict=True):
+        check(one, other.double())
+
+
 def test_nan_in_hidden_keys_does_not_spread():
     given = tensors(reach=4)
     mask = torch.ones(2, 20, dtype=torch.bool)
@@ -309,6 +321,21 @@ def test_a_model_says_what_computed_attention():
     model.float().set_attn_implementation("eager")
     model(IDS)
     assert model.attn_implementation_used == ("eager", None)
+
+
+def test_atomic_sums_are_asked_for_and_give_way_to_determinism():
+    model = model_of()
+    model.set_attn_implementation("triton-atomic")
+    with interpreted():
+        model(IDS).last_hidden_state.square().sum().backward()
+        assert model.attn_implementation_used == ("triton-atomic", None)
+        torch.use_deterministic_algorithms(True)
+        try:
+            model(IDS)
+        finally:
+            torch.use_deterministic_algorithms(False)
+        expected = ("triton", "torch.use_deterministic_algorithms(True) is in force")
+        assert model.attn_implementation_used == expected
 
 
 def test_a_model_trains_alike_with_checkpoints_and_under_autocast():
