@@ -145,7 +145,7 @@ class Nothing:
 
 
 def test_a_layer_takes_few_calls(monkeypatch):
-    """Each takes longer than a kernel of a GPU does. By modules they are 55 and 69."""
+    """Each takes longer than a kernel of a GPU does. By modules they are 46 and 71."""
     monkeypatch.setattr(forward, "attend", Nothing())
     for kernel in ("row_products", "score_gradients", "token_gradients", "relative_gradients"):
         monkeypatch.setattr(backward, kernel, Nothing())
