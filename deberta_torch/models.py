@@ -318,11 +318,12 @@ class Backbone(PreTrainedModel):
         """
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         assert tokens is not None
-        masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
         outputs = None
         if self.encoder.packed is not None and not self.training and inputs_embeds is None and not output_attentions:
             named = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
             outputs = self.encoder.packed.embed_and_encode(named, attention_mask, bool(output_hidden_states), decodes)
+        # Only now: packed layers read the caller's mask themselves, and a device is at work with them already.
+        masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
         if outputs is None:
             embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
             outputs = self.encoder(

@@ -6,12 +6,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conformance.suite.compare import relative_error
-from conformance.suite.interpreted import interpreted
+from conformance.suite.interpreted import interpreted, leave_out_kernels
 from conformance.tolerances import TOLERANCES
 from deberta_torch import encoder
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.linear import Linear
-from deberta_torch.kernels.triton import backward, forward
 from tests.pt.optimized import ids, make
 
 
@@ -137,18 +136,9 @@ class Counted(TorchDispatchMode):
         return function(*arguments, **(keywords or {}))
 
 
-class Nothing:
-    """A kernel that does nothing; in the interpreter it would call torch itself."""
-
-    def __getitem__(self, programs):
-        return lambda *_, **__: None
-
-
 def test_a_layer_takes_few_calls(monkeypatch):
     """Each takes longer than a kernel of a GPU does. By modules they are 46 and 71."""
-    monkeypatch.setattr(forward, "attend", Nothing())
-    for kernel in ("row_products", "score_gradients", "token_gradients", "relative_gradients"):
-        monkeypatch.setattr(backward, kernel, Nothing())
+    leave_out_kernels(monkeypatch)
     counts = []
     for layers in (1, 2):
         model = make("v3_like", num_hidden_layers=layers, hidden_dropout_prob=0.1).train()

@@ -133,7 +133,8 @@ class AttendToProduct(Function):
         *options: Any,
     ) -> Tensor:
         """`[..., 3, H, D]` to `[..., H, D]`; the rest are fields of a `Problem`."""
-        problem = Problem(*product.unbind(-3), content_rows, position_rows, starts, mask, seed, *options)
+        query, key, value = product.unbind(-3)
+        problem = Problem(query, key, value, content_rows, position_rows, starts, mask, seed, *options)
         out, lse = attend_now(problem)
         ctx.save_for_backward(out, lse, product, content_rows, position_rows, starts, mask, seed)
         ctx.options = options
@@ -146,7 +147,8 @@ class AttendToProduct(Function):
 
         refuse_second_gradients()
         out, lse, product, *tensors = ctx.saved_tensors
-        problem, whole = Problem(*product.unbind(-3), *tensors, *ctx.options), torch.empty_like(product)
+        query, key, value = product.unbind(-3)
+        problem, whole = Problem(query, key, value, *tensors, *ctx.options), torch.empty_like(product)
         with _on_device_of(product):
             grads = backward(problem, grad, out, lse, choose_blocks(problem), whole.unbind(-3))[3:]
         rows = (own if one is not None else None for one, own in zip(tensors, grads, strict=False))
