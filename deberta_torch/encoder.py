@@ -14,12 +14,12 @@ from deberta_core.config import BaseConfig
 from deberta_core.positions import position_index_table
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
-from deberta_torch.kernel_layer import is_plain, kernel_layer
 from deberta_torch.kernels.attention_functions import WITHOUT_PADDING, AttentionUsed, choose_attention
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import autocast_dtype, is_traced
 from deberta_torch.kernels.linear import Linear
 from deberta_torch.kernels.triton.function import triton_attention, with_chosen_rows
+from deberta_torch.kernels.triton.layer import is_plain, kernel_layer
 from deberta_torch.masks import Masks, Unpadded
 from deberta_torch.projections import FusedSelfAttention, SeparateSelfAttention, make_self_attention
 
