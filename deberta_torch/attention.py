@@ -31,11 +31,13 @@ class RelativePositions(NamedTuple):
         rows: `[Q + K + 1]` integers: the row for key - query = -Q, ..., K. The outermost are never read; with them
             the products by distance reshape for every length, one token included.
         reach: the distance from which on, to either side, the row stays the same.
+        chosen: `[W, R]` of 0 and 1, the row of each distance as a factor of products; None where nobody asks for it.
     """
 
     table: Tensor
     rows: Tensor
     reach: int
+    chosen: Tensor | None = None
 
 
 class DisentangledSelfAttention(nn.Module):
@@ -73,8 +75,18 @@ class DisentangledSelfAttention(nn.Module):
         """
         raise NotImplementedError
 
+    def content_parts(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights `[N, C]` and biases `[N]` that, one upon the other, are those of `fused_content`."""
+        raise NotImplementedError
+
     def fused_content(self) -> tuple[Tensor, Tensor]:
         """Weight `[3 * H * D, C]` and bias `[3 * H * D]` of one product for all queries, then keys, then values."""
+        weight, bias = (torch.cat(parts) for parts in self.content_parts())
+        return weight, bias
+
+    @property
+    def position_layers(self) -> tuple[nn.Linear | None, nn.Linear | None]:
+        """What `position_query` and `position_key` project by; None where that is the content's query, or key."""
         raise NotImplementedError
 
     def position_key(self, rows: Tensor) -> Tensor:

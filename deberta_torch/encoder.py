@@ -16,10 +16,12 @@ from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
 from deberta_torch.kernels.attention_functions import WITHOUT_PADDING, AttentionUsed, choose_attention
 from deberta_torch.kernels.dropout import Dropout
-from deberta_torch.kernels.eager import is_traced
+from deberta_torch.kernels.eager import autocast_dtype, is_traced
 from deberta_torch.kernels.linear import Linear
+from deberta_torch.kernels.triton.function import triton_attention, with_chosen_rows
+from deberta_torch.kernels.triton.layer import is_plain, kernel_layer
 from deberta_torch.masks import Masks, Unpadded
-from deberta_torch.projections import make_self_attention
+from deberta_torch.projections import FusedSelfAttention, SeparateSelfAttention, make_self_attention
 
 # The last hidden state, all hidden states, and all probabilities, None for what was not asked for; and the input of the
 # last layer, which is the last hidden state where that layer was left out.
@@ -102,8 +104,17 @@ class Layer(nn.Module):
         Queries and residual are of `query`, which is `hidden` where it is None; keys and values are of `hidden`. With
         `rows` both `query` and what is returned are `[n, C]`, at these tokens of the flattened batch alone.
         """
+        has_rows = positions is None or positions.chosen is not None
+        if has_rows and query is None and attend in WITHOUT_PADDING and not is_traced() and is_plain(self, PLAIN):
+            return kernel_layer(self, hidden, masks, positions, attend is triton_attention), None
         attended, probabilities = self.attention(hidden, masks, positions, attend, query, rows)
         return self.output(self.intermediate(attended), attended), probabilities
+
+
+# The modules whose work may be done in other ways than theirs; not that of others, as adapters in the place of linears.
+PLAIN: frozenset[type[nn.Module]] = frozenset(
+    (Layer, Attention, ResidualOutput, Intermediate, FusedSelfAttention, SeparateSelfAttention)
+) | {Linear, nn.Linear, nn.LayerNorm, Dropout, nn.Dropout}
 
 
 class Convolution(nn.Module):
@@ -215,9 +226,12 @@ class Encoder(nn.Module):
         # Chosen here, once: a checkpointed layer must compute the same again, when gradients are on.
         attend = self._attention_function(hidden, output_attentions)
         checkpointing = self._checkpoints()
-        batch = Unpadded.of(masks, hidden.device) if attend in WITHOUT_PADDING and not is_traced() else None
+        has_kernels = attend in WITHOUT_PADDING and not is_traced()
+        batch = Unpadded.of(masks, hidden.device) if has_kernels else None
         longest = hidden.shape[1] if batch is None else batch.longest
         positions = self.relative_positions(longest, longest)
+        if positions is not None and has_kernels:
+            positions = with_chosen_rows(positions, longest, autocast_dtype(hidden.device) or hidden.dtype)
         hidden_states, attentions = [hidden], []
         encoder_input = last_input = hidden
         if batch is not None:
@@ -281,16 +295,12 @@ class Encoder(nn.Module):
         return decoded
 
     def _attention_function(self, hidden: Tensor, output_attentions: bool = False) -> AttentionFunction:
-        device = hidden.device
-        # Before torch 2.13 Dynamo cannot ask whether a device has autocast at all; what is compiled for has it.
-        can_ask = torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type)
-        autocast = can_ask and torch.is_autocast_enabled(device.type)
         used = choose_attention(
             self.attn_implementation,
-            device,
+            hidden.device,
             has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
             needs_probabilities=output_attentions or self.config.mixes_heads,
-            dtype=torch.get_autocast_dtype(device.type) if autocast else hidden.dtype,
+            dtype=autocast_dtype(hidden.device) or hidden.dtype,
             head_size=self.config.head_size,
         )
         if not is_traced():

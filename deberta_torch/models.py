@@ -115,7 +115,7 @@ class PreTrainedModel(Resizable, ModelNames):
 
     @property
     def attn_implementation(self) -> str:
-        """How attention is computed: "eager", "sdpa", "flex" or "triton"; see `set_attn_implementation`."""
+        """How attention is computed, one of the names of `set_attn_implementation`."""
         return self._encoder.attn_implementation
 
     @property
@@ -135,7 +135,10 @@ class PreTrainedModel(Resizable, ModelNames):
         Args:
             attn_implementation: "sdpa", the default: torch's `scaled_dot_product_attention`, in memory that grows
                 linearly with the length; "eager": step by step; "flex": torch's `flex_attention`, for compiled models
-                on GPUs; "triton": our kernels for NVIDIA GPUs, forward and backward, in memory that grows linearly.
+                on GPUs; "triton": our kernels for NVIDIA GPUs, forward and backward, in memory that grows linearly;
+                "triton-atomic": the same, but that sums of the relative tables' gradients are quicker, and differ in
+                the last digits from run to run; where `torch.use_deterministic_algorithms(True)` is in force it is
+                "triton".
 
         Raises:
             InputError: the name is unknown, or this version of torch has no flex attention.
@@ -315,11 +318,12 @@ class Backbone(PreTrainedModel):
         """
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         assert tokens is not None
-        masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
         outputs = None
         if self.encoder.packed is not None and not self.training and inputs_embeds is None and not output_attentions:
             named = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
             outputs = self.encoder.packed.embed_and_encode(named, attention_mask, bool(output_hidden_states), decodes)
+        # Only now: packed layers read the caller's mask themselves, and a device is at work with them already.
+        masks = make_masks(attention_mask, tokens.shape[0], tokens.shape[1], tokens.device)
         if outputs is None:
             embedded = self.embeddings(masks.tokens, input_ids, token_type_ids, position_ids, inputs_embeds)
             outputs = self.encoder(

@@ -36,12 +36,20 @@ class FusedSelfAttention(DisentangledSelfAttention):
         # Under autocast the products are half and the biases float32: the sum must stay half.
         return q + self.q_bias.to(q.dtype), k, v + self.v_bias.to(v.dtype)
 
-    def fused_content(self) -> tuple[Tensor, Tensor]:
+    def content_parts(self) -> tuple[list[Tensor], list[Tensor]]:
         """See the base class."""
         width = self.num_heads * self.head_size
         by_head = self.in_proj.weight.unflatten(0, (self.num_heads, 3, self.head_size))
-        bias = torch.cat([self.q_bias, self.q_bias.new_zeros(width), self.v_bias])
-        return by_head.transpose(0, 1).flatten(0, 2), bias
+        return [part.flatten(0, 1) for part in by_head.unbind(1)], [
+            self.q_bias,
+            self.q_bias.new_zeros(width),
+            self.v_bias,
+        ]
+
+    @property
+    def position_layers(self) -> tuple[nn.Linear | None, nn.Linear | None]:
+        """See the base class."""
+        return self.pos_q_proj, self.pos_proj
 
     def position_key(self, rows: Tensor) -> Tensor:
         """See the base class."""
@@ -71,10 +79,15 @@ class SeparateSelfAttention(DisentangledSelfAttention):
         """See the base class."""
         return self.query_proj(hidden if query is None else query), self.key_proj(hidden), self.value_proj(hidden)
 
-    def fused_content(self) -> tuple[Tensor, Tensor]:
+    def content_parts(self) -> tuple[list[Tensor], list[Tensor]]:
         """See the base class."""
         parts = (self.query_proj, self.key_proj, self.value_proj)
-        return torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+        return [part.weight for part in parts], [part.bias for part in parts]
+
+    @property
+    def position_layers(self) -> tuple[nn.Linear | None, nn.Linear | None]:
+        """See the base class."""
+        return self.pos_query_proj, self.pos_key_proj
 
     def position_key(self, rows: Tensor) -> Tensor:
         """See the base class."""

@@ -6,8 +6,9 @@ Triton decides on that when it is imported. So tests of the kernels import this 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 _ASKED_FOR = {"TRITON_INTERPRET": "1"}
@@ -24,7 +25,19 @@ with interpreted():
     import triton
     import triton.experimental.gluon
 
-    from deberta_torch.kernels.triton import backward, forward_kernel  # noqa: F401 - for what Triton makes of them
+    from deberta_torch.kernels.triton import backward, forward, forward_kernel
 
     if isinstance(forward_kernel.attend, triton.JITFunction):
         raise ImportError("Triton was imported before, not to interpret. Import conformance.suite.interpreted first.")
+
+
+class _Nothing:
+    def __getitem__(self, programs: object) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+def leave_out_kernels(monkeypatch: Any) -> None:
+    """Kernels then do nothing: for tests of what is around them, on devices without numbers or in calls counted."""
+    monkeypatch.setattr(forward, "attend", _Nothing())
+    for kernel in ("row_products", "score_gradients", "token_gradients", "relative_gradients"):
+        monkeypatch.setattr(backward, kernel, _Nothing())

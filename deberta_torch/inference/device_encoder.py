@@ -144,8 +144,10 @@ class DeviceEncoder:
 
     def _replay(self, packed: _Packed, batch: _Batch, skips_last: bool) -> list[Tensor] | None:
         bucket = bucket_of(batch.plan, packed.attention.bits)
-        compute = partial(_last_state, packed, self._embeddings, batch.names, skips_last)
-        graphs = packed.graphs.setdefault((batch.names, skips_last), Graphs(compute, self._capacity))
+        graphs = packed.graphs.get((batch.names, skips_last))
+        if graphs is None:
+            compute = partial(_last_state, packed, self._embeddings, batch.names, skips_last)
+            graphs = packed.graphs.setdefault((batch.names, skips_last), Graphs(compute, self._capacity))
         computed = graphs.run(bucket, batch.fills(bucket), batch.flat, partial(batch.fill, bucket), batch.put_back)
         return None if computed is None else [computed]
 

@@ -10,24 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from deberta_core.errors import InputError
-from deberta_torch.encoder import (
-    Attention,
-    Convolution,
-    Encoder,
-    EncoderOutputs,
-    Intermediate,
-    Layer,
-    ResidualOutput,
-    is_plain_cpu_call,
-)
+from deberta_torch.encoder import PLAIN, Convolution, Encoder, EncoderOutputs, Layer, is_plain_cpu_call
 from deberta_torch.inference.layer import PackedLayer
 from deberta_torch.inference.linears import Precision
 from deberta_torch.inference.unpadding import Packing, filled_up, pack_tokens, with_padding
 from deberta_torch.inference.weight_lock import WeightLock
-from deberta_torch.kernels.dropout import Dropout
-from deberta_torch.kernels.linear import Linear
 from deberta_torch.masks import Masks
-from deberta_torch.projections import FusedSelfAttention, SeparateSelfAttention
 
 
 class PackedEncoder:
@@ -209,17 +197,10 @@ def _state(parameter: Tensor | None) -> tuple[int, int | None]:
     return parameter.data_ptr(), None if parameter.is_inference() else parameter._version
 
 
-# The modules whose work the packed layers do. Others, as adapters put in the place of linear layers, would be ignored.
-_KNOWN = {
-    *(Layer, Attention, ResidualOutput, Intermediate, FusedSelfAttention, SeparateSelfAttention),
-    *(Linear, nn.Linear, nn.LayerNorm, Dropout, nn.Dropout),
-}
-
-
 def check_modules(encoder: Encoder) -> None:
     """Raises `InputError` where a layer holds a module, or a hook, that packed weights would leave out."""
     for name, module in encoder.layer.named_modules():
-        if name and type(module) not in _KNOWN:  # the list has no name
+        if name and type(module) not in PLAIN:  # the list has no name
             raise InputError(
                 f"encoder.layer.{name} is a {full_name(type(module))}, which optimize() does not know and would leave "
                 f"out. Merge adapters into the weights first, or call deberta_torch.restore(model)."

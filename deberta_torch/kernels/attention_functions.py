@@ -21,7 +21,7 @@ from deberta_torch.kernels.eager import is_traced
 from deberta_torch.kernels.recorded_attention import attend_recorded, records_in_parts
 from deberta_torch.kernels.skew import position_products
 from deberta_torch.kernels.triton.availability import why_not
-from deberta_torch.kernels.triton.function import triton_attention
+from deberta_torch.kernels.triton.function import triton_atomic_attention, triton_attention
 from deberta_torch.masks import Masks
 
 
@@ -97,10 +97,11 @@ ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {
     "sdpa": sdpa_attention,
     "flex": flex_attention,
     "triton": triton_attention,
+    "triton-atomic": triton_atomic_attention,
 }
 
 # Those that read `Masks.packed`: texts one after the other, `[1, H, T, D]`.
-WITHOUT_PADDING = (triton_attention,)
+WITHOUT_PADDING = (triton_attention, triton_atomic_attention)
 
 
 class AttentionUsed(NamedTuple):
@@ -163,10 +164,12 @@ def choose_attention(
     if needs_probabilities:
         return AttentionUsed("eager", "probabilities are returned, or mixed over the heads")
     reason = None
-    if name == "triton":
+    if name.startswith("triton"):
         reason = why_not(device, dtype, head_size)
+        if reason is None and name == "triton-atomic" and torch.are_deterministic_algorithms_enabled():
+            return AttentionUsed("triton", "torch.use_deterministic_algorithms(True) is in force")
         if reason is None:
-            return AttentionUsed("triton")
+            return AttentionUsed(name)
         name = "sdpa"
     if name == "flex" and device.type == "cpu" and torch.is_grad_enabled():
         return AttentionUsed("sdpa", "torch records no gradients of flex attention on the CPU")

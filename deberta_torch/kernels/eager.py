@@ -25,6 +25,13 @@ def is_eager(*values: Tensor) -> bool:
     )
 
 
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """The type of products where autocast is on; None elsewhere."""
+    # Before torch 2.13 Dynamo cannot ask whether a device has autocast at all; what is compiled for has it.
+    can_ask = torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type)
+    return torch.get_autocast_dtype(device.type) if can_ask and torch.is_autocast_enabled(device.type) else None
+
+
 def wide(values: Tensor) -> Tensor:
     """The numbers in float32, or as they are in float64: what sums, exponentials and losses are computed in."""
     return values if values.dtype == torch.float64 else values.float()

@@ -29,8 +29,18 @@ ONLY_TORCH: dict[str, str] = {
     "kernels": "what is only speed: TensorFlow calls oneDNN itself, XLA fuses, and Keras has one attention",
     "inference": "packed weights and texts without padding; XLA packs, and wants static shapes",
     "attention.py DisentangledSelfAttention.fused_content": "for packed weights",
-    "projections.py FusedSelfAttention.fused_content": "the same",
-    "projections.py SeparateSelfAttention.fused_content": "the same",
+    **dict.fromkeys(
+        [
+            f"{name}.{part}"
+            for name in (
+                "attention.py DisentangledSelfAttention",
+                "projections.py FusedSelfAttention",
+                "projections.py SeparateSelfAttention",
+            )
+            for part in ("content_parts", "position_layers")
+        ],
+        "for products that are made at once",
+    ),
     "encoder.py Encoder.relative_table": "the same",
     "encoder.py PackedLayers": "the same",
     "encoder.py PackedLayers.decode": "the same",

@@ -12,7 +12,7 @@ from conformance.suite.compare import assert_close
 from conformance.suite.interpreted import interpreted
 from deberta_core import InputError
 from deberta_torch import DebertaV2Model
-from deberta_torch.kernels.triton import backward
+from deberta_torch.kernels.triton import backward, forward
 from deberta_torch.kernels.triton.attention import disentangled_attention
 from deberta_torch.kernels.triton.blocks import Block, Blocks
 from deberta_torch.kernels.triton.rows import rows_by_distance
@@ -120,6 +120,18 @@ def test_gradients_of_scores_come_in_parts(monkeypatch):
     monkeypatch.setattr(backward, "SCRATCH", 1)
     parts = gradients(disentangled_attention(*given, scale=SCALE, blocks=SMALL), given)
     for one, other in zip(parts, whole, strict=True):
+        check(one, other.double())
+
+
+@pytest.mark.parametrize("reach", [4, 19])
+def test_atomic_sums_are_the_ordered_ones_but_for_rounding(reach):
+    given = tensors(batch=3, heads=2, reach=reach)
+    outs = [disentangled_attention(*given, scale=SCALE, blocks=SMALL, ordered=ordered) for ordered in (True, False)]
+    expected, found = (gradients(out, given) for out in outs)
+    assert torch.equal(*outs)
+    for one, other in zip(found[:3], expected[:3], strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(found[3:], expected[3:], strict=True):
         check(one, other.double())
 
 
@@ -239,6 +251,46 @@ def test_nothing_to_attend_to(batch, length):
         assert not grad.any()
 
 
+def test_numbers_beyond_two_to_the_31_are_reached():
+    """The third text lies farther away than 32 bits count; the memory between is never touched."""
+    given, far = tensors(batch=3, length=18, reach=4, dtype=torch.float16), 2**30 + 16
+    places = [torch.empty_strided(given[0].shape, (far, 16, 16, 1), dtype=torch.float16) for _ in range(3)]
+    for place, one in zip(places, given[:3], strict=True):
+        place.copy_(one.detach())
+    moved = [*(place.requires_grad_() for place in places), *given[3:]]
+    found, expected = (disentangled_attention(*own, scale=SCALE, blocks=SMALL) for own in (moved, given))
+    assert torch.equal(found, expected)
+    for one, other in zip(gradients(found, moved), gradients(expected, given), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_texts_without_tokens_and_numbers_that_are_not_adjacent():
+    given = tensors(batch=2, reach=4)
+    tokens = [part.detach().flatten(0, 1) for part in given[:3]]
+    shared = {"scale": SCALE, "longest": 20, "blocks": SMALL}
+    starts = torch.tensor([0, 0, 20, 20, 40, 40], dtype=torch.int32)
+    expected = disentangled_attention(*tokens, *given[3:], starts=starts[[0, 2, 4]], **shared)
+    assert torch.equal(disentangled_attention(*tokens, *given[3:], starts=starts, **shared), expected)
+    turned = [part.transpose(1, 2).contiguous().transpose(1, 2) for part in tokens]  # the last axis has steps
+    assert turned[0].stride(-1) == 1
+    stepped = [torch.stack([part, part], dim=-1)[..., 0] for part in tokens]
+    assert stepped[0].stride(-1) == 2
+    for other in (turned, stepped):
+        assert torch.equal(disentangled_attention(*other, *given[3:], starts=starts, **shared), expected)
+
+
+def test_out_of_memory_says_what_needs_less(monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(forward, "forward", fail)
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        disentangled_attention(*tensors(), scale=SCALE)
+    (note,) = caught.value.__notes__
+    assert "smaller batches, a smaller max_length, bfloat16" in note
+    assert "gradient_checkpointing_enable()" in note
+
+
 CONFIG = CASES["v3_like"].config.replace(num_hidden_layers=2, num_attention_heads=2)
 IDS = torch.arange(14).reshape(1, 14) + 5
 
@@ -271,6 +323,21 @@ def test_a_model_says_what_computed_attention():
     assert model.attn_implementation_used == ("eager", None)
 
 
+def test_atomic_sums_are_asked_for_and_give_way_to_determinism():
+    model = model_of()
+    model.set_attn_implementation("triton-atomic")
+    with interpreted():
+        model(IDS).last_hidden_state.square().sum().backward()
+        assert model.attn_implementation_used == ("triton-atomic", None)
+        torch.use_deterministic_algorithms(True)
+        try:
+            model(IDS)
+        finally:
+            torch.use_deterministic_algorithms(False)
+        expected = ("triton", "torch.use_deterministic_algorithms(True) is in force")
+        assert model.attn_implementation_used == expected
+
+
 def test_a_model_trains_alike_with_checkpoints_and_under_autocast():
     model = model_of(attention_probs_dropout_prob=0.2).train()
 
@@ -290,18 +357,31 @@ def test_a_model_trains_alike_with_checkpoints_and_under_autocast():
             assert all(torch.isfinite(one).all() for one in gradients())
 
 
+def test_a_model_inside_torch_func_computes_without_the_kernels():
+    model = model_of()
+    with interpreted(), torch.no_grad():
+        parameters = dict(model.named_parameters())
+
+        def hidden(ids):
+            return torch.func.functional_call(model, parameters, (ids[None],), {"return_dict": False})[0][0]
+
+        found = torch.func.vmap(hidden)(IDS.reshape(2, 7))
+        assert "torch.func" in model.attn_implementation_used.reason
+        check(found, model(IDS.reshape(2, 7)).last_hidden_state.double(), "fused hidden")
+
+
 def test_a_compiled_model_is_one_graph():
     model = model_of()
     mask = (torch.arange(14) < 11).long()[None]
     with interpreted():
         torch._dynamo.reset()
         compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-        assert torch.equal(compiled(IDS, return_dict=False)[0], model(IDS, return_dict=False)[0])
-        expected = model(IDS, mask, return_dict=False)[0]
-        found = compiled(IDS, mask, return_dict=False)[0]
-        real = mask != 0  # at once, padding is left out; in a graph it is not
-        found, expected = (one[real].detach().numpy() for one in (found, expected))
-        assert_close(found, expected, quantity="fused hidden", name="compiled")
+        for own in (torch.ones_like(mask), mask):
+            expected = model(IDS, own, return_dict=False)[0]
+            found = compiled(IDS, own, return_dict=False)[0]
+            real = own != 0  # at once, steps are fused and padding is left out; in a graph they are not
+            found, expected = (one[real].detach().numpy() for one in (found, expected))
+            assert_close(found, expected, quantity="fused hidden", name="compiled")
         with torch.no_grad():
             exported = torch.export.export(model, (IDS,), dynamic_shapes=({1: torch.export.Dim("L", min=2, max=512)},))
         assert "deberta.disentangled_attention" in str(exported.graph)

@@ -15,12 +15,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 ORDER = (
     "kernels",
+    "blocks",
     "goldens",
     "graphs",
     "waiting",
     "inference",
     "mixed",
     "training",
+    "profile",
     "compiled",
     "keras",
     "compiled_transformers",
@@ -44,7 +46,7 @@ def main() -> None:
 
     import torch
 
-    from tools.gpu import correctness, speed, subjects
+    from tools.gpu import correctness, profiles, speed, subjects
     from tools.gpu.rows import Rows
 
     subjects.find_peers(options.peers)
@@ -52,7 +54,8 @@ def main() -> None:
     rows = Rows(options.out, device, options.tiny, 1e9 if options.full else options.seconds)
     rows.add("machine", torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
              **_versions(), date=time.strftime("%Y-%m-%d"))  # fmt: skip
-    sections = {name: getattr(correctness, name, None) or getattr(speed, name) for name in ORDER}
+    places = (correctness, profiles, speed)
+    sections = {name: next(getattr(place, name) for place in places if hasattr(place, name)) for name in ORDER}
     for name in options.sections.split(","):
         begin = time.perf_counter()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -262,12 +263,35 @@ def compiled(rows: Rows) -> None:
                 row["error gradient"] = f"{float((again - plain).abs().max() / plain.abs().max()):.1e}"
 
 
+def blocks(rows: Rows) -> None:
+    """Other sizes of the kernels' blocks, each checked and timed; which entries of the table would be better."""
+    with rows.attempt("blocks", "the table") as row:
+        if row.get("late"):
+            return
+        environment = {**os.environ, **({"TRITON_INTERPRET": "1"} if rows.device.type == "cpu" else {})}
+        command = [sys.executable, str(Path(__file__).with_name("try_kernels.py")), "--seconds", "60", "--few"]
+        output = _output(command, environment, 80)
+        lines = [json.loads(line[line.index("{") :]) for line in output.splitlines() if "{" in line]
+        row["better"] = [line for line in lines if line["kind"] == "better"]
+        row["failed"] = [line for line in lines if line["kind"] == "failed" or "failed" in line][:4]
+        row["end"] = output.strip().splitlines()[-1][-200:]
+
+
 def keras(rows: Rows) -> None:
     """The goldens through Keras on JAX, in a process of its own."""
     root = Path(__file__).parents[2]
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    environment = {"KERAS_BACKEND": "jax", **os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
                    "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}  # fmt: skip
-    with rows.attempt("keras", "JAX") as row:
-        command = [sys.executable, str(Path(__file__).with_name("keras_goldens.py")), *(["--tiny"] * rows.is_tiny)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
-        row["result"] = (done.stdout + done.stderr[-300:] * (done.returncode != 0)).strip().replace("\n", " ")[-600:]
+    with rows.attempt("keras", environment["KERAS_BACKEND"]) as row:
+        if not row.get("late"):
+            command = [sys.executable, str(Path(__file__).with_name("keras_goldens.py")), *(["--tiny"] * rows.is_tiny)]
+            row["result"] = _output([*command, "--seconds", "45"], environment, 90).strip().replace("\n", " ")[-600:]
+
+
+def _output(command: list[str], environment: dict[str, str], seconds: float) -> str:
+    """What a process prints, up to its end or that of the time."""
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as late:
+        return (late.stdout or b"").decode() + f"\nended after {seconds} s"
+    return done.stdout + done.stderr[-300:] * (done.returncode != 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
+import time
 
 import numpy as np
 
@@ -12,12 +13,20 @@ from conformance.suite.golden import goldens
 
 
 def main() -> None:
-    """Runs them all, or with `--tiny` a few."""
+    """Runs them all, or with `--tiny` a few; with `--seconds N` those that are done in time, of all kinds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--seconds", type=float, default=1e9)
+    options = parser.parse_args()
     import keras
 
     errors: dict[str, float] = {}
     found = [parameter.values[0] for parameter in goldens()]
-    for golden in found[:: 12 if "--tiny" in sys.argv else 1]:
+    end = time.monotonic() + options.seconds
+    # Every seventh, and again from the next one: whatever the time allows has seen all kinds.
+    for golden in [golden for first in range(7) for golden in found[first::7]][: 3 if options.tiny else None]:
+        if time.monotonic() > end:
+            break
         try:
             adapter = KerasAdapter(golden.config, golden.task, golden.params())
             actual = adapter.forward(golden.tensors("input"))
@@ -31,7 +40,14 @@ def main() -> None:
             found_error = relative_error(own, judge, output_scale(output_kind(name), expected[name]))
             errors[golden.folder.name] = max(errors.get(golden.folder.name, 0.0), found_error)
     worst = sorted(errors, key=lambda name: -errors[name])[:3]
-    print(keras.config.backend(), len(errors), "goldens, worst:", {name: f"{errors[name]:.1e}" for name in worst})
+    print(
+        keras.config.backend(),
+        len(errors),
+        "of",
+        len(found),
+        "goldens, worst:",
+        {name: f"{errors[name]:.1e}" for name in worst},
+    )
 
 
 if __name__ == "__main__":

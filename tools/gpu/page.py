@@ -82,7 +82,10 @@ def _megabytes(row: dict[str, Any]) -> str:
 
 
 def _step(row: dict[str, Any]) -> str:
-    return f"{row['ms']:.1f} ({row['mb']:,})" if "ms" in row and "mb" in row else _NOT_MEASURED
+    if "ms" not in row or "mb" not in row:
+        return _NOT_MEASURED
+    graph = f" / {row['graph_ms']:.1f}" if row.get("graph_ms") else ""
+    return f"{row['ms']:.1f}{graph} ({row['mb']:,})"
 
 
 def _numbers(runs: list[Rows]) -> str:
@@ -106,6 +109,19 @@ def _numbers(runs: list[Rows]) -> str:
     return markdown(header, lines)
 
 
+def _profile(runs: list[Rows]) -> str:
+    header = ["card", "what", "subject", "(B, L)", "ms", "host", "device", "busy", "kernels", "most time, ms and calls"]
+    lines = []
+    for rows in runs:
+        for row in rows:
+            if row["section"] == "profile" and "ms" in row:
+                top = "; ".join(f"{name} {taken} x{count}" for name, (taken, count) in [*row["top"].items()][:3])
+                numbers = [str(row[name]) for name in ("ms", "host_ms", "device_ms", "busy", "kernels")]
+                cell = "({}, {})".format(*row["cell"])
+                lines.append([_card(rows), row["what"], row["subject"], cell, *numbers, top])
+    return markdown(header, lines or [[_NOT_MEASURED, *[MISSING] * (len(header) - 1)]])
+
+
 _TABLES: dict[str, Any] = {
     "machines": _machines,
     "inference": lambda runs: _of_card(runs, "inference", _milliseconds),
@@ -114,6 +130,7 @@ _TABLES: dict[str, Any] = {
     "training": lambda runs: _of_card(
         runs, "training", _step, lambda row: "({}, {}), {}".format(*row["cell"], row["batch"])
     ),
+    "profile": _profile,
     "numbers": _numbers,
 }
 

@@ -24,7 +24,7 @@ def _ours(rows: Rows, implementation: str, dtype: torch.dtype, options: dict[str
     return model
 
 
-def _subjects(rows: Rows, dtype: torch.dtype) -> Iterator[tuple[str, Callable[[], Call], bool]]:
+def subjects_of(rows: Rows, dtype: torch.dtype) -> Iterator[tuple[str, Callable[[], Call], bool]]:
     """Name, maker, and whether the call may be recorded as a graph from outside."""
     options, device = subjects.settings(rows.is_tiny), rows.device
     lengths = sorted({length for _, length in _cells(rows)})
@@ -57,13 +57,14 @@ def _cells(rows: Rows) -> list[tuple[int, int]]:
     return [(1, 8), (2, 16)] if rows.is_tiny else CELLS
 
 
-def _ids(rows: Rows, batch: int, length: int) -> Tensor:
+def ids_of(rows: Rows, batch: int, length: int) -> Tensor:
+    """Token ids `[B, L]`, always the same."""
     return torch.randint(1, 97, (batch, length), generator=torch.Generator().manual_seed(0)).to(rows.device)
 
 
 def inference(rows: Rows) -> None:
     """The cells of full batches in bfloat16."""
-    for name, make, recordable in _subjects(rows, torch.bfloat16):
+    for name, make, recordable in subjects_of(rows, torch.bfloat16):
         try:
             call = make()
         except Exception as error:
@@ -74,7 +75,7 @@ def inference(rows: Rows) -> None:
                 if row.get("late"):
                     continue
                 # transformers makes masks of its own; packing needs one.
-                run = partial(call, _ids(rows, batch, length), None)
+                run = partial(call, ids_of(rows, batch, length), None)
                 row["ms"] = rows.milliseconds(run)
                 with rows.memory(row):
                     run()
@@ -93,7 +94,7 @@ def compiled_transformers(rows: Rows) -> None:
             torch._dynamo.reset()
             mode: Any = {"mode": "reduce-overhead"} if rows.device.type == "cuda" else {}
             compiled: Any = torch.compile(model, **mode)
-            row["ms"] = rows.milliseconds(partial(subjects.call_of(compiled), _ids(rows, *cell), None))
+            row["ms"] = rows.milliseconds(partial(subjects.call_of(compiled), ids_of(rows, *cell), None))
 
 
 def mixed(rows: Rows) -> None:
@@ -105,8 +106,8 @@ def mixed(rows: Rows) -> None:
         lengths = lengths[:4].clamp(max=16)
     longest, tokens = int(lengths.max()), int(lengths.sum())
     mask = (torch.arange(longest) < lengths[:, None]).long()
-    ids = (_ids(rows, len(lengths), longest) * mask.to(rows.device)).contiguous()
-    for name, make, _ in _subjects(rows, torch.bfloat16):
+    ids = (ids_of(rows, len(lengths), longest) * mask.to(rows.device)).contiguous()
+    for name, make, _ in subjects_of(rows, torch.bfloat16):
         if name in ("no positions", "DisentangledFlash", "ours, optimize, recorded whole by the caller"):
             continue
         own = mask if name == "ours, optimize" else mask.to(rows.device)
@@ -121,12 +122,13 @@ def mixed(rows: Rows) -> None:
                 row["ms, mask on the device"] = rows.milliseconds(partial(call, ids, mask.to(rows.device)))
 
 
-def _step_subjects(rows: Rows) -> Iterator[tuple[str, Callable[[], Any]]]:
+def step_subjects(rows: Rows) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Name and maker of each backbone that is trained."""
     options, device = subjects.settings(rows.is_tiny), rows.device
     options |= {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
     dtype = torch.float32
-    yield "ours, triton", lambda: _ours(rows, "triton", dtype, options)
-    yield "ours, sdpa", lambda: _ours(rows, "sdpa", dtype, options)
+    for implementation in ("triton", "triton-atomic", "sdpa"):
+        yield f"ours, {implementation}", partial(_ours, rows, implementation, dtype, options)
 
     def flash() -> Any:
         from disentangled_flash import optimize_deberta_training
@@ -139,39 +141,45 @@ def _step_subjects(rows: Rows) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "transformers", lambda: subjects.transformers_model(options, device, dtype)
 
 
+def training_step(rows: Rows, model: Any, ids: Tensor, mask: Tensor | None) -> Callable[[], None]:
+    """One step: bfloat16 autocast, fused AdamW, which may be recorded as a graph."""
+    cuda = rows.device.type == "cuda"
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True, capturable=cuda)
+
+    def step() -> None:
+        with torch.autocast(rows.device.type, torch.bfloat16):
+            hidden = model(input_ids=ids, attention_mask=mask)[0]
+        hidden[:, 0].float().square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
 def training(rows: Rows) -> None:
-    """Training steps: bfloat16 autocast, dropout 0.1, fused AdamW; full batches, then half of the tokens padding."""
-    for name, make in _step_subjects(rows):
+    """Training steps with dropout 0.1; full batches, then half of the tokens padding; ours replayed as graphs, too."""
+    for name, make in step_subjects(rows):
         try:
             model = make().train()
         except Exception as error:
             rows.add("training", name, error=f"{type(error).__name__}: {error}"[:400])
             continue
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+        unpads = name.startswith("ours, triton")
         for batch, length in [(2, 16)] if rows.is_tiny else STEPS:
-            ids = _ids(rows, batch, length)
+            ids = ids_of(rows, batch, length)
             half = (torch.arange(length) < torch.linspace(1, length, batch).long()[:, None]).long()
-            for kind in ("full", "half padding"):
-                if kind != "full" and name == "ours, sdpa":
-                    continue
+            # Ours with a mask on the CPU, as the page says: no device is waited for.
+            masks = {"full": None if name.startswith("ours") else torch.ones_like(ids)}
+            if name != "ours, sdpa":
+                masks["half padding"] = half if unpads else half.to(rows.device)
+            for kind, mask in masks.items():
                 with rows.attempt("training", name, cell=[batch, length], batch=kind) as row:
                     if row.get("late"):
                         continue
-                    mask = torch.ones_like(ids) if kind == "full" else half
-                    mask = mask if name == "ours, triton" and kind != "full" else mask.to(rows.device)
-                    if name == "ours, triton" and kind == "full":
-                        mask = mask.cpu()
-
-                    def step(
-                        model: Any = model, ids: Tensor = ids, mask: Tensor = mask, optimizer: Any = optimizer
-                    ) -> None:
-                        with torch.autocast(rows.device.type, torch.bfloat16):
-                            hidden = model(input_ids=ids, attention_mask=mask)[0]
-                        hidden[:, 0].float().square().mean().backward()
-                        optimizer.step()
-                        optimizer.zero_grad(set_to_none=True)
-
+                    step = training_step(rows, model, ids, mask)
                     row["ms"] = rows.milliseconds(step, repeats=8)
                     with rows.memory(row):
                         step()
-        del model, optimizer
+                    if name.startswith("ours") and mask is None and rows.device.type == "cuda":
+                        row["graph_ms"] = rows.replayed(step)
+        del model

@@ -15,7 +15,7 @@ from deberta_torch.kernels.eager import is_eager
 from deberta_torch.kernels.triton.availability import LARGEST_HEAD
 from deberta_torch.kernels.triton.blocks import Blocks
 from deberta_torch.kernels.triton.operators import attend, attend_now
-from deberta_torch.kernels.triton.problem import Problem
+from deberta_torch.kernels.triton.problem import Problem, draw_seed
 
 
 def disentangled_attention(
@@ -31,6 +31,7 @@ def disentangled_attention(
     scale: float,
     dropout: float = 0.0,
     seed: Tensor | None = None,
+    ordered: bool = True,
     blocks: Blocks | None = None,
 ) -> Tensor:
     """Attends; on CUDA, or on the CPU in Triton's interpreter. Waits for no device.
@@ -49,6 +50,7 @@ def disentangled_attention(
         scale: of scores.
         dropout: the probability with which a probability is dropped.
         seed: int64 `[1]`, of dropout; None draws one from torch's generator of the device.
+        ordered: whether the gradients of the rows are summed in the same order every time; quicker otherwise.
         blocks: how the work is divided; None for the table's.
 
     Returns:
@@ -62,7 +64,7 @@ def disentangled_attention(
     if problems:
         raise InputError("disentangled_attention: " + " ".join(problems))
     if dropout > 0 and seed is None:
-        seed = torch.randint(-(2**62), 2**62, (1,), dtype=torch.int64, device=query.device)
+        seed = draw_seed(query.device)
     if mask is not None:
         mask = mask.contiguous().view(torch.uint8) if mask.dtype == torch.bool else (mask != 0).to(torch.uint8)
     problem = Problem(
@@ -77,6 +79,7 @@ def disentangled_attention(
         query.shape[1] if starts is None else longest or 0,
         scale,
         dropout,
+        ordered,
     )
     given = [one for one in problem if isinstance(one, Tensor)]
     # torch's dispatcher takes longer than a kernel for a short text.

@@ -1,14 +1,16 @@
-"""Disentangled attention, backward: deterministic, without atomics.
+"""Disentangled attention, backward: deterministic, but for the last step where that is not asked for.
 
 1. By blocks of keys: scores and probabilities again, the gradient of the values, and the gradients of the scores, which
    are written out, for some heads at a time so that memory stays bounded.
 2. By blocks of tokens: the gradients of queries and of keys.
-3. By blocks of distances: the gradients of the relative rows.
+3. By blocks of distances: the gradients of the relative rows, as sums over parts of the texts, which are summed then;
+   or quicker, where any order of sums will do, by atomic additions.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,14 +27,25 @@ from deberta_torch.kernels.triton.token_gradients import relative_gradients, tok
 SCRATCH = 1 << 28
 # Sums of relative rows' gradients are divided among at least so many heads and parts of the texts.
 _PARTS = 48
+_ATOMIC_PARTS = 192  # no sum of a part's own lies in memory
 
 
-def backward(problem: Problem, grad: Tensor, out: Tensor, lse: Tensor, blocks: Blocks) -> list[Tensor]:
-    """Gradients of query, key, value `[..., H, D]`, and of content and position rows, empty where there are none."""
+def backward(
+    problem: Problem,
+    grad: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    blocks: Blocks,
+    written: Sequence[Tensor] | None = None,
+) -> list[Tensor]:
+    """Gradients of query, key, value `[..., H, D]`, and of content and position rows, empty where there are none.
+
+    The first three are `written` into, where they are given: alike in strides, and a text's tokens follow another's.
+    """
     p, grad = problem, grad.contiguous()
     plan = _plan(p, blocks)
-    query_grad, key_grad, value_grad = (torch.empty_like(out) for _ in range(3))
-    parts = (plan.parts * plan.text_chunks, 2 * p.reach + 1, p.heads, p.width)
+    query_grad, key_grad, value_grad = written or [torch.empty_like(out) for _ in range(3)]
+    parts = (plan.parts * plan.text_chunks if p.ordered else 1, 2 * p.reach + 1, p.heads, p.width)
     content, position = (
         None if rows is None else out.new_zeros(parts, dtype=torch.float32)
         for rows in (p.content_rows, p.position_rows)
@@ -105,10 +118,10 @@ def _launch_scores(p: Problem, plan: _Plan, chunk: _Chunk, block: Block, *tensor
     score_gradients[(triton.cdiv(p.longest, block.size) * chunk.texts * chunk.heads,)](
         *p.pointers, *tensors, *p.strides, p.tokens, p.longest, p.heads, p.width, p.reach, p.scale, p.threshold,
         p.rescale, p.scale * math.log2(math.e), chunk.first_head, chunk.heads, chunk.first_text, plan.rows,
-        plan.skewed_pitch, PACKED=p.packed, C2P=p.content_rows is not None, P2C=p.position_rows is not None,
-        FAR=p.has_far,
-        KIND=p.mask_kind, DROPOUT=p.threshold > 0, ROUNDED=ROUNDED[p.query.dtype], M=block.size, D=padded_width(p),
-        num_warps=block.warps, num_stages=block.stages,
+        plan.skewed_pitch, *tensors[3].stride()[-3:-1], PACKED=p.packed, C2P=p.content_rows is not None,
+        P2C=p.position_rows is not None, FAR=p.has_far, KIND=p.mask_kind, DROPOUT=p.threshold > 0,
+        ROUNDED=ROUNDED[p.query.dtype], M=block.size, D=padded_width(p), num_warps=block.warps,
+        num_stages=block.stages,
     )  # fmt: skip
 
 
@@ -117,7 +130,7 @@ def _launch_tokens(p: Problem, plan: _Plan, chunk: _Chunk, block: Block, side: _
         side.scores, side.others, seen, p.query if side.rows is None else side.rows,
         p.query if p.starts is None else p.starts, side.grad, side.far, *token_strides(side.others),
         *row_strides(side.rows), p.tokens, p.longest, p.heads, p.width, p.reach, chunk.first_head, chunk.heads,
-        chunk.first_text, plan.rows, plan.skewed_pitch, SIGN=side.sign, PACKED=p.packed,
+        chunk.first_text, plan.rows, plan.skewed_pitch, *side.grad.stride()[-3:-1], SIGN=side.sign, PACKED=p.packed,
         POSITIONS=side.rows is not None, FAR=p.has_far and side.rows is not None, MASKED=side.hides_others,
         M=block.size, D=padded_width(p),
         num_warps=block.warps, num_stages=block.stages,
@@ -132,7 +145,7 @@ def _launch_rows(p: Problem, plan: _Plan, chunk: _Chunk, block: Block, side: _Si
         *token_strides(side.tokens), p.tokens, p.longest, p.heads, p.width, p.reach, limit, distances, chunk.first_head,
         chunk.heads, chunk.first_text, chunk.texts, triton.cdiv(chunk.texts, plan.parts), chunk.number * plan.parts,
         plan.rows, plan.skewed_pitch, SIGN=side.sign, PACKED=p.packed, FAR=p.has_far, MASKED=side.hides_tokens,
-        M=block.size, D=padded_width(p), num_warps=block.warps, num_stages=block.stages,
+        ATOMIC=not p.ordered, M=block.size, D=padded_width(p), num_warps=block.warps, num_stages=block.stages,
     )  # fmt: skip
 
 
@@ -169,10 +182,11 @@ def _plan(p: Problem, blocks: Blocks) -> _Plan:
     rows = min(p.tokens, texts * p.longest)
     margin = 2 * max(block.size for block in blocks)
     scratch = (heads * rows + margin) * skewed_pitch + 2 * margin
-    return _Plan(
-        texts, heads, -(-p.texts // texts), min(texts, max(_PARTS // heads, 1)), rows, skewed_pitch, scratch, margin
-    )
+    parts = min(texts, max((_PARTS if p.ordered else _ATOMIC_PARTS) // heads, 1))
+    return _Plan(texts, heads, -(-p.texts // texts), parts, rows, skewed_pitch, scratch, margin)
 
 
 def _sum_parts(parts: Tensor | None, like: Tensor) -> Tensor:
-    return like.new_empty(0) if parts is None else parts.sum(dim=0).to(like.dtype)
+    if parts is None:
+        return like.new_empty(0)
+    return (parts[0] if len(parts) == 1 else parts.sum(dim=0)).to(like.dtype)

@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.library import custom_op
 
+from deberta_torch.kernels.recorded_products import refuse_second_gradients
 from deberta_torch.kernels.triton.blocks import Blocks, choose_blocks
 from deberta_torch.kernels.triton.problem import Problem
 
@@ -36,10 +38,13 @@ def attend(
     longest: int,
     scale: float,
     dropout: float,
+    ordered: bool,
     blocks: list[int],
 ) -> tuple[Tensor, Tensor]:
     """`attend_now`, of the fields of a `Problem` and `Blocks.flat()`; an empty list is the table's blocks."""
-    problem = Problem(query, key, value, content_rows, position_rows, starts, mask, seed, longest, scale, dropout)
+    problem = Problem(
+        query, key, value, content_rows, position_rows, starts, mask, seed, longest, scale, dropout, ordered
+    )
     return attend_now(problem, Blocks.of(blocks))
 
 
@@ -59,12 +64,15 @@ def differentiate(
     longest: int,
     scale: float,
     dropout: float,
+    ordered: bool,
     blocks: list[int],
 ) -> list[Tensor]:
     """Gradients of query, key, value, content and position rows; empty for rows that are not there."""
     from deberta_torch.kernels.triton.backward import backward
 
-    problem = Problem(query, key, value, content_rows, position_rows, starts, mask, seed, longest, scale, dropout)
+    problem = Problem(
+        query, key, value, content_rows, position_rows, starts, mask, seed, longest, scale, dropout, ordered
+    )
     with _on_device_of(query):
         return backward(problem, grad, out, lse, Blocks.of(blocks) or choose_blocks(problem))
 
@@ -107,10 +115,49 @@ def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor |
     return (*(None if one is None else own for one, own in zip(tensors, grads, strict=False)), *none)
 
 
-def _refuse_second_gradients(ctx: Any, *_: Any) -> NoReturn:
-    raise RuntimeError(
-        "attn_implementation='triton' has no gradients of gradients. Call model.set_attn_implementation('eager')."
-    )
+class AttendToProduct(Function):
+    """`attend_now` of one product of query, key and value, and its gradient, which is one tensor, too.
+
+    For what is computed at once: an operator of torch takes longer to call than a short text's kernel to run.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        product: Tensor,
+        content_rows: Tensor | None,
+        position_rows: Tensor | None,
+        starts: Tensor | None,
+        mask: Tensor | None,
+        seed: Tensor | None,
+        *options: Any,
+    ) -> Tensor:
+        """`[..., 3, H, D]` to `[..., H, D]`; the rest are fields of a `Problem`."""
+        query, key, value = product.unbind(-3)
+        problem = Problem(query, key, value, content_rows, position_rows, starts, mask, seed, *options)
+        out, lse = attend_now(problem)
+        ctx.save_for_backward(out, lse, product, content_rows, position_rows, starts, mask, seed)
+        ctx.options = options
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """By the kernels, which write the three gradients into one tensor."""
+        from deberta_torch.kernels.triton.backward import backward
+
+        refuse_second_gradients()
+        out, lse, product, *tensors = ctx.saved_tensors
+        query, key, value = product.unbind(-3)
+        problem, whole = Problem(query, key, value, *tensors, *ctx.options), torch.empty_like(product)
+        with _on_device_of(product):
+            grads = backward(problem, grad, out, lse, choose_blocks(problem), whole.unbind(-3))[3:]
+        rows = (own if one is not None else None for one, own in zip(tensors, grads, strict=False))
+        return (whole, *rows, *(None,) * (3 + len(ctx.options)))
+
+
+def _refuse_second_gradients(*_: Any) -> None:
+    with torch.enable_grad():
+        refuse_second_gradients()
 
 
 def _refuse_vmap(*_: Any) -> NoReturn:

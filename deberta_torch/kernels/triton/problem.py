@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -21,6 +22,7 @@ class Problem(NamedTuple):
     longest: int
     scale: float
     dropout: float
+    ordered: bool = True
 
     @property
     def packed(self) -> bool:
@@ -88,6 +90,11 @@ class Problem(NamedTuple):
             *(stride for tokens in (self.query, self.key, self.value) for stride in token_strides(tokens)),
             *(stride for rows in (self.content_rows, self.position_rows) for stride in row_strides(rows)),
         )
+
+
+def draw_seed(device: torch.device) -> Tensor:
+    """Of a call's dropout, by torch's generator of the device, which is not waited for."""
+    return torch.randint(-(2**62), 2**62, (1,), dtype=torch.int64, device=device)
 
 
 def token_strides(values: Tensor) -> tuple[int, int, int]:

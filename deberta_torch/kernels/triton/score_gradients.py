@@ -65,7 +65,7 @@ def _tile_gradients(s, i0, j0, q_keep, v, context_grad, value_grad, LSE, DELTA, 
 def score_gradients(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, CONTEXT_GRAD, LSE, DELTA, VALUE_GRAD,
                      BY_QUERY, BY_KEY, q_text, q_token, q_head, k_text, k_token, k_head, v_text, v_token, v_head,
                      c_row, c_head, p_row, p_head, tokens, length, heads, width, reach, scale, threshold, rescale,
-                     log_scale, first_head, chunk_heads, first_text, rows, skewed_pitch,
+                     log_scale, first_head, chunk_heads, first_text, rows, skewed_pitch, grad_token, grad_head,
                      PACKED: tl.constexpr, C2P: tl.constexpr, P2C: tl.constexpr, FAR: tl.constexpr, KIND: tl.constexpr,
                      DROPOUT: tl.constexpr, ROUNDED: tl.constexpr, M: tl.constexpr, D: tl.constexpr):  # fmt: skip
     """For a block of keys in one text and head: the gradient of its values, and of its scores with all queries."""
@@ -151,5 +151,5 @@ def score_gradients(Q, K, V, CONTENT, POSITION, MASK, STARTS, SEED, CONTEXT_GRAD
                                              pitch, length, row_key, column_key, threshold, rescale, scale, log_scale,
                                              DROPOUT, M)  # fmt: skip
         j = j0 + tl.arange(0, M)
-        at = VALUE_GRAD + ((first + j)[:, None] * heads + head) * width + d[None, :]
+        at = VALUE_GRAD + (first + j)[:, None] * grad_token + head.to(tl.int64) * grad_head + d[None, :]
         tl.store(at, value_grad.to(VALUE_GRAD.dtype.element_ty), mask=(j < length)[:, None] & (d < width)[None, :])

@@ -11,8 +11,8 @@ from deberta_torch.kernels.triton.tiles import COUNTS, text_bounds
 @triton.jit(do_not_specialize=COUNTS)
 def token_gradients(GRADS, OTHERS, SEEN, RELATIVE, STARTS, OUT, FAR_SUMS, o_text, o_token, o_head, r_row, r_head,
                      tokens, length, heads, width, reach, first_head, chunk_heads, first_text, rows, skewed_pitch,
-                     SIGN: tl.constexpr, PACKED: tl.constexpr, POSITIONS: tl.constexpr, FAR: tl.constexpr,
-                     MASKED: tl.constexpr, M: tl.constexpr, D: tl.constexpr):  # fmt: skip
+                     grad_token, grad_head, SIGN: tl.constexpr, PACKED: tl.constexpr, POSITIONS: tl.constexpr,
+                     FAR: tl.constexpr, MASKED: tl.constexpr, M: tl.constexpr, D: tl.constexpr):  # fmt: skip
     """Gradients of queries, from scores' by query, the keys and the rows that queries meet; or of keys likewise.
 
     A distance is from a token to the other; the row of distance d is `reach + SIGN * d`.
@@ -72,16 +72,28 @@ def token_gradients(GRADS, OTHERS, SEEN, RELATIVE, STARTS, OUT, FAR_SUMS, o_text
                 sums = FAR_SUMS + head.to(tl.int64) * tokens + first + t
                 tl.store(sums, behind, mask=t < length)
                 tl.store(sums + tl.cast(heads, tl.int64) * tokens, ahead, mask=t < length)
-        at = OUT + ((first + t)[:, None] * heads + head) * width + d[None, :]
+        at = OUT + (first + t)[:, None] * grad_token + head.to(tl.int64) * grad_head + d[None, :]
         tl.store(at, grad.to(OUT.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _add_up(pointers, sums, inside, ATOMIC: tl.constexpr):
+    """Writes sums, or adds them to what other programs add to."""
+    if ATOMIC:
+        tl.atomic_add(pointers, sums, mask=inside, sem="relaxed")
+    else:
+        tl.store(pointers, sums, mask=inside)
 
 
 @triton.jit(do_not_specialize=COUNTS)
 def relative_gradients(GRADS, TOKENS, SEEN, STARTS, OUT, FAR_SUMS, x_text, x_token, x_head, tokens, length, heads,
                        width, reach, limit, blocks, first_head, chunk_heads, first_text, texts, texts_each,
                        first_part, rows, skewed_pitch, SIGN: tl.constexpr, PACKED: tl.constexpr, FAR: tl.constexpr,
-                       MASKED: tl.constexpr, M: tl.constexpr, D: tl.constexpr):  # fmt: skip
-    """Gradients of the relative rows of a block of distances: sums over some of the texts."""
+                       MASKED: tl.constexpr, ATOMIC: tl.constexpr, M: tl.constexpr, D: tl.constexpr):  # fmt: skip
+    """Gradients of the relative rows of a block of distances: sums over some of the texts.
+
+    Each part of the texts has a sum of its own; with ATOMIC all are added to one, in any order.
+    """
     block, rest = tl.program_id(0) % blocks, tl.program_id(0) // blocks
     local_head, part = rest % chunk_heads, rest // chunk_heads
     head = first_head + local_head
@@ -123,11 +135,12 @@ def relative_gradients(GRADS, TOKENS, SEEN, STARTS, OUT, FAR_SUMS, x_text, x_tok
                         other=0.0,
                     )
                     edge += tl.sum(x.to(tl.float32) * tl.load(sums + t, mask=seen, other=0.0)[:, None], 0)
-    OUT += (first_part + part).to(tl.int64) * (2 * reach + 1) * heads * width
+    if not ATOMIC:
+        OUT += (first_part + part).to(tl.int64) * (2 * reach + 1) * heads * width
     row = reach + SIGN * by
     at = OUT + (row[:, None] * heads + head) * width + d[None, :]
-    tl.store(at, grad, mask=((by >= -limit) & (by <= limit))[:, None] & (d < width)[None, :])
+    _add_up(at, grad, ((by >= -limit) & (by <= limit))[:, None] & (d < width)[None, :], ATOMIC)
     if FAR:  # noqa: SIM102 - the same
         if (block == 0) | (block == blocks - 1):
             edge_row = tl.where(block == 0, (1 - SIGN) * reach, (1 + SIGN) * reach)
-            tl.store(OUT + (edge_row * heads + head) * width + d, edge, mask=d < width)
+            _add_up(OUT + (edge_row * heads + head) * width + d, edge, d < width, ATOMIC)

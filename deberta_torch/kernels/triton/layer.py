@@ -1,0 +1,115 @@
+"""A layer by the Triton kernels in few steps, each with its gradient: the numbers of `Layer`, sooner.
+
+On a GPU Python and torch's dispatcher take longer than the device does; one by one, the operators are three times as
+many. And no step copies what the next one reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deberta_torch.attention import DisentangledSelfAttention, RelativePositions
+from deberta_torch.kernels.eager import autocast_dtype
+from deberta_torch.kernels.recorded_products import Span, add_and_normalize, products
+from deberta_torch.kernels.triton.function import key_mask
+from deberta_torch.kernels.triton.operators import AttendToProduct
+from deberta_torch.kernels.triton.problem import draw_seed
+from deberta_torch.masks import Masks
+
+
+def is_plain(layer: nn.Module, known: frozenset[type[nn.Module]], hooked: bool = False) -> bool:
+    """Whether a layer is made of these modules alone, with nothing hooked or put in the place of their forward pass.
+
+    Steps computed at once would leave out an adapter, and a gradient's hook.
+    """
+    # Not by `modules()`, whose walk takes as long as the layer.
+    if type(layer) not in known or "forward" in vars(layer) or (hooked and _has_hooks(layer)):
+        return False
+    if not all(type(one) is nn.Parameter or type(one) is Tensor or one is None for one in layer._parameters.values()):
+        return False
+    return all(is_plain(child, known, True) for child in layer._modules.values() if child is not None)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def kernel_layer(
+    layer: Any, hidden: Tensor, masks: Masks, positions: RelativePositions | None, ordered: bool
+) -> Tensor:
+    """The forward pass of an `encoder.Layer` that `is_plain`; `ordered` is as for `triton_attention`.
+
+    Shape:
+        hidden: `[B, L, C]`, or without padding `[1, T, C]`; returns the same.
+    """
+    autocast = autocast_dtype(hidden.device)
+    dtype, norm_dtype = (hidden.dtype, hidden.dtype) if autocast is None else (autocast, torch.float32)
+    context = _attend(layer.attention.self, hidden, masks, positions, dtype, ordered)
+    attended = _finish(layer.attention.output, context, hidden, dtype, norm_dtype)
+    wide = layer.intermediate.dense
+    (values,) = products([(attended, (0, wide.out_features))], [wide.weight], [wide.bias], dtype)
+    return _finish(layer.output, layer.intermediate.activation(values), attended, dtype, norm_dtype)
+
+
+def _attend(
+    inner: DisentangledSelfAttention,
+    hidden: Tensor,
+    masks: Masks,
+    positions: RelativePositions | None,
+    dtype: torch.dtype,
+    ordered: bool,
+) -> Tensor:
+    heads, packed = (inner.num_heads, inner.head_size), masks.packed
+    width = inner.num_heads * inner.head_size
+    inputs: list[tuple[Tensor, Span]] = [(hidden, (0, 3 * width))]
+    sides = dict(zip(("p2c", "c2p"), inner.position_layers, strict=True))
+    shared = [number for number, term in enumerate(sides) if term in inner.terms and sides[term] is None]
+    rows: dict[str, Tensor] = {}
+    if positions is not None and inner.terms:
+        assert positions.chosen is not None
+        chosen, table = positions.chosen, inner.table_dropout(positions.table)
+        if shared:
+            inputs.append((table, (shared[0] * width, (shared[-1] + 1) * width)))
+        for term, own in sides.items():
+            if term in inner.terms and own is not None:
+                (projected,) = products([(table, (0, width))], [own.weight], [own.bias], dtype)
+                rows[term] = (chosen @ projected).unflatten(1, heads)
+    product, *projected_rows = products(inputs, *inner.content_parts(), dtype)
+    if projected_rows:
+        split = (chosen @ projected_rows[0]).unflatten(1, (len(shared), *heads)).unbind(1)
+        rows |= {[*sides][number]: own for number, own in zip(shared, split, strict=True)}
+    product = product.unflatten(-1, (3, *heads))
+    dropout = inner.dropout.p if inner.training else 0.0
+    context: Tensor = AttendToProduct.apply(
+        product if packed is None else product[0],
+        rows.get("c2p"),
+        rows.get("p2c"),
+        None if packed is None else packed.starts,
+        key_mask(masks),
+        draw_seed(hidden.device) if dropout > 0 else None,
+        hidden.shape[1] if packed is None else packed.longest,
+        inner.scale,
+        dropout,
+        ordered,
+    )
+    return context.flatten(-2).view(*hidden.shape[:-1], width)
+
+
+def _finish(output: Any, values: Tensor, residual: Tensor, dtype: torch.dtype, norm_dtype: torch.dtype) -> Tensor:
+    """What `encoder.ResidualOutput` does."""
+    dense, norm = output.dense, output.LayerNorm
+    return add_and_normalize(
+        values,
+        residual,
+        (dense.weight, dense.bias),
+        (norm.weight, norm.bias),
+        epsilon=norm.eps,
+        dropout=output.dropout.p if output.dropout.training else 0.0,
+        dtype=dtype,
+        norm_dtype=norm_dtype,
+    )

@@ -1,0 +1,153 @@
+"""A layer in few steps, in Triton's interpreter: the numbers and gradients of its modules, and when these serve."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from conformance.suite.compare import relative_error
+from conformance.suite.interpreted import interpreted, leave_out_kernels
+from conformance.tolerances import TOLERANCES
+from deberta_torch import encoder
+from deberta_torch.kernels.dropout import Dropout
+from deberta_torch.kernels.linear import Linear
+from tests.pt.optimized import ids, make
+
+
+def step(model, mask=None, dtype=None):
+    """Hidden states at tokens, and all gradients, of one training step."""
+    model.zero_grad()
+    torch.manual_seed(2)
+    with interpreted(), torch.autocast("cpu", dtype, enabled=dtype is not None):
+        hidden = model(ids(2, 9), mask).last_hidden_state
+    assert model.attn_implementation_used.implementation == "triton"
+    (hidden * torch.linspace(-1, 1, hidden.shape[-1])).square().sum().backward()
+    return hidden.detach(), {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+
+
+def by_modules(monkeypatch, *arguments):
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "is_plain", lambda *_: False)
+        return step(*arguments)
+
+
+def triton_model(case, **changes):
+    model = make(case, num_hidden_layers=1, num_attention_heads=2, **changes).train()
+    model.set_attn_implementation("triton")
+    return model
+
+
+def compare(found, expected, bound):
+    assert relative_error(found[0].numpy(), expected[0].numpy()) <= bound
+    assert found[1].keys() == expected[1].keys()
+    largest = max(float(one.abs().max()) for one in expected[1].values())
+    for name, one in found[1].items():
+        other = expected[1][name]
+        assert one.dtype == other.dtype
+        scale = max(float(other.abs().max()), 1e-3 * largest)
+        assert relative_error(one.numpy(), other.numpy(), scale) <= bound, name
+
+
+OFF = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [("v3_like", torch.float16), ("v1_like", None)]
+    + [
+        pytest.param(case, dtype, marks=pytest.mark.slow)
+        for case in ("v1_c2p", "v2_unshared", "v2_c2p", "v2_p2c", "v2_no_terms", "v2_no_relative")
+        for dtype in (None, torch.float16)
+    ],
+)
+def test_it_is_what_the_modules_compute(case, dtype, monkeypatch):
+    model, quantity = triton_model(case, **OFF), "gradient" if dtype is None else "gpu float16"
+    mask = torch.tensor([[1] * 9, [1] * 5 + [0] * 4])
+    compare(step(model, mask, dtype), by_modules(monkeypatch, model, mask, dtype), TOLERANCES[quantity].limit)
+
+
+def test_dropout_drops_in_the_same_places(monkeypatch):
+    """Those of torch's own dropout, which is what runs on a GPU; in the table, in attention, and in both blocks."""
+    monkeypatch.setattr(Dropout, "forward", lambda self, values: torch.native_dropout(values, self.p, self.training)[0])
+    model = triton_model("v3_like", hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+    found = step(model)
+    compare(found, by_modules(monkeypatch, model), TOLERANCES["gradient"].limit)
+    assert relative_error(found[0].numpy(), step(model.eval())[0].numpy()) > 0.01
+
+
+def test_only_what_is_trained_gets_gradients(monkeypatch):
+    model = triton_model("v3_like", **OFF)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("layer.0." in name and "key_proj" not in name and "LayerNorm.bias" not in name)
+    found = step(model)
+    assert found[1]
+    compare(found, by_modules(monkeypatch, model), TOLERANCES["gradient"].limit)
+
+
+class Doubled(Linear):
+    def forward(self, values):
+        return 2 * super().forward(values)
+
+
+def test_other_modules_and_hooks_are_served():
+    model = triton_model("v3_like", **OFF)
+    plain = step(model)[0]
+    layer, seen = model.encoder.layer[0], []
+    assert encoder.is_plain(layer, encoder.PLAIN)
+    handle = layer.output.dense.register_forward_hook(lambda *_: seen.append("forward"))
+    step(model)
+    handle.remove()
+    handle = layer.attention.self.register_full_backward_hook(lambda *_: seen.append("backward"))
+    step(model)
+    handle.remove()
+    assert seen == ["forward", "backward"]
+    layer.register_forward_hook(lambda *_: seen.append("layer"))  # of the whole: not in its way
+    assert torch.equal(step(model)[0], plain)
+    assert seen[2:] == ["layer"]
+    layer.output.dense.forward = lambda values: nn.functional.linear(values, 2 * layer.output.dense.weight)
+    assert not torch.equal(step(model)[0], plain)
+    del layer.output.dense.forward
+    assert torch.equal(step(model)[0], plain)
+    layer.intermediate.dense.__class__ = Doubled
+    assert not encoder.is_plain(layer, encoder.PLAIN)
+    assert not torch.equal(step(model)[0], plain)
+
+
+def test_gradients_of_gradients_are_refused():
+    model = triton_model("v3_like", **OFF)
+    with interpreted():
+        loss = model(ids(1, 5)).last_hidden_state.square().sum()
+    with pytest.raises(RuntimeError, match="no gradients of gradients"):
+        torch.autograd.grad(loss, model.encoder.layer[0].output.dense.weight, create_graph=True)
+
+
+class Counted(TorchDispatchMode):
+    """Counts calls of torch's operators, but for views and empty tensors."""
+
+    FREE = ("view", "transpose", "unsqueeze", "slice", "select", "t", "unbind", "detach", "split_with_sizes", "empty",
+            "empty_like", "new_empty", "_unsafe_view", "expand", "permute", "split")  # fmt: skip
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.calls += function._schema.name.removeprefix("aten::") not in self.FREE
+        return function(*arguments, **(keywords or {}))
+
+
+def test_a_layer_takes_few_calls(monkeypatch):
+    """Each takes longer than a kernel of a GPU does. By modules they are 46 and 71."""
+    leave_out_kernels(monkeypatch)
+    counts = []
+    for layers in (1, 2):
+        model = make("v3_like", num_hidden_layers=layers, hidden_dropout_prob=0.1).train()
+        model.set_attn_implementation("triton")
+        with interpreted(), torch.autocast("cpu", torch.float16), Counted() as counted:
+            loss = model(ids(2, 9)).last_hidden_state.sum()
+            forward_calls = counted.calls
+            loss.backward()
+        counts.append((forward_calls, counted.calls - forward_calls))
+    ahead, back = (after - before for before, after in zip(*counts, strict=True))
+    assert ahead <= 33
+    assert back <= 50
