@@ -176,7 +176,7 @@ def test_gradients_in_several_processes(kind, alone, monkeypatch):
     if kind == "sharded":
         for layer in model.encoder.layer:
             fully_shard(layer, mesh=init_device_mesh("cpu", (1,)))
-        assert not encoder.is_plain(model.encoder.layer[0], encoder.PLAIN)  # as shards; as a whole it is, in its turn
+        assert not encoder.is_plain(model.encoder.layer[0], encoder.PLAIN)  # while each has a shard
         hidden, grads = step(model)
         grads = {name: one.full_tensor() if hasattr(one, "full_tensor") else one for name, one in grads.items()}
     else:
