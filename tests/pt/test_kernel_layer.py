@@ -1,14 +1,20 @@
 """A layer in few steps, in Triton's interpreter: the numbers and gradients of its modules, and when these serve."""
 
+from unittest import mock
+
 import pytest
 import torch
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conformance.suite.compare import relative_error
 from conformance.suite.interpreted import interpreted, leave_out_kernels
 from conformance.tolerances import TOLERANCES
 from deberta_torch import encoder
+from deberta_torch.kernels.attention_functions import AttentionUsed
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.linear import Linear
 from tests.pt.optimized import ids, make
@@ -151,3 +157,32 @@ def test_a_layer_takes_few_calls(monkeypatch):
     ahead, back = (after - before for before, after in zip(*counts, strict=True))
     assert ahead <= 33
     assert back <= 50
+
+
+@pytest.fixture
+def alone():
+    """A group of one process."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", ["replicated", "sharded"])
+def test_gradients_in_several_processes(kind, alone, monkeypatch):
+    """As torch gathers, shards and forgets parameters around the layer's steps; here between one process and itself."""
+    expected = step(triton_model("v3_like", **OFF))
+    model, served = triton_model("v3_like", **OFF), mock.Mock(wraps=encoder.kernel_layer)
+    monkeypatch.setattr(encoder, "kernel_layer", served)
+    if kind == "sharded":
+        for layer in model.encoder.layer:
+            fully_shard(layer, mesh=init_device_mesh("cpu", (1,)))
+        assert not encoder.is_plain(model.encoder.layer[0], encoder.PLAIN)  # while each has a shard
+        hidden, grads = step(model)
+        grads = {name: one.full_tensor() if hasattr(one, "full_tensor") else one for name, one in grads.items()}
+    else:
+        model = DistributedDataParallel(model, find_unused_parameters=True)
+        model.attn_implementation_used = AttentionUsed("triton")
+        hidden, grads = step(model)
+        grads = {name.removeprefix("module."): one for name, one in grads.items()}
+    served.assert_called_once()
+    compare((hidden, grads), expected, TOLERANCES["gradient"].limit)

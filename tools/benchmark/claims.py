@@ -66,6 +66,7 @@ LIMITS = {"ours, optimized": "linear layers alone", "ours, optimized, int8": "li
 MEMORY = {
     "inference": (("ours, optimized", "transformers 4"),),
     "training": (("ours", "transformers 4"), ("ours, checkpointing", "ours")),
+    "keras_models": (("ours", "transformers 4"), ("ours, XLA", "transformers 4, XLA"), ("ours", "keras-hub")),
     "loading": (("ours", "transformers 4"), ("ours, Keras", "transformers 4, TensorFlow")),
 }
 

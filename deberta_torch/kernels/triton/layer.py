@@ -6,6 +6,7 @@ many. And no step copies what the next one reads.
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 import torch
@@ -20,23 +21,23 @@ from deberta_torch.kernels.triton.problem import draw_seed
 from deberta_torch.masks import Masks
 
 
-def is_plain(layer: nn.Module, known: frozenset[type[nn.Module]], hooked: bool = False) -> bool:
+def is_plain(layer: nn.Module, known: frozenset[type[nn.Module]]) -> bool:
     """Whether a layer is made of these modules alone, with nothing hooked or put in the place of their forward pass.
 
-    Steps computed at once would leave out an adapter, and a gradient's hook.
+    Steps computed at once would leave out an adapter, and a gradient's hook. What is around the layer as a whole, as
+    FSDP is, stays around it.
     """
     # Not by `modules()`, whose walk takes as long as the layer.
-    if type(layer) not in known or "forward" in vars(layer) or (hooked and _has_hooks(layer)):
-        return False
-    if not all(type(one) is nn.Parameter or type(one) is Tensor or one is None for one in layer._parameters.values()):
-        return False
-    return all(is_plain(child, known, True) for child in layer._modules.values() if child is not None)
+    return all(_is_plain(child, known) for child in layer._modules.values() if child is not None)
 
 
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
+def _is_plain(module: nn.Module, known: frozenset[type[nn.Module]]) -> bool:
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    if type(module) not in known or "forward" in vars(module) or any(hooks):
+        return False
+    if not all(type(one) in (nn.Parameter, Tensor, NoneType) for one in module._parameters.values()):
+        return False
+    return is_plain(module, known)
 
 
 def kernel_layer(

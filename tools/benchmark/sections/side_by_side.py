@@ -41,6 +41,7 @@ EXACT = (
 OTHERS = (
     Subject("transformers 4, bfloat16", "transformers4", "bfloat16", emulated_tokens=FEW),
     Subject("transformers 4, oneDNN flag", "transformers4", "eager", {"mode": "flag"}),
+    Subject("ONNX Runtime, int8", "runtimes", "onnx_runtime", _INT8 | _ANY_SHAPE),
     Subject("ONNX Runtime, fixed shape, int8", "runtimes", "onnx_runtime", _INT8),
     Subject("OpenVINO, bfloat16", "runtimes", "open_vino", _BF16 | _ANY_SHAPE, 0),
     Subject("OpenVINO, fixed shape, bfloat16", "runtimes", "open_vino", _BF16, 0),
