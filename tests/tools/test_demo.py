@@ -1,6 +1,7 @@
 """Tests of `tools/demo.py` without its training: the split, and what it says."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -143,3 +144,19 @@ def test_the_readme_serves_the_model_that_the_demo_leaves(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["demo.py"])
     assert [root / one for one in served.models] == [demo._parse_arguments().output / "torch"]
     assert served.page
+
+
+@pytest.mark.slow
+def test_the_last_line_is_json_and_the_models_can_be_served(articles, tmp_path):
+    for needed in ("torch", "tensorflow"):
+        pytest.importorskip(needed)
+    command = [sys.executable, str(SCRIPT), "--output", str(tmp_path / "made")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=SCRIPT.parents[1], timeout=1200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    *before, last = done.stdout.splitlines()
+    result = json.loads(last)
+    assert result.keys() == {"keras_accuracy", "torch_accuracy", "max_logit_difference", "seconds"}
+    assert not demo.find_problems(result)
+    assert f".venv/bin/deberta serve {tmp_path / 'made' / 'torch'} --page" in before
+    for framework in ("keras", "torch"):
+        assert (tmp_path / "made" / framework / "config.json").exists()
