@@ -111,9 +111,7 @@ def test_a_difference_without_its_table(refused, pair, tmp_path):
     assert "A difference to a generator's table (_weight) is no table" in refused("--model", str(alone))
 
 
-def test_a_loss_that_is_not_finite_and_going_on(
-    framework, corpus, pair, tmp_path, capsys, monkeypatch
-):
+def test_a_loss_that_is_not_finite_and_going_on(framework, corpus, pair, tmp_path, capsys, monkeypatch):
     """It stops at the step with the last good state; from there it goes on with the same options and corpus alone."""
     own = tmp_path / "texts.txt"
     shutil.copy(corpus, own)

@@ -117,9 +117,9 @@ def fitted(name, dropout, checkpointing, policy="float32", freeze=False, **compi
     "options",
     [
         {"jit_compile": False},
-        {"jit_compile": True},
+        pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
         {"run_eagerly": True, "freeze": True},
-        {"policy": "mixed_bfloat16", "jit_compile": False},
+        pytest.param({"policy": "mixed_bfloat16", "jit_compile": False}, marks=pytest.mark.slow),
     ],
     ids=["graph", "XLA", "frozen", "bfloat16"],
 )
