@@ -62,8 +62,9 @@ def test_loss_and_gradients_are_the_same(name, dropout, compiled):
     assert model.is_gradient_checkpointing
     same_loss, same_gradients, same_seeds = step(model, inputs, compiled)
     assert_close(same_loss, loss, quantity="loss", name=name)
+    scale = max(np.abs(gradient).max() for gradient in gradients)  # some are 0 but for rounding
     for variable, one, other in zip(model.trainable_variables, same_gradients, gradients, strict=True):
-        assert_close(one, other, quantity="gradient", name=variable.path)
+        assert_close(one, other, quantity="gradient", name=variable.path, scale=scale)
     for one, other in zip(same_seeds, seeds, strict=True):  # dropout advances once
         assert np.array_equal(one, other)
 
@@ -116,9 +117,9 @@ def fitted(name, dropout, checkpointing, policy="float32", freeze=False, **compi
     "options",
     [
         {"jit_compile": False},
-        {"jit_compile": True},
+        pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
         {"run_eagerly": True, "freeze": True},
-        {"policy": "mixed_bfloat16", "jit_compile": False},
+        pytest.param({"policy": "mixed_bfloat16", "jit_compile": False}, marks=pytest.mark.slow),
     ],
     ids=["graph", "XLA", "frozen", "bfloat16"],
 )
