@@ -17,7 +17,7 @@ from deberta_torch.attention import AttentionFunction, RelativePositions
 from deberta_torch.kernels.attention_functions import WITHOUT_PADDING, AttentionUsed, choose_attention
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.eager import autocast_dtype, is_traced
-from deberta_torch.kernels.linear import Linear
+from deberta_torch.kernels.linear import Linear, linear_and_activation
 from deberta_torch.kernels.triton.function import triton_attention, with_chosen_rows
 from deberta_torch.kernels.triton.layer import is_plain, kernel_layer
 from deberta_torch.masks import Masks, Unpadded
@@ -74,11 +74,11 @@ class Intermediate(nn.Module):
     def __init__(self, config: BaseConfig) -> None:
         super().__init__()
         self.dense = Linear(config.hidden_size, config.intermediate_size)
-        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+        self.activation = config.hidden_act
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[B, L, C]` to `[B, L, F]`."""
-        return self.activation(self.dense(hidden))
+        return linear_and_activation(self.dense, hidden, self.activation)
 
 
 class Layer(nn.Module):

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from conformance.suite.adapters import IMPLEMENTATIONS, REDUCED
 from conformance.suite.cases import CASES
@@ -31,11 +32,13 @@ implementations = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 fast = pytest.mark.parametrize("implementation", ["torch sdpa", "torch optimized"])
 
 
-@pytest.fixture(params=["whole", "blocks"])
+@pytest.fixture(params=["whole", "blocks", "blocks by steps"])
 def blocks(request, monkeypatch):
-    """SDPA over whole texts, and in blocks that divide no text evenly."""
-    sizes = {"whole": (1000, 1, 1), "blocks": (0, 8, 5)}[request.param]
+    """SDPA over whole texts, in blocks that divide no text evenly, and head by head without torch's own kernel."""
+    sizes = {"whole": (1000, 1, 1), "blocks": (0, 8, 5), "blocks by steps": (0, 8, 5, 1)}[request.param]
     monkeypatch.setitem(attention_blocks.BLOCK_SIZES, "cpu", attention_blocks.BlockSizes(*sizes))
+    if request.param == "blocks by steps":
+        monkeypatch.setitem(attention_blocks.STEPS_FROM, torch.float32, 0)
     return request.param
 
 

@@ -5,14 +5,15 @@ Memory grows linearly with the length, and on CPUs what one step writes is still
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deberta_torch.kernels.eager import is_eager
-from deberta_torch.kernels.onednn import beats_mkl, dense_product, multiplies_bfloat16_without_amx
+from deberta_torch.kernels.linear import linear
+from deberta_torch.kernels.onednn import multiplies_bfloat16_without_amx
 from deberta_torch.kernels.skew import PositionRows, position_products, skew
 
 
@@ -22,26 +23,22 @@ class BlockSizes(NamedTuple):
     Attributes:
         longer_than: texts up to this many tokens are not.
         queries: of a block.
-        keys: of the parts in which a block's position-to-content products are made: M queries and N keys need M + N
-            rows of positions, so that small parts waste less, and large ones make fewer calls.
+        part: of its queries or keys, in which its products with positions are made: M queries and N keys need
+            M + N rows of positions, so that small parts waste less, and large ones make fewer calls.
         heads: of a block; None for all.
     """
 
     longer_than: int
     queries: int
-    keys: int
+    part: int
     heads: int | None = None
 
 
-# Measured on CPUs, where blocks are faster from here on; elsewhere they are made for the memory alone. The products of
-# single heads can go through oneDNN, which pays where it is quicker than MKL.
-BLOCK_SIZES = {
-    "cpu": BlockSizes(longer_than=64, queries=512, keys=256, heads=1)
-    if beats_mkl()
-    else BlockSizes(longer_than=128, queries=256, keys=128)
-}
-_STEPS_FROM = 32  # tokens
-_OTHER_SIZES = BlockSizes(longer_than=4096, queries=1024, keys=1024)
+# Measured on CPUs, where blocks are faster from here on; elsewhere they are made for the memory alone.
+BLOCK_SIZES = {"cpu": BlockSizes(longer_than=64, queries=512, part=128, heads=1)}
+# Keys from which on three operators on the CPU are quicker than torch's own kernel for all of attention.
+STEPS_FROM = {torch.bfloat16: 32, torch.float32: 65}
+_OTHER_SIZES = BlockSizes(longer_than=4096, queries=1024, part=1024)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, rows: PositionRows | None) -> Tensor:
@@ -54,28 +51,24 @@ def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, ro
     heads, length = query.shape[1:3]
     sizes = BLOCK_SIZES.get(query.device.type, _OTHER_SIZES)
     if length <= sizes.longer_than:
-        return _attend(query, key, value, visible, rows, slice(0, length), length)
+        bias = None if rows is None else _whole_bias(query, key, rows)
+        return context_of(query, key, value, bias if visible is None else hide(bias, visible, query.dtype))
     context = torch.empty_like(query.transpose(1, 2)).transpose(1, 2)  # laid out as its reader wants it
     together = sizes.heads or heads
-    for start in range(0, length, sizes.queries):
-        block = slice(start, min(start + sizes.queries, length))
-        seen = visible if visible is None or visible.shape[2] == 1 else visible[:, :, block]
-        for first in range(0, heads, together):
-            some = slice(first, first + together)
-            own_rows = None if rows is None else rows.of_heads(some)
-            context[:, some, block] = _attend(
-                query[:, some], key[:, some], value[:, some], seen, own_rows, block, sizes.keys
-            )
+    # Products of half precision are so quick that fewer calls are worth more.
+    part = min(sizes.part, -(-length // 2)) if query.dtype == torch.float32 else 2 * sizes.part
+    for first in range(0, heads, together):
+        some = slice(first, first + together)
+        own_rows = None if rows is None else rows.of_heads(some)
+        for block in _parts(slice(0, length), sizes.queries):
+            seen = visible if visible is None or visible.shape[2] == 1 else visible[:, :, block]
+            context[:, some, block] = _attend(query[:, some], key[:, some], value[:, some], seen, own_rows, block, part)
     return context
 
 
 def context_of(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """`softmax(query @ key.T + bias) @ value`, by the quicker way; `[B, H, Q, D]`, `[B, H, K, D]` twice to the first.
-
-    torch's own kernel multiplies bfloat16 by AMX, and slowly where there is none, but for the shortest texts.
-    """
-    by_steps = query.dtype == torch.bfloat16 and query.device.type == "cpu" and key.shape[2] >= _STEPS_FROM
-    if not by_steps or not multiplies_bfloat16_without_amx():
+    """`softmax(query @ key.T + bias) @ value`, by the quicker way; from `[B, H, Q, D]` and twice `[B, H, K, D]`."""
+    if not _goes_by_steps(query, key):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
     scores = query @ key.transpose(-1, -2)
     return (scores if bias is None else scores.add_(bias)).softmax(dim=-1) @ value
@@ -106,55 +99,71 @@ def _attend(
     visible: Tensor | None,
     rows: PositionRows | None,
     block: slice,
-    key_step: int,
+    part: int,
 ) -> Tensor:
     """The context of a block of queries; `[B, H, Q of the block, D]`."""
-    bias = None if rows is None else _block_bias(query, key, rows, block, key_step)
-    if visible is not None:
-        bias = hide(bias, visible, query.dtype)
-    return context_of(query[:, :, block], key, value, bias)
+    own = query[:, :, block]
+    if not _goes_by_steps(query, key):
+        bias = None if rows is None else own.new_zeros((*own.shape[:3], key.shape[2]))
+        if rows is not None:
+            _add_positions(bias, query, key, rows, block, part)
+        bias = bias if visible is None else hide(bias, visible, query.dtype)
+        return F.scaled_dot_product_attention(own, key, value, attn_mask=bias, scale=1.0)
+    scores = own @ key.transpose(-1, -2)
+    if rows is not None:
+        _add_positions(scores, query, key, rows, block, part)
+    return (scores if visible is None else hide(scores, visible, query.dtype)).softmax(dim=-1) @ value
 
 
-def _block_bias(query: Tensor, key: Tensor, rows: PositionRows, block: slice, key_step: int) -> Tensor:
-    """The position terms of the scores of a block of queries; `[B, H, Q of the block, K]`."""
-    keys, start, stop = key.shape[2], block.start, block.stop
-    # Outside of these a key is so far from every query of the block that its row is the last one.
-    near = slice(max(0, start - rows.reach + 1), min(keys, stop - 1 + rows.reach))
-    bias = _near_bias(query, key, rows, block, near, key_step)
-    if near == slice(0, keys):
-        return bias.transpose(0, 1)
-    whole = bias.new_empty((*bias.shape[:3], keys))
-    whole[..., near] = bias
-    for far, ahead in ((slice(0, near.start), -rows.reach), (slice(near.stop, keys), rows.reach)):  # key - query
-        if far.start == far.stop:
-            continue
-        whole[..., far] = 0.0
-        if rows.key is not None:
-            row = query.shape[2] - 1 + ahead
-            whole[..., far] = _products(query[:, :, block], rows.key[:, row : row + 1])  # [H, B, Q, 1]
-        if rows.query is not None:
-            row = keys - 1 - ahead
-            whole[..., far].add_(_products(key[:, :, far], rows.query[:, row : row + 1]).transpose(-1, -2))
-    return whole.transpose(0, 1)
+def _goes_by_steps(query: Tensor, key: Tensor) -> bool:
+    """Whether attention is three operators, as torch's kernel multiplies bfloat16 slowly where there is no AMX."""
+    if query.device.type != "cpu" or key.shape[2] < STEPS_FROM.get(query.dtype, math.inf):
+        return False
+    return query.dtype != torch.bfloat16 or multiplies_bfloat16_without_amx()
 
 
-def _near_bias(query: Tensor, key: Tensor, rows: PositionRows, block: slice, near: slice, key_step: int) -> Tensor:
-    """The same for the keys `near`, the heads first; `[H, B, Q of the block, near keys]`."""
-    queries, keys, length = query.shape[2], key.shape[2], block.stop - block.start
+def _whole_bias(query: Tensor, key: Tensor, rows: PositionRows) -> Tensor:
+    """The position terms of the scores; `[B, H, L, L]`."""
+    length, bias = query.shape[2], None
     if rows.key is not None:
-        first = queries + near.start - block.stop  # the row of the first key and the last query
-        some = rows.key[:, first : queries + near.stop - block.start]
-        bias = skew(_products(query[:, :, block], some), near.stop - near.start)
-    else:
-        bias = query.new_zeros((query.shape[1], query.shape[0], length, near.stop - near.start))
+        bias = skew(_products(query, rows.key), length)
     if rows.query is not None:
-        for start in range(near.start, near.stop, key_step):
-            stop = min(start + key_step, near.stop)
-            some = rows.query[:, keys + block.start - stop : keys + block.stop - start]
-            by_key = skew(_products(key[:, :, start:stop], some), length)  # [H, B, keys, Q]
-            # Not +=, which would copy the sum onto itself.
-            bias[..., start - near.start : stop - near.start].add_(turned(by_key))
+        by_key = skew(_products(key, rows.query), length)
+        bias = by_key.transpose(-1, -2) if bias is None else bias.add_(turned(by_key))
+    assert bias is not None
     return bias
+
+
+def _add_positions(scores: Tensor, query: Tensor, key: Tensor, rows: PositionRows, block: slice, part: int) -> None:
+    """Adds the position terms to the scores `[B, H, Q, K]` of a block of queries."""
+    queries, keys = query.shape[2], key.shape[2]
+    # Outside of these a key is so far from every query of the block that its row is the last one.
+    near = slice(max(0, block.start - rows.reach + 1), min(keys, block.stop - 1 + rows.reach))
+    beyond = ((slice(0, near.start), -rows.reach), (slice(near.stop, keys), rows.reach))  # key - query
+    beyond = [(far, ahead) for far, ahead in beyond if far.start < far.stop]
+    if rows.key is not None:
+        for some in _parts(block, part):
+            own = scores[:, :, some.start - block.start : some.stop - block.start]
+            reached = rows.key[:, queries + near.start - some.stop : queries + near.stop - some.start]
+            by_query = _products(query[:, :, some], reached)  # [B, H, queries, queries + near keys]
+            own[..., near].add_(skew(by_query, near.stop - near.start))
+        for far, ahead in beyond:
+            row = queries - 1 + ahead
+            scores[..., far].add_(_products(query[:, :, block], rows.key[:, row : row + 1]))  # [B, H, Q, 1]
+    if rows.query is not None:
+        for some in _parts(near, part):
+            reached = rows.query[:, keys + block.start - some.stop : keys + block.stop - some.start]
+            by_key = skew(_products(key[:, :, some], reached), block.stop - block.start)  # [B, H, keys, Q]
+            # Not +=, which would copy the sum onto itself.
+            scores[..., some].add_(turned(by_key))
+        for far, ahead in beyond:
+            row = keys - 1 - ahead
+            by_key = _products(key[:, :, far], rows.query[:, row : row + 1])  # [B, H, far keys, 1]
+            scores[..., far].add_(by_key.transpose(-1, -2))
+
+
+def _parts(whole: slice, size: int) -> list[slice]:
+    return [slice(start, min(start + size, whole.stop)) for start in range(whole.start, whole.stop, size)]
 
 
 def turned(values: Tensor) -> Tensor:
@@ -164,7 +173,7 @@ def turned(values: Tensor) -> Tensor:
 
 
 def _products(values: Tensor, rows: Tensor) -> Tensor:
-    """`position_products`; of one head alone through oneDNN, which on some CPUs is twice as fast."""
-    if len(rows) == 1 and values.device.type == "cpu" and is_eager(values, rows):
-        return dense_product(values[:, 0], rows[0])[None]
-    return position_products(values, rows)
+    """Products of tokens `[B, H, M, D]` with rows of positions `[H, W, D]`; `[B, H, M, W]`."""
+    if len(rows) == 1:  # by the quicker library
+        return linear(values[:, 0], rows[0])[:, None]
+    return position_products(values, rows).transpose(0, 1)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.kernels import onednn
 from deberta_torch.kernels.eager import is_eager
 
@@ -30,7 +31,26 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     Shape:
         values: `[..., K]`; weight: `[N, K]`; bias: `[N]`; returns `[..., N]`.
     """
-    return (_Product.apply if uses_onednn(values, weight) else F.linear)(values, weight, bias)
+    if not uses_onednn(values, weight):
+        return F.linear(values, weight, bias)
+    return (_Product.apply if torch.is_grad_enabled() else onednn.linear)(values, weight, bias)
+
+
+def linear_and_activation(layer: nn.Module, values: Tensor, activation: str) -> Tensor:
+    """`activation(layer(values))` of a name in `ACTIVATION_FUNCTIONS`, in one pass where oneDNN can.
+
+    Only without gradients, and of a layer of this module that nobody listens to: `[..., K]` to `[..., N]`.
+    """
+    if (
+        torch.is_grad_enabled()
+        or type(layer) is not Linear
+        or layer._forward_hooks
+        or layer._forward_pre_hooks
+        or not uses_onednn(values, layer.weight)
+        or not onednn.fuses(activation, values.dtype)
+    ):
+        return ACTIVATION_FUNCTIONS[activation](layer(values))
+    return onednn.linear(values, layer.weight, layer.bias, activation)
 
 
 def uses_onednn(values: Tensor, weight: Tensor) -> bool:

@@ -73,9 +73,16 @@ def fuses(activation: str, dtype: torch.dtype) -> bool:
     return activation in FUSED_ACTIVATIONS and quick
 
 
-@functools.cache
 def available(dtype: torch.dtype = torch.float32) -> bool:
-    """Whether the linear operators work here for numbers of this type: float32, bfloat16 or int8."""
+    """Whether the linear operators work here for numbers of this type, float32, bfloat16 or int8, and are wanted.
+
+    They are not within `torch.backends.mkldnn.flags(enabled=False)`.
+    """
+    return bool(getattr(torch.backends.mkldnn, "enabled", True)) and _works(dtype)
+
+
+@functools.cache
+def _works(dtype: torch.dtype) -> bool:
     if platform.machine() not in _X86 or dtype not in _TYPES or not torch.backends.mkldnn.is_available():
         return False
     weight = torch.linspace(-1, 1, 64).reshape(4, 16)
@@ -92,22 +99,18 @@ def available(dtype: torch.dtype = torch.float32) -> bool:
     return all(bool((value.float() - wanted).abs().max() < _PROBE) for value, wanted in pairs)
 
 
-def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`values @ weight.T + bias` in float32 or bfloat16, of a weight in its usual layout; no gradients.
+def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None) -> Tensor:
+    """`activation(values @ weight.T + bias)` in float32 or bfloat16, of a weight in its usual layout; no gradients.
 
     Shape:
         values: `[..., K]`; weight: `[N, K]`, copied where neither its rows nor its columns lie together; bias: `[N]`;
-        returns `[..., N]`.
+        activation: a name in `FUSED_ACTIVATIONS`, or None; returns `[..., N]`.
     """
+    attribute, algorithm = FUSED_ACTIVATIONS[activation] if activation else _NOTHING_FUSED
     if not weight.t().is_contiguous():
         weight = weight.contiguous()
     bias = None if bias is None else bias.contiguous()
-    return torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
-
-
-def dense_product(values: Tensor, rows: Tensor) -> Tensor:
-    """`values @ rows.T`, by oneDNN where it can; `[..., K]` and `[N, K]`, whose rows may lie apart, to `[..., N]`."""
-    return linear(values, rows) if available(values.dtype) else F.linear(values, rows)
+    return torch.ops.mkldnn._linear_pointwise(values, weight, bias, attribute, [], algorithm)
 
 
 class PackedLinear:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import DisentangledSelfAttention, RelativePositions
 from deberta_torch.kernels.eager import autocast_dtype
 from deberta_torch.kernels.recorded_products import Span, add_and_normalize, products
@@ -54,7 +55,7 @@ def kernel_layer(
     attended = _finish(layer.attention.output, context, hidden, dtype, norm_dtype)
     wide = layer.intermediate.dense
     (values,) = products([(attended, (0, wide.out_features))], [wide.weight], [wide.bias], dtype)
-    return _finish(layer.output, layer.intermediate.activation(values), attended, dtype, norm_dtype)
+    return _finish(layer.output, ACTIVATION_FUNCTIONS[layer.intermediate.activation](values), attended, dtype, norm_dtype)
 
 
 def _attend(
