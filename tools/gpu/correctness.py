@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -268,7 +269,9 @@ def blocks(rows: Rows) -> None:
     with rows.attempt("blocks", "the table") as row:
         if row.get("late"):
             return
-        environment = {**os.environ, **({"TRITON_INTERPRET": "1"} if rows.device.type == "cpu" else {})}
+        environment = {"OUT": tempfile.gettempdir(), **os.environ}
+        if rows.device.type == "cpu":
+            environment["TRITON_INTERPRET"] = "1"
         command = [sys.executable, str(Path(__file__).with_name("try_kernels.py")), "--seconds", "60", "--few"]
         output = _output(command, environment, 80)
         lines = [json.loads(line[line.index("{") :]) for line in output.splitlines() if "{" in line]
@@ -293,5 +296,6 @@ def _output(command: list[str], environment: dict[str, str], seconds: float) -> 
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as late:
-        return (late.stdout or b"").decode() + f"\nended after {seconds} s"
+        printed = late.stdout or ""  # bytes, whatever was asked for
+        return (printed if isinstance(printed, str) else printed.decode()) + f"\nended after {seconds} s"
     return done.stdout + done.stderr[-300:] * (done.returncode != 0)
