@@ -55,7 +55,9 @@ def kernel_layer(
     attended = _finish(layer.attention.output, context, hidden, dtype, norm_dtype)
     wide = layer.intermediate.dense
     (values,) = products([(attended, (0, wide.out_features))], [wide.weight], [wide.bias], dtype)
-    return _finish(layer.output, ACTIVATION_FUNCTIONS[layer.intermediate.activation](values), attended, dtype, norm_dtype)
+    return _finish(
+        layer.output, ACTIVATION_FUNCTIONS[layer.intermediate.activation](values), attended, dtype, norm_dtype
+    )
 
 
 def _attend(
