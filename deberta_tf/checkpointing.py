@@ -46,7 +46,7 @@ def recompute(
         own = None if positions is None else positions._replace(table=rest.pop(0))
         return layer(hidden, masks, own, *(rest or [None]), rows, training=True)[0]
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def forgetful(*values: Any) -> Any:
         states = [tf.identity(seed.value) for seed in seeds]
 

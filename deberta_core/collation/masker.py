@@ -97,7 +97,7 @@ class Masker:
         """Which tokens are masked, `[B, L]`."""
         free = ~self._is_special[ids]
         units = self._units(ids, free)
-        starts, lengths = self._grams(units.count, keys)  # [B, W]
+        starts, lengths = self._grams(units.number, keys)  # [B, W]
         first_of_row = np.arange(0, ids.size, ids.shape[1])[:, None]
         if self.rule.order == "random":
             windows = np.arange(starts.shape[1])
@@ -153,16 +153,17 @@ class _Units(NamedTuple):
     Attributes:
         of_token: the unit of each token, numbered from `row * L`, `[B, L]`.
         sizes: the tokens of each unit, `[B * L]`; 0 where there are no more units.
-        count: the units of each row, `[B]`.
+        number: how many units each row has, `[B]`.
     """
 
     of_token: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    count: NDArray[np.int64]
+    number: NDArray[np.int64]
 
 
 def _counted(begins: NDArray[np.bool_], free: NDArray[np.bool_]) -> _Units:
-    numbers = np.cumsum(begins, axis=1)
+    numbers = np.cumsum(begins, axis=1, dtype=np.int64)
     of_token = np.maximum(numbers - 1, 0)
     of_token += np.arange(0, begins.size, begins.shape[1])[:, None]
-    return _Units(of_token, np.bincount(of_token[free], minlength=begins.size), numbers[:, -1])
+    sizes = np.bincount(of_token[free], minlength=begins.size)
+    return _Units(of_token, sizes, numbers[:, -1])
