@@ -58,8 +58,8 @@ def uses_onednn(values: Tensor, weight: Tensor) -> bool:
     return (
         values.device.type == weight.device.type == "cpu"
         and values.dtype == weight.dtype == torch.float32
+        and is_eager(values, weight)  # before the size, which a graph would else be bound to
         and values.numel() * weight.shape[0] >= _SMALLEST
-        and is_eager(values, weight)
         and not torch.is_autocast_enabled("cpu")
         and onednn.beats_mkl()
         and onednn.available()

@@ -142,3 +142,11 @@ def test_it_is_a_linear_layer():
     assert isinstance(layer, nn.Linear)
     assert list(layer.state_dict()) == ["weight", "bias"]
     assert torch.equal(copy.deepcopy(layer).weight, layer.weight)
+
+
+def test_an_exported_program_takes_less_than_its_example(monkeypatch):
+    """The size from which oneDNN is asked must not become a bound of the graph."""
+    monkeypatch.setattr(module, "_SMALLEST", 2 * 16 * 8 * 8)
+    shapes = (dict.fromkeys(range(2), torch.export.Dim.AUTO),)
+    program = torch.export.export(Linear(8, 8), (torch.ones(2, 16, 8),), dynamic_shapes=shapes)
+    assert program.module()(torch.ones(1, 2, 8)).shape == (1, 2, 8)
