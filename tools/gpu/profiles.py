@@ -64,7 +64,9 @@ def _profiled(rows: Rows, call: Callable[[], Any]) -> dict[str, Any]:
             with record_function("one call"):
                 call()
         rows.wait()
-    events = [event for event in recorded.key_averages() if event.key != "one call"]
+    # What is marked by name, as an optimizer's step, is seen on the device, too, beside its kernels.
+    marked = ("one call", "Optimizer.")
+    events = [event for event in recorded.key_averages() if not event.key.startswith(marked)]
     if on_cuda:
         work = [(event.self_device_time_total, event) for event in events if event.device_type.name == "CUDA"]
     else:
