@@ -81,7 +81,9 @@ def test_outputs_are_in_order(batcher, model):
 def test_rows_of_similar_length_are_together(batcher, model):
     run = batcher()
     model.gate.clear()
-    first = run.submit(rows(0))  # the model is busy with it while others come
+    first = run.submit(rows(0))
+    while run.waiting:  # until the model is busy with it; then others come
+        pass
     others = [run.submit(rows(1, length=length)) for length in (2, 40, 3, 33)]
     model.gate.set()
     assert firsts(first) == [0.0]
