@@ -104,10 +104,12 @@ def _attend(
     """The context of a block of queries; `[B, H, Q of the block, D]`."""
     own = query[:, :, block]
     if not _goes_by_steps(query, key):
-        bias = None if rows is None else own.new_zeros((*own.shape[:3], key.shape[2]))
+        bias = None
         if rows is not None:
+            bias = own.new_zeros((*own.shape[:3], key.shape[2]))
             _add_positions(bias, query, key, rows, block, part)
-        bias = bias if visible is None else hide(bias, visible, query.dtype)
+        if visible is not None:
+            bias = hide(bias, visible, query.dtype)
         return F.scaled_dot_product_attention(own, key, value, attn_mask=bias, scale=1.0)
     scores = own @ key.transpose(-1, -2)
     if rows is not None:
@@ -139,8 +141,8 @@ def _add_positions(scores: Tensor, query: Tensor, key: Tensor, rows: PositionRow
     queries, keys = query.shape[2], key.shape[2]
     # Outside of these a key is so far from every query of the block that its row is the last one.
     near = slice(max(0, block.start - rows.reach + 1), min(keys, block.stop - 1 + rows.reach))
-    beyond = ((slice(0, near.start), -rows.reach), (slice(near.stop, keys), rows.reach))  # key - query
-    beyond = [(far, ahead) for far, ahead in beyond if far.start < far.stop]
+    sides = ((slice(0, near.start), -rows.reach), (slice(near.stop, keys), rows.reach))  # key - query
+    beyond = [(far, ahead) for far, ahead in sides if far.start < far.stop]
     if rows.key is not None:
         for some in _parts(block, part):
             own = scores[:, :, some.start - block.start : some.stop - block.start]

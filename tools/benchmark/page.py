@@ -47,9 +47,9 @@ On Zen 4, one thread beside other programs, by processor time; the limit is that
 * Attention of one head at a time takes 1.05 times less at 8 × 128, and 1.2 times less at 2 × 512, by parts of 64 and of
   128 tokens whose products are added to the scores. Parts of 32, softmax in place, products written into the context,
   and transposes laid out first gained nothing more; in bfloat16 parts below 256 lose.
-* v1 at 1 × 16 as it is reads 28 MB of weights a layer as they lie in memory, where oneDNN is 1.13 times as fast as MKL; with
-  packed weights it is 1.4 times. Rows of positions kept between calls would save a seventh, but would not notice a weight
-  that was changed through `.data`.
+* v1 at 1 × 16 as it is reads 28 MB of weights a layer as they lie in memory, where oneDNN is 1.13 times as fast as MKL;
+  with packed weights it is 1.4 times. Rows of positions kept between calls would save a seventh, but would not notice a
+  weight that was changed through `.data`.
 * `quantized.linear_dynamic` with a GELU after it loses to one product with the GELU within, from 256 tokens on.
 * Reading a file of weights by threads, or into large pages, took 50 to 930 ms of processor time for 345 MB; mapping it
   took 10.
