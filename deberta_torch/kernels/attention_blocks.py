@@ -108,7 +108,8 @@ def _attend(
         if rows is not None:
             bias = own.new_zeros((*own.shape[:3], key.shape[2]))
             _add_positions(bias, query, key, rows, block, part)
-        bias = bias if visible is None else hide(bias, visible, query.dtype)
+        if visible is not None:
+            bias = hide(bias, visible, query.dtype)
         return F.scaled_dot_product_attention(own, key, value, attn_mask=bias, scale=1.0)
     scores = own @ key.transpose(-1, -2)
     if rows is not None:

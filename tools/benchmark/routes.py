@@ -7,11 +7,11 @@ def routes() -> dict[str, bool]:
     """The ways by name, and whether each is taken."""
     import torch
 
-    from deberta_torch.kernels import onednn
+    from deberta_torch.kernels import attention_blocks, onednn
 
     return {
         "oneDNN for large float32 products": onednn.beats_mkl() and onednn.available(),
-        "one head at a time in the attention of long texts": onednn.beats_mkl(),
+        "one head at a time in the attention of long texts": attention_blocks.BLOCK_SIZES["cpu"].heads == 1,
         "packed float32 weights": onednn.available(),
         "packed bfloat16 weights": onednn.available(torch.bfloat16),
         "bfloat16 instructions": onednn.has_bfloat16(),
