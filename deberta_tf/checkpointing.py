@@ -46,7 +46,6 @@ def recompute(
         own = None if positions is None else positions._replace(table=rest.pop(0))
         return layer(hidden, masks, own, *(rest or [None]), rows, training=True)[0]
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def forgetful(*values: Any) -> Any:
         states = [tf.identity(seed.value) for seed in seeds]
 
@@ -63,7 +62,7 @@ def recompute(
 
         return compute([*values]), gradients
 
-    return forgetful(*given)
+    return tf.custom_gradient(forgetful)(*given)
 
 
 def _behind(above: Any, values: list[Any]) -> list[Any]:
@@ -73,6 +72,6 @@ def _behind(above: Any, values: list[Any]) -> list[Any]:
     if tf.executing_eagerly():
         return values
     one = tf.cast(tf.reduce_max(tf.reshape(above, [-1])[:1]), tf.bool)
-    # 0, as neither a NaN nor graph optimizers, which know nothing of NaN's truth, can tell beforehand.
+    # It is always 0, which graph optimizers do not know beforehand.
     zero = tf.where(tf.equal(one, one), 0.0, float("nan"))
     return [value + tf.cast(zero, value.dtype) for value in values]

@@ -21,7 +21,7 @@ RUN = ["--batch-size", "4", "--max-length", "32", "--workers", "0"]
 WORDS = "deberta.embeddings.word_embeddings"
 
 
-@pytest.fixture(scope="module", params=["torch", "tf"])
+@pytest.fixture(scope="module", params=["torch", pytest.param("tf", marks=pytest.mark.slow)])
 def framework(request):
     pytest.importorskip({"torch": "torch", "tf": "tensorflow"}[request.param])
     return request.param

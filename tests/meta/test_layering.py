@@ -48,7 +48,7 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_torch/bridge.py": ({"transformers"}, "makes our models transformers' where a user asks for that"),
     "deberta_tf/checkpointing.py": (
         {"tensorflow"},
-        "a gradient of one's own, which Keras' own interface does not take",
+        "gradients of its own, which Keras has no interface for",
     ),
     "deberta_tf/distribution.py": ({"tensorflow"}, "its replicas, of which Keras' own interface does not tell"),
     "deberta_tf/explain.py": ({"tensorflow"}, "gradients of inputs, of which Keras' own interface does not tell"),
