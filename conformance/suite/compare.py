@@ -20,6 +20,7 @@ QUANTITIES = {
     "hidden_states": "hidden",
     "decoder": "hidden",
     "attentions": "attentions",
+    "scores": "scores",
     "logits": "logits",  # and whatever ends so
     "loss": "loss",
 }
