@@ -20,7 +20,6 @@ QUANTITIES = {
     "hidden_states": "hidden",
     "decoder": "hidden",
     "attentions": "attentions",
-    "scores": "scores",
     "logits": "logits",  # and whatever ends so
     "loss": "loss",
 }
