@@ -62,7 +62,7 @@ def compare_explanations(subject: Subject, framework: str) -> Iterator[Compariso
         layer = name.rpartition(".")[0]
         whole = sum(judge.get(f"{layer}.{part}", 0.0) for part in ("content", "c2p", "p2c"))
         own, expected, whole = (np.where(pairs, part, 0.0) for part in (values, judge[name], whole))
-        yield Comparison(subject.quantity("scores"), name, own, expected, float(np.abs(whole).max()))
+        yield Comparison(quantity="scores", name=name, actual=own, expected=expected, scale=float(np.abs(whole).max()))
 
 
 def compare_gradients(subject: Subject, framework: str) -> Iterator[Comparison]:
