@@ -74,7 +74,8 @@ class PreTrainedModel(Called, Adaptable, Quantizable, Resizable):
     def gradient_checkpointing_enable(self) -> None:
         """Trains in less memory: what a layer computed inside is computed again in the backward pass.
 
-        Loss and gradients stay those of the same dropout. In evaluation nothing changes. It is not saved.
+        Loss and gradients stay those of the same dropout. In evaluation nothing changes. It is not saved. Op by op
+        (`run_eagerly`) it saves no memory: the outer tape keeps what it sees.
 
         Raises:
             InputError: Keras runs on another backend than TensorFlow.

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from deberta_dual.serving.errors import Refused
 from deberta_dual.serving.model import EMBEDDINGS, Answers, ServedModel
@@ -76,6 +78,21 @@ async def rerank(request: Request, body: RerankBody) -> list[Rank]:
     return sorted(ranks, key=lambda rank: -rank.score)
 
 
+@ROUTES.post("/", include_in_schema=False)
+async def main_route(request: Request, body: dict[str, Any]) -> Any:
+    """As `/predict` of a classifier, `/rerank` of a reranker, and `/embed` of any other model, with their bodies."""
+    name = body.get("model")
+    (kind,) = _model_type(_model(request, name if isinstance(name, str) else None))
+    answers, shape = {"classifier": (predict, PredictBody), "reranker": (rerank, RerankBody)}.get(
+        kind, (embed, EmbedBody)
+    )
+    try:
+        return await answers(request, shape.model_validate(body))
+    except ValidationError as problem:
+        errors = [{**one, "loc": ("body", *one["loc"])} for one in problem.errors()]
+        raise RequestValidationError(errors, body=body) from None
+
+
 @ROUTES.post("/tokens", summary="Entities of texts")
 async def tokens(request: Request, body: TokensBody) -> Any:
     """Entities with their characters `start` to `end`; a list of such for a list of texts."""
@@ -114,6 +131,7 @@ async def explain(request: Request, body: ExplainBody) -> dict[str, Any]:
         return await model.explain(**body.model_dump(exclude={"model"}))
 
 
+@ROUTES.post("/embeddings", include_in_schema=False)
 @ROUTES.post("/v1/embeddings", summary="Vectors, as OpenAI's clients ask for them")
 async def openai_embeddings(request: Request, body: OpenAIBody) -> dict[str, Any]:
     """Vectors of length 1, as lists or as base64 of little-endian float32."""

@@ -189,6 +189,26 @@ def test_openai_shapes(client):
 
 
 @pytest.mark.parametrize(
+    ("model", "route", "body"),
+    [
+        ("classes", "/predict", {"inputs": "The river."}),
+        ("classes", "/predict", {"inputs": [["The river.", "A map."]], "raw_scores": True}),
+        ("ranks", "/rerank", {"query": "Where?", "texts": ["The river.", "A map."]}),
+        ("vectors", "/embed", {"inputs": ["The river.", "A map."], "normalize": False}),
+        ("words", "/embed", {"inputs": "The river."}),
+    ],
+)
+def test_the_root_is_what_a_model_is_for(client, model, route, body):
+    """As huggingface_hub's `InferenceClient(model=url)` asks."""
+    assert ask(client, "/", model=model, **body) == ask(client, route, model=model, **body)
+
+
+def test_openai_s_route_without_a_version(client):
+    body = {"model": "vectors", "input": "The river."}
+    assert ask(client, "/embeddings", **body) == ask(client, "/v1/embeddings", **body)
+
+
+@pytest.mark.parametrize(
     ("model", "kind"),
     [("classes", "classifier"), ("ranks", "reranker"), ("vectors", "embedding"), ("words", "other")],
 )
@@ -220,6 +240,10 @@ BAD = {
     "an unknown field": ("/predict", {"inputs": "a", "temprature": 1}, 422, "temprature: Extra inputs"),
     "an unknown model": ("/predict", {"inputs": "a", "model": "../x"}, 404, "there is no model '../x'. There are: cla"),
     "another head": ("/tokens", {"inputs": "a"}, 422, "does not do token-classification"),
+    "a bad body at the root": ("/", {"inputs": "a", "temprature": 1}, 422, "temprature: Extra inputs"),
+    "no body of a reranker": ("/", {"inputs": "a", "model": "ranks"}, 422, "query: Field required"),
+    "a model that is no name": ("/", {"inputs": "a", "model": ["b"]}, 422, "model: Input should be a valid string"),
+    "an unknown model at the root": ("/", {"inputs": "a", "model": "../x"}, 404, "there is no model '../x'"),
     "several classes": ("/rerank", {"query": "a", "texts": ["b"]}, 422, "ranking needs a model of one class"),
     "too many texts": ("/predict", {"inputs": [["a"]] * 21}, 422, "21 texts, and no more than 20"),
     "too long": ("/predict", {"inputs": "river " * 80, "truncate": False}, 422, "tokens, and the model reads 64"),

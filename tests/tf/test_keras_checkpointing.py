@@ -91,7 +91,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("mode", ["graph"])
 def test_it_needs_less_memory(mode):
     grown = []
     for switch in ("off", "on"):
