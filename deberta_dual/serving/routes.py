@@ -78,16 +78,17 @@ async def rerank(request: Request, body: RerankBody) -> list[Rank]:
     return sorted(ranks, key=lambda rank: -rank.score)
 
 
-@ROUTES.post("/", include_in_schema=False)
+@ROUTES.post("/", include_in_schema=False, response_model_exclude_none=True)
 async def main_route(request: Request, body: dict[str, Any]) -> Any:
     """As `/predict` of a classifier, `/rerank` of a reranker, and `/embed` of any other model, with their bodies."""
     name = body.get("model")
     (kind,) = _model_type(_model(request, name if isinstance(name, str) else None))
-    answers, shape = {"classifier": (predict, PredictBody), "reranker": (rerank, RerankBody)}.get(
-        kind, (embed, EmbedBody)
-    )
     try:
-        return await answers(request, shape.model_validate(body))
+        if kind == "classifier":
+            return await predict(request, PredictBody.model_validate(body))
+        if kind == "reranker":
+            return await rerank(request, RerankBody.model_validate(body))
+        return await embed(request, EmbedBody.model_validate(body))
     except ValidationError as problem:
         errors = [{**one, "loc": ("body", *one["loc"])} for one in problem.errors()]
         raise RequestValidationError(errors, body=body) from None
