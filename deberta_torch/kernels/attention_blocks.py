@@ -45,8 +45,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, ro
     """Attends; records no gradients.
 
     Shape:
-        query, key, value: `[B, H, L, D]`, the query scaled; visible: bool `[B, 1, 1, L]` or `[B, 1, L, L]`, None for
-        all keys; returns `[B, H, L, D]`, anything for queries that see no key.
+        query: `[B, H, Q, D]`, scaled; key, value: `[B, H, K, D]`; visible: bool `[B, 1, 1, K]` or `[B, 1, Q, K]`, None
+        for all keys; returns `[B, H, Q, D]`, anything for queries that see no key.
     """
     heads, length = query.shape[1:3]
     sizes = BLOCK_SIZES.get(query.device.type, _OTHER_SIZES)
@@ -125,12 +125,12 @@ def _goes_by_steps(query: Tensor, key: Tensor) -> bool:
 
 
 def _whole_bias(query: Tensor, key: Tensor, rows: PositionRows) -> Tensor:
-    """The position terms of the scores; `[B, H, L, L]`."""
-    length, bias = query.shape[2], None
+    """The position terms of the scores; `[B, H, Q, K]`."""
+    bias = None
     if rows.key is not None:
-        bias = skew(_products(query, rows.key), length)
+        bias = skew(_products(query, rows.key), key.shape[2])
     if rows.query is not None:
-        by_key = skew(_products(key, rows.query), length)
+        by_key = skew(_products(key, rows.query), query.shape[2])
         bias = by_key.transpose(-1, -2) if bias is None else bias.add_(turned(by_key))
     assert bias is not None
     return bias

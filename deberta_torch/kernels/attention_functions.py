@@ -32,7 +32,7 @@ def sdpa_attention(
     value: Tensor,
     masks: Masks,
     positions: RelativePositions | None,
-) -> tuple[Tensor, None]:
+) -> tuple[Tensor, Tensor | None]:
     """`torch.nn.functional.scaled_dot_product_attention` with positions and mask as one bias.
 
     Long texts are attended to in blocks of queries, where nothing is recorded and nothing is traced: then memory grows
@@ -48,7 +48,7 @@ def sdpa_attention(
         context = attend(query, key, value, visible, rows)
     elif torch.is_grad_enabled() and query.device.type == "cpu":
         if dropout == 1 or not records_in_parts(query, key, value):
-            return eager_attention(layer, query, key, value, masks, positions)[0], None
+            return eager_attention(layer, query, key, value, masks, positions)
         rows = None if positions is None else layer.position_rows(positions)
         context = attend_recorded(query, key, value, visible, rows, dropout)
     else:

@@ -25,7 +25,7 @@ def test_a_model_says_what_computed_attention():
         model(IDS)
     assert model.attn_implementation_used == ("sdpa", "the kernels run on CUDA, not on cpu")
     model(IDS)
-    assert model.attn_implementation_used == ("eager", "the kernels run on CUDA, not on cpu")
+    assert model.attn_implementation_used == ("sdpa", "the kernels run on CUDA, not on cpu")
     with interpreted():
         model(IDS)
         assert model.attn_implementation_used == ("triton", None)
