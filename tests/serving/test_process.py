@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from deberta_dual.serving.run import _listen
+from deberta_dual.serving.settings import ServeSettings
 from tests.serving.running import ask, server
 
 
@@ -96,3 +98,12 @@ def test_a_port_that_is_taken(folders):
     assert done.returncode == 1
     assert f"127.0.0.1:{port} cannot be listened at" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_no_part_of_an_answer_is_held_back():
+    """A connection sends what it is given at once, though asyncio did not open the socket."""
+    listener = _listen(ServeSettings(models=("model",), port=0))
+    with listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -33,7 +33,7 @@ OURS = {
 }
 PEERS = ("queue", "batches", "threads")
 CLIENTS = (1, 8, 64)
-MORE_CLIENTS = (1, 4, 8, 16, 32, 64)  # of ours, to find the most at a given p99
+MORE_CLIENTS = (1, 2, 3, 4, 8, 16, 32, 64)  # of ours, to find the most at a given p99
 _WARM_SECONDS = 3.0
 
 
