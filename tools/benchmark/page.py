@@ -44,7 +44,7 @@ On Zen 4, one thread beside other programs, by processor time; the limit is that
   layers, of which half is read. Smaller blocks of keys or queries (64 to 512) took as long within 3 %.
 * v1 of the model as it is at 1 × 16 stays at 1.2 times transformers' speed.
 * Training at 2 × 512 with the oneDNN flag is slower than without: the small products of one head go through oneDNN
-  then, which is the slower library for them. At 8 × 128 in float32 a step takes 0.78 of transformers' time: linear
+  then, which is the slower library for them. At 8 × 128 in float32 a step takes 0.8 of transformers' time: linear
   layers, which both have, are two thirds of it.
 * Attention of one head at a time takes 1.05 times less at 8 × 128, and 1.2 times less at 2 × 512, by parts of 64 and of
   128 tokens whose products are added to the scores. Parts of 32, softmax in place, products written into the context,
