@@ -52,7 +52,7 @@ def make_parser() -> Parser:
     parser = Parser("compile", "SRC", "Measure how a model runs the fastest on this machine, and keep it.", _EXAMPLE)
     parser.add_argument("source", metavar="SRC", help=f"{SOURCE}; or an exported folder")
     add = parser.add_argument_group("goal").add_argument
-    text = "one short text at a time, or batches; default: latency"
+    text = "one short text at a time, batches, or batches of texts of about 512 tokens; default: latency"
     add("--goal", choices=tuple(GOALS), default="latency", help=text)
     text = f"one of {', '.join(PIPELINES)}; default: that of SRC's head"
     add("--task", choices=tuple(PIPELINES), metavar="TASK", help=text)

@@ -13,9 +13,10 @@ from deberta_dual.backends import FRAMEWORKS
 EXACT = "float32"
 # dtypes that change answers little, so that a comparison of outputs is enough; others need examples.
 CLOSE = ("bfloat16",)
-GOALS: Mapping[str, tuple[int, int]] = {"latency": (1, 16), "throughput": (8, 128)}  # texts, and tokens of each
+# Texts, and tokens of each.
+GOALS: Mapping[str, tuple[int, int]] = {"latency": (1, 16), "throughput": (8, 128), "long-texts": (2, 512)}
 # What can be said as a framework -> the goal.
-AUTOMATIC = {"auto": "latency", "auto-throughput": "throughput"}
+AUTOMATIC = {"auto": "latency", "auto-throughput": "throughput", "auto-long-texts": "long-texts"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,12 +38,13 @@ def compile(  # the word of torch and of Keras; Python's own function of this na
 
     PyTorch (`optimize`), ONNX Runtime and OpenVINO are tried, as far as they are installed, in float32 and in bfloat16
     where the processor has it. int8 is tried only with `calibration`. Pipelines find the choice by
-    `framework="auto"` (or "auto-throughput"). It is kept below `$XDG_CACHE_HOME/deberta-dual`, by the content of the
-    weights, the versions installed and the machine; nothing is written into the model's folder.
+    `framework="auto"` ("auto-throughput", "auto-long-texts"). It is kept below `$XDG_CACHE_HOME/deberta-dual`, by the
+    content of the weights, the versions installed and the machine; nothing is written into the model's folder.
 
     Args:
         model: a checkpoint folder, an exported folder, or a hub id.
-        goal: "latency" of one short text, or "throughput" of batches.
+        goal: "latency" of one short text, "throughput" of batches of some hundred tokens a text, or "long-texts" of
+            about 512.
         task: a name of `PIPELINES`; None: that of the model's head.
         calibration: labelled examples, as `evaluate` takes them. Every dtype that would be taken is then judged by
             them, int8 among them.

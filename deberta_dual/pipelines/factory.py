@@ -72,8 +72,8 @@ def pipeline(
             whose probabilities are averaged.
         tokenizer: a tokenizer, a folder with one, or a hub id; None: that of the model's folder or repository.
         framework: "torch" (or "pt"), "tf", "onnx" or "openvino", for a model that is loaded; None: what is installed,
-            PyTorch first. The runtimes take an exported folder, or make a graph of a checkpoint and cache it. "auto"
-            and "auto-throughput" take the fastest on this machine, see `deberta_dual.compile`.
+            PyTorch first. The runtimes take an exported folder, or make a graph of a checkpoint and cache it. "auto",
+            "auto-throughput" and "auto-long-texts" take the fastest on this machine, see `deberta_dual.compile`.
         device: where a model is loaded or moved to: a name, an object of the framework, the number of an accelerator,
             or -1 for the CPU; None: for a model that is loaded the best device there is, for an object where it is.
         dtype: what a loaded model computes in; None: float32. Half precision goes by the framework's names; on the CPU

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.benchmark import claims, tables
-from tools.benchmark.__main__ import IMAGES, JSON, PAGE, parse
+from tools.benchmark.__main__ import IMAGES, JSON, PAGE, keep, parse
 from tools.benchmark.claims import COMPARISONS, LIMITS, MEMORY, PROCESSOR, sentences
 from tools.benchmark.figures import draw, figures
 from tools.benchmark.page import SECTIONS, page
@@ -155,6 +155,27 @@ def test_of_one_round_no_spread_is_told(data):
     assert "AVX2; 1 round." in text
     assert "of the rounds" not in text.partition("## How it was measured")[0]
     assert "not there" not in text
+
+
+def test_what_another_processor_measured_is_kept(data):
+    before = data["sections"]["inference"]
+    newer = copy.deepcopy(before) | {"features": ["AVX-512"], "rounds": 3}
+    keep(data, "inference", newer)
+    assert data == {"sections": {"inference": newer}, "elsewhere": {"inference": [before]}}
+    text = page(data)
+    assert (
+        "### Inference, as last measured on another processor\n\nSome CPU, 2 cores; AVX2; 7 rounds. Layers: 12" in text
+    )
+    assert text.count("**ours, optimized** is 2.50 to 8.00 times as fast as **transformers 4**.") == 2
+    again = copy.deepcopy(before) | {"rounds": 5}
+    keep(data, "inference", again)
+    assert data == {"sections": {"inference": again}, "elsewhere": {"inference": [newer]}}
+
+
+def test_of_another_processor_without_claims_nothing_is_said(data):
+    keep(data, "inference", copy.deepcopy(data["sections"]["inference"]) | {"features": ["AVX-512"]})
+    data["elsewhere"]["inference"][0]["rows"] = []
+    assert "another processor" not in page(data).partition("## How it was measured")[0]
 
 
 def test_without_a_baseline_times_are_shown(data):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from deberta_dual.compiling.candidates import GOALS
 from tools.benchmark import winners
 from tools.benchmark.__main__ import merged
 from tools.benchmark.sections import exports, side_by_side
@@ -88,6 +89,17 @@ def test_cells_measured_anew_take_the_place_of_their_own_alone(rows):
     assert found["left_out"] == []
     assert merged(known, {**anew, "machine": "another"})["rows"] == anew["rows"]
     assert merged(None, anew) == anew
+
+
+@pytest.mark.parametrize(
+    ("shape", "goal"),
+    [((1, 16), "latency"), ((1, 512), "latency"), ((8, 128), "throughput"), ((2, 512), "long-texts")],
+)
+def test_the_goal_of_a_cell_is_what_a_user_would_name(shape, goal):
+    from tools.benchmark.workers.ours_graphs import goal_of
+
+    assert goal_of(*shape) == goal
+    assert goal in GOALS
 
 
 def test_subjects_are_told_apart():

@@ -7,8 +7,9 @@
     python -m tools.benchmark --compare before.json after.json
 
 `make peers` builds the environments of the other libraries; one that is not given is left out, and the page says so. A
-section that is measured takes the place of what `performance.json` had of it; the others stay. With `--cells`, so do
-the other cells of the section, if they were measured on the same machine with the same versions.
+section that is measured takes the place of what `performance.json` had of it, but what a processor with other
+instructions measured is kept beside it; the others stay. With `--cells`, so do the other cells of the section, if they
+were measured on the same machine with the same versions.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +98,7 @@ def main() -> None:
                 )
                 measured = section(session, name)
             if measured["rows"]:
-                known = data["sections"].get(name)
-                found = data["sections"] | {name: merged(known, measured) if arguments.cells else measured}
-                data["sections"] = {known: found[known] for known in SECTIONS if known in found}
+                keep(data, name, measured, arguments.cells)
                 file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write(data, arguments.output)
 
@@ -117,6 +117,18 @@ def section(session: Session, name: str) -> dict[str, Any]:
         "rows": rows,
         "left_out": session.left_out,
     }
+
+
+def keep(data: dict[str, Any], name: str, measured: dict[str, Any], cells: Sequence[str] = ()) -> None:
+    """Puts a section that was measured into `data`; one of another processor goes to `data["elsewhere"]`."""
+    sections, elsewhere = data["sections"], data.setdefault("elsewhere", {})
+    others = {
+        tuple(found["features"]): found for found in [*elsewhere.get(name, []), *filter(None, [sections.get(name)])]
+    }
+    known = others.pop(tuple(measured["features"]), None)
+    found = sections | {name: merged(known, measured) if cells else measured}
+    data["sections"] = {one: found[one] for one in SECTIONS if one in found}
+    elsewhere[name] = list(others.values())
 
 
 def merged(known: dict[str, Any] | None, measured: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ On Zen 4, one thread beside other programs, by processor time; the limit is that
 
 ## What this does not say
 
-* This is one machine. Ratios differ between processors, above all with their instructions for bfloat16 and int8.
+* These are few machines. Ratios differ between processors, above all with their instructions for bfloat16 and int8.
 * Weights are random; int8 on trained weights has other errors.
 * GPUs have [a page of their own](gpu.md).
 """
@@ -151,6 +152,7 @@ def page(data: dict[str, Any]) -> str:
         missing = list(_left_out(found["left_out"]))
         if missing:
             parts.append("Not measured:\n\n" + "\n".join(missing) + "\n")
+        parts += [f"{part}\n" for other in data.get("elsewhere", {}).get(name, []) for part in _elsewhere(name, other)]
     return "\n".join([*parts, METHOD])
 
 
@@ -178,8 +180,7 @@ def _where(data: dict[str, Any]) -> str:
     """Machines and versions, with the sections that were measured there."""
     places: dict[str, list[str]] = {}
     for name, found in data["sections"].items():
-        rounds = "1 round" if found["rounds"] == 1 else f"{found['rounds']} rounds"
-        lines = [f"{found['machine']}; {', '.join(found['features']) or 'features unknown'}; {rounds}."]
+        lines = [f"{found['machine']}; {', '.join(found['features']) or 'features unknown'}; {_rounds(found)}."]
         lines += [f"* {found['threads']}"] if "threads" in found else []
         for taken, what in ((True, "ways of ours that were timed"), (False, "ways not taken on this processor")):
             ways = [way for way, is_taken in found.get("routes", {}).items() if is_taken == taken]
@@ -218,6 +219,22 @@ def _measured(name: str, found: dict[str, Any], drawn: Sequence[tuple[str, str, 
         yield tables.across(worst, tables.difference, "group")
     if claims.spread(rows):
         yield claims.spread(rows)
+
+
+def _elsewhere(name: str, found: dict[str, Any]) -> Iterator[str]:
+    """What was measured last on another processor, in short; all of it is in `performance.json`."""
+    claimed = claims.sentences(name, found["rows"])
+    said = ["\n".join(f"* {sentence}" for sentence in claimed)] if claimed else []
+    if name == "side_by_side":
+        said = list(itertools.islice(winners.body(found["rows"]), 2))
+    if said:
+        yield f"### {SECTIONS[name][0]}, as last measured on another processor"
+        yield f"{found['machine']}; {', '.join(found['features'])}; {_rounds(found)}.{_layers(found['rows'])}"
+        yield from said
+
+
+def _rounds(found: dict[str, Any]) -> str:
+    return "1 round" if found["rounds"] == 1 else f"{found['rounds']} rounds"
 
 
 def _tokenization(name: str, found: dict[str, Any], drawn: Any) -> Iterator[str]:

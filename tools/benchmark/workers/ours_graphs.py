@@ -21,6 +21,7 @@ from tools.benchmark.workers import sessions
 Settings = dict[str, Any]
 Arrays = dict[str, np.ndarray[Any, Any]]
 Call = Callable[[], Any]
+SHORT = 256  # tokens, up to which a text is not long
 
 
 def call_of(framework: str, folder: Path, batches: Batches, **options: Any) -> Call:
@@ -50,14 +51,21 @@ def fixed(settings: Settings, batches: Batches) -> Call:
 
 
 def chosen(settings: Settings, batches: Batches) -> Call:
-    """What `compile` chooses: of one text for latency, of several for throughput."""
+    """What `compile` chooses for texts such as these."""
     folder = Path(settings["folder"])
-    goal = "latency" if len(batches.ids[0]) == 1 else "throughput"
-    found = deberta_dual.compile(folder, goal)
+    texts, length = batches.ids[0].shape
+    found = deberta_dual.compile(folder, goal_of(texts, length))
     options = {"threads": found.threads} if found.threads else {}
     call = call_of(found.framework, folder, batches, dtype=found.dtype, **options)
     call.note = f"{found.framework} {found.dtype}"  # type: ignore[attr-defined]  # functions have fields
     return call
+
+
+def goal_of(texts: int, length: int) -> str:
+    """The goal that a user of such texts would name."""
+    if texts == 1:
+        return "latency"
+    return "long-texts" if length > SHORT else "throughput"
 
 
 def target(settings: Settings) -> Path:
