@@ -19,6 +19,10 @@ FOLDER, NAME = "onnx", "model.onnx"
 _LARGEST = 1_500_000_000
 _EXTERNAL = "_data"  # behind the name of the graph's file, as optimum names it
 
+# ONNX Runtime's one operator for a sum and its LayerNorm, which it takes in int8, is slower than the two: without it the
+# whole model takes 7 % less time at 16 tokens and 3 % less at 64 and 128 (version 1.32, Zen 3, one thread).
+_SLOWER = ("SkipLayerNormFusion",)
+
 
 def write_onnx(
     file: Path, config: BaseConfig, params: Arrays, task: str | None, *, dtype: str = "float32", **options: Any
@@ -82,7 +86,9 @@ def onnx_session(file: Path, threads: int | None = None) -> Run:
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
-    session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(
+        str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(_SLOWER)
+    )
     kinds = {one.name: np.int32 if "int32" in one.type else np.int64 for one in session.get_inputs()}
     names = [one.name for one in session.get_outputs()]
 
