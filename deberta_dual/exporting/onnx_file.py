@@ -19,8 +19,8 @@ FOLDER, NAME = "onnx", "model.onnx"
 _LARGEST = 1_500_000_000
 _EXTERNAL = "_data"  # behind the name of the graph's file, as optimum names it
 
-# ONNX Runtime's one operator for a sum and its LayerNorm, which it takes in int8, is slower than the two: without it the
-# whole model takes 7 % less time at 16 tokens and 3 % less at 64 and 128 (version 1.32, Zen 3, one thread).
+# ONNX Runtime's one operator for a sum and its LayerNorm, which it takes in int8, is slower than the two: without it
+# the whole model takes 7 % less time at 16 tokens and 3 % less at 64 and 128 (version 1.32, Zen 3, one thread).
 _SLOWER = ("SkipLayerNormFusion",)
 
 
