@@ -13,6 +13,7 @@ from deberta_dual.serving.settings import ServeSettings
 # Route -> a body that is answered, and its field of texts.
 GOOD = {
     "/embed": ({"model": "vectors", "inputs": "a"}, "inputs"),
+    "/similarity": ({"model": "vectors", "inputs": {"source_sentence": "a", "sentences": ["a"]}}, "inputs"),
     "/predict": ({"model": "classes", "inputs": "a"}, "inputs"),
     "/rerank": ({"model": "ranks", "query": "a", "texts": ["a"]}, "texts"),
     "/tokens": ({"model": "names", "inputs": "a"}, "inputs"),
@@ -27,7 +28,12 @@ GOOD = {
 def with_text(route, text):
     """The body of a route with another text in the same shape."""
     body, field = GOOD[route]
-    shapes = {"/rerank": [text], "/answer": {"question": "a", "context": text}, "/fill": f"[MASK] {text}"}
+    shapes = {
+        "/rerank": [text],
+        "/answer": {"question": "a", "context": text},
+        "/fill": f"[MASK] {text}",
+        "/similarity": {"source_sentence": "a", "sentences": [text]},
+    }
     return {**body, field: shapes.get(route, text)}
 
 
@@ -35,7 +41,8 @@ def many(route):
     """The body of a route with 100,000 texts."""
     body, field = GOOD[route]
     one = {"/predict": ["a"], "/answer": {"question": "", "context": ""}}.get(route, "a")
-    return {**body, field: [one] * 100_000}
+    texts = [one] * 100_000
+    return {**body, field: {"source_sentence": "a", "sentences": texts} if route == "/similarity" else texts}
 
 
 def coded(value):
@@ -62,6 +69,13 @@ BAD = {
     "a lone surrogate as the model": (lambda route: coded({**GOOD[route][0], "model": "\ud800"}), {404}),
     "a field of a lone surrogate": (lambda route: coded({**GOOD[route][0], "\udfff": 1}), {422}),
     "an unknown field": (lambda route: coded({**GOOD[route][0], "nonsense": 1}), {422}),
+    "an unknown parameter": (lambda route: coded({**GOOD[route][0], "parameters": {"nonsense": 1}}), {422}),
+    "parameters that are none": (lambda route: coded({**GOOD[route][0], "parameters": [1]}), {422}),
+    "parameters of a lone surrogate": (
+        lambda route: coded({**GOOD[route][0], "\udfff": 1, "parameters": {"\udfff": 1}}),
+        {422},
+    ),
+    "parameters in parameters": (lambda route: coded({**GOOD[route][0], "parameters": {"parameters": {}}}), {422}),
     "an unknown model": (lambda route: coded({**GOOD[route][0], "model": "../../etc/passwd"}), {404}),
     "NUL": (lambda route: coded(with_text(route, "a\0b")), {200}),
 }

@@ -19,6 +19,7 @@ from deberta_dual.serving.settings import ServeSettings
 MODELS = {
     "/embed": "vectors",
     "/predict": "classes",
+    "/similarity": "vectors",
     "/rerank": "ranks",
     "/tokens": "names",
     "/answer": "reader",
