@@ -15,7 +15,7 @@ from deberta_core.errors import DebertaError, InputError
 from deberta_core.files import read_json
 from deberta_core.layout import SENTENCES_FILE
 from deberta_core.tasks import task_spec
-from deberta_dual.explaining.explanation import explain
+from deberta_dual.explaining.explanation import DiscriminatorPipeline, explain
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.checkpoint_heads import find_model_task
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
@@ -27,6 +27,8 @@ from deberta_dual.serving.threads import Threads
 EMBEDDINGS = "sentence-embeddings"
 # Tokens in a batch: on a CPU a product of so many rows is as quick per row as a larger one.
 CPU_TOKENS, OTHER_TOKENS = 1024, 16384
+# Heads of which no route makes anything, and what explains them: such a model is loaded without its head.
+_ONLY_EXPLAINED: Mapping[str | None, type[Pipeline]] = {DiscriminatorPipeline.model_task: DiscriminatorPipeline}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class ServedModel:
         task = next((name for name, cls in PIPELINES.items() if cls.model_task == self._head), EMBEDDINGS)
         self.main: Pipeline = self._load(EMBEDDINGS if self._head is None else task)
         self.prompts = _prompts(self._folders[0])
-        self._pipelines = {self.main.task: self.main}
+        self._pipelines: dict[str, Pipeline] = {self.main.task: self.main}
         self._batchers: dict[str | None, Batcher] = {}
         self._lock = threading.Lock()
 
@@ -120,7 +122,7 @@ class ServedModel:
         """
 
         def run() -> dict[str, Any]:
-            return explain(self.main, **arguments).to_dict()
+            return explain(self._explained(), **arguments).to_dict()
 
         return await asyncio.wrap_future(self._threads.explanations.submit(_told(run)))
 
@@ -138,8 +140,7 @@ class ServedModel:
         with self._lock:
             if task not in self._pipelines:
                 self._pipelines[task] = self._make(task)
-            found: Pipeline = self._pipelines[task]
-            return found
+            return self._pipelines[task]
 
     def _prepare(
         self, task: str, inputs: Sequence[Any], options: Mapping[str, Any]
@@ -172,8 +173,18 @@ class ServedModel:
             made: Pipeline = cls(self.main.model, self.main.tokenizer, **options)
             return made
 
-    def _load(self, task: str) -> Pipeline:
-        made: Pipeline = pipeline(task, list(map(str, self._folders)), **self._options())
+    def _explained(self) -> Pipeline:
+        """What has the model's head; of a head that nothing else needs it is loaded when it is first asked for."""
+        cls = _ONLY_EXPLAINED.get(self._head)
+        if cls is None:
+            return self.main
+        with self._lock:
+            if cls.task not in self._pipelines:
+                self._pipelines[cls.task] = self._load(cls.task, cls)
+            return self._pipelines[cls.task]
+
+    def _load(self, task: str, cls: type[Pipeline] | None = None) -> Pipeline:
+        made: Pipeline = pipeline(task, list(map(str, self._folders)), pipeline_class=cls, **self._options())
         return made
 
     def _batcher(self, run: Pipeline) -> Batcher:
@@ -183,7 +194,7 @@ class ServedModel:
                 limits = self.max_batch_tokens, settings.max_waiting_tokens
                 at_once = self._threads.at_once if self._on_cpu else 1
                 self._batchers[run.model_task] = Batcher(
-                    self._threads.batches, at_once, run.arrays, pad, *limits, self._observe
+                    self._threads.batches, at_once, run.arrays, pad, *limits, self._observe, settings.timeout
                 )
             return self._batchers[run.model_task]
 

@@ -59,7 +59,8 @@ async def embed(request: Request, body: EmbedBody) -> list[list[float]]:
 async def similarity(request: Request, body: SimilarityBody) -> list[float]:
     """The cosine of the angle between the vectors of `source_sentence` and of each of `sentences`."""
     model = _model(request, body.model)
-    texts = _texts(model, [body.inputs.source_sentence, *body.inputs.sentences], body.prompt_name)
+    given: list[Text] = [body.inputs.source_sentence, *body.inputs.sentences]
+    texts = _texts(model, given, body.prompt_name)
     found = await _answers(request, model, EMBEDDINGS, texts, _cut(request, body))
     vectors = _vectors(found.results, None, True)
     cosines: list[float] = (vectors[1:] @ vectors[0]).tolist()
