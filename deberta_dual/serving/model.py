@@ -14,7 +14,9 @@ from deberta_core.checkpoint import checkpoint_folder
 from deberta_core.errors import DebertaError, InputError
 from deberta_core.files import read_json
 from deberta_core.layout import SENTENCES_FILE
+from deberta_core.limits import raised
 from deberta_core.tasks import task_spec
+from deberta_core.tokenization.lengths import LongWindows
 from deberta_dual.explaining.explanation import DiscriminatorPipeline, explain
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.checkpoint_heads import find_model_task
@@ -103,7 +105,8 @@ class ServedModel:
             options: of the pipeline.
 
         Raises:
-            Refused: the model does not do this, an input or an option cannot be used, or too much waits.
+            Refused: the model does not do this, an input or an option cannot be used, the model would read more tokens
+                than a request may have bytes, or too much waits.
         """
         run, prepared, used = await asyncio.to_thread(_told(self._prepare), task, inputs, options)
         rows = [row for one in prepared for row in one.rows]
@@ -148,14 +151,25 @@ class ServedModel:
         run = self.pipeline(task)
         used = run.read_options(options, run.options)
         run.check_model(used)
-        prepared = []
+        prepared: list[Prepared] = []
+        left = most = self._settings.max_body
+        too_much = InputError(
+            f"the model would read more than {most} tokens: long texts are read in windows, and a text again for each "
+            f"class of zero-shot. Send fewer or shorter texts, fewer classes, or windows that share less."
+        )
         for number, example in enumerate(inputs):
             try:
-                prepared.append(_checked(run, run.prepare(example, used), used))
+                with raised(windows=most):
+                    prepared.append(_checked(run, run.prepare(example, used), used))
+            except LongWindows:
+                raise too_much from None
             except DebertaError as problem:
                 if len(inputs) == 1:
                     raise
                 raise type(problem)(f"input {number}: {problem}") from problem
+            left -= sum(map(len, prepared[-1].rows))
+            if left < 0:
+                raise too_much
         return run, prepared, used
 
     def _make(self, task: str) -> Pipeline:

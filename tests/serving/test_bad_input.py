@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from starlette.testclient import TestClient
@@ -129,3 +130,34 @@ def test_other_methods_and_addresses(client, folders):
     check_refusal(client.get("/info", params={"model": "\0"}), {404}, folders)
     check_refusal(client.get("/info?model=%ff%fe"), {404}, folders)
     check_refusal(client.post("/../../etc/passwd"), {404}, folders)
+
+
+MUCH = {
+    "windows of a text": ("/tokens", {"model": "names", "inputs": "the river " * 4000, "stride": 61}),
+    "windows of many texts": ("/tokens", {"model": "names", "inputs": ["the river " * 100] * 20, "stride": 61}),
+    "windows of a context": (
+        "/answer",
+        {"model": "reader", "inputs": {"question": "a", "context": "the river " * 4000}, "doc_stride": 56},
+    ),
+    "a question that leaves little room": (
+        "/answer",
+        {"model": "reader", "inputs": {"question": "a " * 55, "context": "the river " * 4000}},
+    ),
+    "classes": ("/zero-shot", {"inputs": "the river " * 50, "candidate_labels": [f"l{n}" for n in range(5000)]}),
+}
+
+
+@pytest.mark.parametrize("name", MUCH)
+def test_little_that_becomes_much(folders, name):
+    """What a model reads of a request is bounded, too: windows can share almost all of their tokens."""
+    settings = ServeSettings(models=tuple(map(str, folders.values())), framework="torch", max_body=60_000)
+    route, body = MUCH[name]
+    with TestClient(make_app(settings), raise_server_exceptions=False) as client:
+        begun = time.monotonic()
+        answer = client.post(route, json={"model": "classes", **body})
+        check_refusal(answer, {422}, folders)
+        assert "more than 60000 tokens" in answer.text
+        assert time.monotonic() - begun < 10
+        with_defaults = {field: value for field, value in body.items() if "stride" not in field}
+        if len(with_defaults) < len(body):
+            assert client.post(route, json=with_defaults).status_code == 200
