@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 # A text, or the ids of its tokens, which are decoded.
 Text = str | Annotated[list[int], Field(min_length=1)]
@@ -54,8 +53,7 @@ class HubBody(Body):
         named = {_PARAMETERS.get(name, name): value for name, value in inner.items() if value is not None}
         twice = given.keys() & named.keys() & cls.model_fields.keys()
         if twice:
-            text = "{name} is given twice, by itself and in parameters. Give it once"
-            raise PydanticCustomError("twice", text, {"name": min(twice)})
+            raise ValueError(f"{min(twice)} is given twice, by itself and in parameters. Give it once")
         return {**given, **named, "parameters": {}}
 
 
