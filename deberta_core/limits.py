@@ -62,6 +62,7 @@ LIMITS: dict[str, Limit] = {
     "text_growth": Limit("times its length", 4_096, "a text is rewritten in memory"),
     "padded_length": Limit("tokens a row", 1 << 16, "every entry of a row takes eight bytes or more"),
     "padded_batch": Limit("tokens", 1 << 28, "a batch is made as a whole"),
+    "windows": Limit("tokens", 1 << 28, "all windows of a text are made at once"),
 }
 
 _raised: ContextVar[dict[str, int]] = ContextVar("raised", default={})  # noqa: B039 - never changed in place

@@ -24,6 +24,10 @@ Columns = dict[str, list[Any]]
 Window = tuple[slice, slice | None]
 
 
+class LongWindows(InputError):
+    """The windows of a text have more tokens than the bound `windows` of `deberta_core.limits` allows."""
+
+
 class Lengths(Protocol):
     """What a tokenizer says of the lengths of rows; see `TokenizerOptions`."""
 
@@ -210,6 +214,7 @@ def _slide(length: int, kept: int, rule: LengthRule) -> list[slice]:
             f"max_length={rule.max_length}."
         )
     count = -(-(length - kept) // (kept - stride)) + 1
+    check("windows", count * kept, f"With stride={stride}, the windows of a text have", LongWindows)
     starts = [place * (kept - stride) for place in range(count)]
     if rule.truncation_side == "right":
         return [slice(start, min(start + kept, length)) for start in starts]

@@ -186,15 +186,15 @@ def explain(
     )
 
 
-class _Discriminator(FeatureExtractionPipeline):
-    """A model that detects replaced tokens: no task of pipelines is for it."""
+class DiscriminatorPipeline(FeatureExtractionPipeline):
+    """A model that detects replaced tokens, to be explained: no task of pipelines is for it, and it answers nothing."""
 
     model_task = "replaced_token"
 
 
 def _loaded(model: str | Path, framework: str | None, device: Any) -> Pipeline:
     """A checkpoint as the pipeline of its head, or of none."""
-    without = {None: FeatureExtractionPipeline, _Discriminator.model_task: _Discriminator}
+    without = {None: FeatureExtractionPipeline, DiscriminatorPipeline.model_task: DiscriminatorPipeline}
     cls = without.get(find_model_task(checkpoint_folder(model)))
     task = None if cls is None else cls.task
     made: Pipeline = pipeline(task, model, framework=framework, device=device, pipeline_class=cls)

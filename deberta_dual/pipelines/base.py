@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import warnings
 from abc import ABC, abstractmethod
@@ -301,12 +302,20 @@ class Pipeline(ABC):
                     stacklevel=2,
                 )
             how = options.truncation if isinstance(options.truncation, str) else self.cuts
-            encoding = self.tokenizer(text, pair, truncation=how, max_length=limit)
+            encoding = self._cutter(options.truncation_side)(text, pair, truncation=how, max_length=limit)
         return self.model_inputs(encoding)
 
     def model_inputs(self, encoding: Mapping[str, Any]) -> dict[str, list[int]]:
         """The entries of an encoding that the model takes."""
         return {name: encoding[name] for name in self.tokenizer.model_input_names}
+
+    def _cutter(self, side: str | None) -> Any:
+        """The tokenizer, set to cut texts on a side; a copy, since other threads may use the pipeline's own."""
+        if side is None or side == self.tokenizer.truncation_side:
+            return self.tokenizer
+        tokenizer = copy.copy(self.tokenizer)
+        tokenizer.truncation_side = side
+        return tokenizer
 
     def _call_options(self, options: Mapping[str, Any]) -> Any:
         chosen = self.read_options(options, self.options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deberta_core.errors import InputError, WrongType, one_of
+from deberta_core.tokenization.lengths import SIDES, check_choice
 from deberta_dual.pipelines.examples import check_count
 
 STRATEGIES = ("longest_first", "only_first", "only_second", "do_not_truncate")
@@ -37,14 +38,18 @@ class TextOptions(PipelineOptions):
     Args:
         truncation: True or a name of `STRATEGIES`: cut; False or "do_not_truncate": not cut; None: cut, and a warning
             says so.
+        truncation_side: "right" cuts the end of a text, "left" its beginning; None: as the tokenizer is set.
     """
 
     truncation: bool | str | None = None
+    truncation_side: str | None = None
 
     def __post_init__(self) -> None:
         PipelineOptions.__post_init__(self)
         if self.truncation is not None and not isinstance(self.truncation, bool) and self.truncation not in STRATEGIES:
             raise InputError(one_of("truncation", self.truncation, ("True", "False", *STRATEGIES)))
+        if self.truncation_side is not None:
+            check_choice("truncation_side", self.truncation_side, SIDES)
 
 
 def unfolded(options: Mapping[str, Any], name: str) -> dict[str, Any]:

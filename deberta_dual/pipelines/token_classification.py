@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from deberta_core.errors import InputError, WrongType, one_of
+from deberta_core.limits import check
+from deberta_core.tokenization.lengths import LongWindows
 from deberta_dual.backends.protocol import Arrays
 from deberta_dual.data.words import CONFIG_KEY, WORD_RULES, split_words, words_of_tokens
 from deberta_dual.evaluation.entities import SCHEMES, labels_of
@@ -260,6 +262,7 @@ class TokenClassificationPipeline(Pipeline):
         size = self.limit(options) - self.tokenizer.num_special_tokens_to_add()
         shared = size // 4 if options.stride is None else options.stride
         starts = range(0, max(length - shared, 1), size - shared)
+        check("windows", len(starts) * size, f"With stride={shared}, the windows of a text have", LongWindows)
         return [(start, min(start + size, length)) for start in starts]
 
     def _token(self, unit: Unit, tokenized: TokenizedText) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _invalid(request: Request, problem: Any) -> JSONResponse:
     if first["type"] == "json_invalid":
         return _answer(request, 400, f"the body is no JSON: {first['ctx']['error']}.", "Validation")
     place = ".".join(str(part) for part in first["loc"][1:] if not _is_type(part)) or "the body"
-    return _answer(request, 422, f"{place}: {first['msg']}.", "Validation")
+    return _answer(request, 422, f"{place}: {first['msg'].removeprefix('Value error, ')}.", "Validation")
 
 
 def _is_type(part: Any) -> bool:

@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 
 from deberta_dual.backends.protocol import ArrayModel, Arrays
 from deberta_dual.pipelines.batches import ModelRow, run_rows
 from deberta_dual.serving.errors import Refused
 
+# As many batches tell how quick the model is; the quickest of them counts, so that what could be answered is taken.
+# They are at least half full: smaller ones say little of how quick it is when much waits.
+_MEASURED = 8
 # What a batch had: its tokens, the seconds it took, and the seconds its rows had waited.
 Observe = Callable[[int, float, list[float]], None]
 
@@ -53,6 +56,7 @@ class Batcher:
         max_tokens: in a batch, at most; a longer row goes alone.
         max_waiting: tokens that may wait.
         observe: told of every batch.
+        timeout: seconds after which nobody waits for an answer.
     """
 
     def __init__(
@@ -64,12 +68,14 @@ class Batcher:
         max_tokens: int,
         max_waiting: int,
         observe: Observe,
+        timeout: float = inf,
     ) -> None:
         self._threads, self._at_once = threads, at_once
         self._model, self._pad, self._max_tokens, self._max_waiting = model, pad, max_tokens, max_waiting
-        self._observe = observe
+        self._observe, self._timeout = observe, timeout
         self._jobs: deque[_Job] = deque()
-        self._waiting, self._speed, self._is_closed = 0, 0.0, False
+        self._waiting, self._is_closed = 0, False
+        self._speeds: deque[float] = deque(maxlen=_MEASURED)  # of full batches, in tokens a second
         self._running, self._changed = 0, threading.Condition()
 
     @property
@@ -84,20 +90,15 @@ class Batcher:
             the outputs of each row, as of `run_rows`, in order; or the error of the model.
 
         Raises:
-            Refused: too much waits.
+            Refused: too much waits, or so much that the answer would come too late.
         """
         job = _Job(rows, [{} for _ in rows], left=len(rows))
         tokens = sum(map(len, rows))
         with self._changed:
             if self._is_closed:
                 raise Refused("the server is stopping.", "Unhealthy", 5)
-            if self._waiting and self._waiting + tokens > self._max_waiting:
-                after = ceil(self._waiting / self._speed) if self._speed else 1
-                raise Refused(
-                    f"{self._waiting} tokens wait, and no more than {self._max_waiting} may. Try again in {after} s.",
-                    "Overloaded",
-                    after,
-                )
+            if self._waiting:
+                self._check(len(rows), tokens)
             self._jobs.append(job)
             self._waiting += tokens
             self._threads.submit(self._work)
@@ -108,6 +109,29 @@ class Batcher:
         with self._changed:
             self._is_closed = True
             self._changed.wait_for(lambda: not self._jobs and not self._running)
+
+    def _check(self, rows: int, tokens: int) -> None:
+        """Refuses a new request if too much waits, or so much that it would be answered too late."""
+        waiting, late = self._waiting, 0.0
+        if self._time(waiting + tokens) > self._timeout:  # what is before it is less, and takes longer to add up
+            late = self._time(self._before(rows) + tokens) - self._timeout
+        if waiting + tokens > self._max_waiting:
+            why, after = f"and no more than {self._max_waiting} may", max(1, ceil(self._time(waiting)))
+        elif late > 0:
+            why, after = f"and an answer would come {late:.1f} s after the {self._timeout:g} s of a request", ceil(late)
+        else:
+            return
+        raise Refused(f"{waiting} tokens wait, {why}. Try again in {after} s.", "Overloaded", after)
+
+    def _before(self, rows: int) -> int:
+        """Tokens that are computed before so many rows of a new request: of each other one as many rows."""
+        jobs = (job for job in self._jobs if not job.future.done())
+        return sum(len(row) for job in jobs for row in job.rows[job.next : job.next + rows])
+
+    def _time(self, tokens: int) -> float:
+        """The seconds that so many tokens take at least, as was measured; 0 where too little was."""
+        is_known = len(self._speeds) == _MEASURED
+        return tokens / (max(self._speeds) * self._at_once) if is_known else 0.0
 
     def _work(self) -> None:
         """Runs one batch, if anything waits; another turn takes what is left, after those of other models."""
@@ -159,7 +183,9 @@ class Batcher:
                     self._answer_alone(one)
         seconds = time.monotonic() - begun
         tokens = sum(len(job.rows[row]) for job, row in taken)
-        self._speed = tokens / seconds if seconds else self._speed
+        if 2 * tokens >= self._max_tokens and seconds:
+            with self._changed:
+                self._speeds.append(tokens / seconds)
         self._observe(tokens, seconds, [begun - job.begun for job, _ in taken])
 
     def _answer(self, group: Sequence[tuple[_Job, int]]) -> None:

@@ -52,10 +52,10 @@ class Guard:
             await send(message)
 
         try:
-            refusal = self._refusal(scope)
-            if refusal is None:
-                async with asyncio.timeout(self._settings.timeout):
-                    body, refusal = await self._read(scope, receive)
+            async with asyncio.timeout(self._settings.timeout):
+                body, too_large = await self._read(scope, receive)
+            refusal = self._refusal(scope) or too_large
+            body = b"" if refusal else body
             if refusal is None:
                 await self._app(scope, _replay(body, receive), send_and_note)
             else:

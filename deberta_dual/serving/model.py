@@ -14,8 +14,10 @@ from deberta_core.checkpoint import checkpoint_folder
 from deberta_core.errors import DebertaError, InputError
 from deberta_core.files import read_json
 from deberta_core.layout import SENTENCES_FILE
+from deberta_core.limits import raised
 from deberta_core.tasks import task_spec
-from deberta_dual.explaining.explanation import explain
+from deberta_core.tokenization.lengths import LongWindows
+from deberta_dual.explaining.explanation import DiscriminatorPipeline, explain
 from deberta_dual.pipelines.base import Pipeline, Prepared
 from deberta_dual.pipelines.checkpoint_heads import find_model_task
 from deberta_dual.pipelines.factory import PIPELINES, pipeline
@@ -27,6 +29,8 @@ from deberta_dual.serving.threads import Threads
 EMBEDDINGS = "sentence-embeddings"
 # Tokens in a batch: on a CPU a product of so many rows is as quick per row as a larger one.
 CPU_TOKENS, OTHER_TOKENS = 1024, 16384
+# Heads of which no route makes anything, and what explains them: such a model is loaded without its head.
+_ONLY_EXPLAINED: Mapping[str | None, type[Pipeline]] = {DiscriminatorPipeline.model_task: DiscriminatorPipeline}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class ServedModel:
         task = next((name for name, cls in PIPELINES.items() if cls.model_task == self._head), EMBEDDINGS)
         self.main: Pipeline = self._load(EMBEDDINGS if self._head is None else task)
         self.prompts = _prompts(self._folders[0])
-        self._pipelines = {self.main.task: self.main}
+        self._pipelines: dict[str, Pipeline] = {self.main.task: self.main}
         self._batchers: dict[str | None, Batcher] = {}
         self._lock = threading.Lock()
 
@@ -101,7 +105,8 @@ class ServedModel:
             options: of the pipeline.
 
         Raises:
-            Refused: the model does not do this, an input or an option cannot be used, or too much waits.
+            Refused: the model does not do this, an input or an option cannot be used, the model would read more tokens
+                than a request may have bytes, or too much waits.
         """
         run, prepared, used = await asyncio.to_thread(_told(self._prepare), task, inputs, options)
         rows = [row for one in prepared for row in one.rows]
@@ -120,7 +125,7 @@ class ServedModel:
         """
 
         def run() -> dict[str, Any]:
-            return explain(self.main, **arguments).to_dict()
+            return explain(self._explained(), **arguments).to_dict()
 
         return await asyncio.wrap_future(self._threads.explanations.submit(_told(run)))
 
@@ -138,8 +143,7 @@ class ServedModel:
         with self._lock:
             if task not in self._pipelines:
                 self._pipelines[task] = self._make(task)
-            found: Pipeline = self._pipelines[task]
-            return found
+            return self._pipelines[task]
 
     def _prepare(
         self, task: str, inputs: Sequence[Any], options: Mapping[str, Any]
@@ -147,14 +151,25 @@ class ServedModel:
         run = self.pipeline(task)
         used = run.read_options(options, run.options)
         run.check_model(used)
-        prepared = []
+        prepared: list[Prepared] = []
+        left = most = self._settings.max_body
+        too_much = InputError(
+            f"the model would read more than {most} tokens: long texts are read in windows, and a text again for each "
+            f"class of zero-shot. Send fewer or shorter texts, fewer classes, or windows that share less."
+        )
         for number, example in enumerate(inputs):
             try:
-                prepared.append(_checked(run, run.prepare(example, used), used))
+                with raised(windows=most):
+                    prepared.append(_checked(run, run.prepare(example, used), used))
+            except LongWindows:
+                raise too_much from None
             except DebertaError as problem:
                 if len(inputs) == 1:
                     raise
                 raise type(problem)(f"input {number}: {problem}") from problem
+            left -= sum(map(len, prepared[-1].rows))
+            if left < 0:
+                raise too_much
         return run, prepared, used
 
     def _make(self, task: str) -> Pipeline:
@@ -172,8 +187,18 @@ class ServedModel:
             made: Pipeline = cls(self.main.model, self.main.tokenizer, **options)
             return made
 
-    def _load(self, task: str) -> Pipeline:
-        made: Pipeline = pipeline(task, list(map(str, self._folders)), **self._options())
+    def _explained(self) -> Pipeline:
+        """What has the model's head; of a head that nothing else needs it is loaded when it is first asked for."""
+        cls = _ONLY_EXPLAINED.get(self._head)
+        if cls is None:
+            return self.main
+        with self._lock:
+            if cls.task not in self._pipelines:
+                self._pipelines[cls.task] = self._load(cls.task, cls)
+            return self._pipelines[cls.task]
+
+    def _load(self, task: str, cls: type[Pipeline] | None = None) -> Pipeline:
+        made: Pipeline = pipeline(task, list(map(str, self._folders)), pipeline_class=cls, **self._options())
         return made
 
     def _batcher(self, run: Pipeline) -> Batcher:
@@ -183,7 +208,7 @@ class ServedModel:
                 limits = self.max_batch_tokens, settings.max_waiting_tokens
                 at_once = self._threads.at_once if self._on_cpu else 1
                 self._batchers[run.model_task] = Batcher(
-                    self._threads.batches, at_once, run.arrays, pad, *limits, self._observe
+                    self._threads.batches, at_once, run.arrays, pad, *limits, self._observe, settings.timeout
                 )
             return self._batchers[run.model_task]
 

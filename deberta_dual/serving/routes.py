@@ -18,6 +18,7 @@ from deberta_dual.serving.model import EMBEDDINGS, Answers, ServedModel
 from deberta_dual.serving.shapes import (
     AnswerBody,
     Body,
+    CutBody,
     EmbedBody,
     ErrorAnswer,
     ExplainBody,
@@ -27,6 +28,7 @@ from deberta_dual.serving.shapes import (
     Prediction,
     Rank,
     RerankBody,
+    SimilarityBody,
     Text,
     TokensBody,
     ZeroShotBody,
@@ -49,27 +51,44 @@ async def embed(request: Request, body: EmbedBody) -> list[list[float]]:
     """Vectors `[texts, C]`, pooled as the model's folder says, else the mean of the tokens' vectors."""
     model = _model(request, body.model)
     texts = _texts(model, body.inputs, body.prompt_name)
-    found = await _answers(request, model, EMBEDDINGS, texts, _cut(request, body.truncate))
+    found = await _answers(request, model, EMBEDDINGS, texts, _cut(request, body))
     return [vector.tolist() for vector in _vectors(found.results, body.dimensions, body.normalize)]
+
+
+@ROUTES.post("/similarity", summary="How similar texts are to one text")
+async def similarity(request: Request, body: SimilarityBody) -> list[float]:
+    """The cosine of the angle between the vectors of `source_sentence` and of each of `sentences`."""
+    model = _model(request, body.model)
+    given: list[Text] = [body.inputs.source_sentence, *body.inputs.sentences]
+    texts = _texts(model, given, body.prompt_name)
+    found = await _answers(request, model, EMBEDDINGS, texts, _cut(request, body))
+    vectors = _vectors(found.results, None, True)
+    cosines: list[float] = (vectors[1:] @ vectors[0]).tolist()
+    return cosines
 
 
 @ROUTES.post("/predict", summary="Classes of texts or pairs")
 async def predict(request: Request, body: PredictBody) -> list[Prediction] | list[list[Prediction]]:
-    """All classes with their scores, the best first; a list of such for a batch, a list of lists."""
-    is_batch = isinstance(body.inputs, list) and isinstance(body.inputs[0], list)
+    """The classes with their scores, the best first; a list of such for a batch, a list of lists."""
+    is_batch, is_hub = isinstance(body.inputs, list) and isinstance(body.inputs[0], list), body.parameters is not None
+    if is_hub and not is_batch and isinstance(body.inputs, list) and len(body.inputs) == 2:
+        told = "two texts beside parameters could be a pair or a batch"
+        raise Refused(f'inputs: {told}. Send [["a", "b"]] or [["a"], ["b"]].')
+    if body.raw_scores and body.function_to_apply:
+        raise Refused("raw_scores and function_to_apply are given. Give one of them.")
     given: Any = body.inputs if is_batch else [body.inputs]
     examples = [_pair(one) for one in given]
-    options = {"top_k": None, **_scores(body.raw_scores), **_cut(request, body.truncate)}
+    options = {"top_k": body.top_k, **_scores(body.raw_scores), **_given(body, "function_to_apply")}
     model = _model(request, body.model)
-    found = await _answers(request, model, "text-classification", examples, options)
-    return found.results if is_batch else found.results[0]
+    found = await _answers(request, model, "text-classification", examples, options | _cut(request, body))
+    return found.results if is_batch or is_hub else found.results[0]
 
 
 @ROUTES.post("/rerank", summary="Texts in the order of their scores for a query", response_model_exclude_none=True)
 async def rerank(request: Request, body: RerankBody) -> list[Rank]:
     """The best first; `index` is a text's place in the request."""
     examples = [{"query": body.query, "document": text} for text in body.texts]
-    options = {**_scores(body.raw_scores), **_cut(request, body.truncate)}
+    options = {**_scores(body.raw_scores), **_cut(request, body)}
     found = await _answers(request, _model(request, body.model), "ranking", examples, options)
     ranks = [
         Rank(index=number, score=result["score"], text=body.texts[number] if body.return_text else None)
@@ -80,15 +99,11 @@ async def rerank(request: Request, body: RerankBody) -> list[Rank]:
 
 @ROUTES.post("/", include_in_schema=False, response_model_exclude_none=True)
 async def main_route(request: Request, body: dict[str, Any]) -> Any:
-    """As `/predict` of a classifier, `/rerank` of a reranker, and `/embed` of any other model, with their bodies."""
+    """What the model is for, with the body of the route that it stands for."""
     name = body.get("model")
-    (kind,) = _model_type(_model(request, name if isinstance(name, str) else None))
+    route, shape = _main_route(_model(request, name if isinstance(name, str) else None), body)
     try:
-        if kind == "classifier":
-            return await predict(request, PredictBody.model_validate(body))
-        if kind == "reranker":
-            return await rerank(request, RerankBody.model_validate(body))
-        return await embed(request, EmbedBody.model_validate(body))
+        return await route(request, shape.model_validate(body))
     except ValidationError as problem:
         errors = [{**one, "loc": ("body", *one["loc"])} for one in problem.errors()]
         raise RequestValidationError(errors, body=body) from None
@@ -97,7 +112,7 @@ async def main_route(request: Request, body: dict[str, Any]) -> Any:
 @ROUTES.post("/tokens", summary="Entities of texts")
 async def tokens(request: Request, body: TokensBody) -> Any:
     """Entities with their characters `start` to `end`; a list of such for a list of texts."""
-    options = _given(body, "aggregation_strategy", "stride")
+    options = _given(body, "aggregation_strategy", "stride", "ignore_labels")
     return await _one_or_many(request, body.model, "token-classification", body.inputs, options)
 
 
@@ -105,14 +120,15 @@ async def tokens(request: Request, body: TokensBody) -> Any:
 async def answer(request: Request, body: AnswerBody) -> Any:
     """The answer with its score and its characters; a list of them with `top_k` above 1."""
     inputs = [one.model_dump() for one in body.inputs] if isinstance(body.inputs, list) else body.inputs.model_dump()
-    options = _given(body, "top_k", "max_answer_len", "handle_impossible_answer")
+    names = "top_k", "max_answer_len", "handle_impossible_answer", "max_seq_len", "doc_stride", "max_question_len"
+    options = _given(body, *names, "align_to_words")
     return await _one_or_many(request, body.model, "question-answering", inputs, options)
 
 
 @ROUTES.post("/fill", summary="Words for masks")
 async def fill(request: Request, body: FillBody) -> Any:
     """Predictions of the mask; a list of such for several masks, and for a list of texts."""
-    options = {**_given(body, "top_k", "targets"), **_cut(request, body.truncate)}
+    options = {**_given(body, "top_k", "targets"), **_cut(request, body)}
     return await _one_or_many(request, body.model, "fill-mask", body.inputs, options)
 
 
@@ -120,8 +136,15 @@ async def fill(request: Request, body: FillBody) -> Any:
 async def zero_shot(request: Request, body: ZeroShotBody) -> Any:
     """The classes with their scores, the best first; a list of such for a list of texts."""
     options = _given(body, "candidate_labels", "hypothesis_template", "multi_label")
-    options |= _cut(request, body.truncate)
-    return await _one_or_many(request, body.model, "zero-shot-classification", body.inputs, options)
+    options |= _cut(request, body)
+    found = await _one_or_many(request, body.model, "zero-shot-classification", body.inputs, options)
+    if body.parameters is None:
+        return found
+    shown = [
+        [{"label": label, "score": score} for label, score in zip(one["labels"], one["scores"], strict=True)]
+        for one in (found if isinstance(found, list) else [found])
+    ]
+    return shown if isinstance(found, list) else shown[0]
 
 
 @ROUTES.post("/explain", summary="Attention scores taken apart, and what each token did")
@@ -137,7 +160,7 @@ async def explain(request: Request, body: ExplainBody) -> dict[str, Any]:
 async def openai_embeddings(request: Request, body: OpenAIBody) -> dict[str, Any]:
     """Vectors of length 1, as lists or as base64 of little-endian float32."""
     model = _model(request, body.model)
-    found = await _answers(request, model, EMBEDDINGS, _texts(model, body.input, None), _cut(request, None))
+    found = await _answers(request, model, EMBEDDINGS, _texts(model, body.input, None), _cut(request))
     vectors = _vectors(found.results, body.dimensions, True)
     shown = [
         vector.tolist()
@@ -245,9 +268,13 @@ def _scores(raw: bool) -> dict[str, Any]:
     return {"function_to_apply": "none"} if raw else {}
 
 
-def _cut(request: Request, truncate: bool | None) -> dict[str, Any]:
-    """The option of a pipeline for texts that are too long."""
-    return {"truncation": request.app.state.settings.truncate if truncate is None else truncate}
+def _cut(request: Request, body: CutBody | None = None) -> dict[str, Any]:
+    """The options of a pipeline for texts that are too long."""
+    default: bool = request.app.state.settings.truncate
+    if body is None:
+        return {"truncation": default}
+    truncate = default if body.truncate is None else body.truncate
+    return {"truncation": truncate, "truncation_side": body.truncation_direction.lower()}
 
 
 def _pair(given: str | list[str]) -> Any:
@@ -293,3 +320,28 @@ def _model_type(model: ServedModel) -> dict[str, Any]:
     if model.head is None:
         return {"embedding": {"pooling": model.pipeline(EMBEDDINGS).options.pooling}}
     return {"other": {"task": model.main.task}}
+
+
+# What `POST /` is, by the task of the head: to Hugging Face's Inference API, and to text-embeddings-inference.
+_HUB_ROUTES: dict[str | None, tuple[Any, type[Body]]] = {
+    "sequence_classification": (predict, PredictBody),
+    "token_classification": (tokens, TokensBody),
+    "question_answering": (answer, AnswerBody),
+    "masked_lm": (fill, FillBody),
+}
+_KIND_ROUTES: dict[str, tuple[Any, type[Body]]] = {
+    "classifier": (predict, PredictBody),
+    "reranker": (rerank, RerankBody),
+}
+
+
+def _main_route(model: ServedModel, body: Mapping[str, Any]) -> tuple[Any, type[Body]]:
+    """The route that `POST /` stands for, and its body: Hugging Face's clients send `parameters`, others do not."""
+    embedding = (similarity, SimilarityBody) if isinstance(body.get("inputs"), dict) else (embed, EmbedBody)
+    parameters = body.get("parameters")
+    if not isinstance(parameters, dict):
+        (kind,) = _model_type(model)
+        return _KIND_ROUTES.get(kind, embedding)
+    if "candidate_labels" in parameters:
+        return zero_shot, ZeroShotBody
+    return _HUB_ROUTES.get(model.head, embedding)

@@ -1,15 +1,16 @@
-"""The bodies of requests and answers, by the names of text-embeddings-inference and OpenAI where those have them."""
+"""The bodies of requests and answers, by the names of text-embeddings-inference, Hugging Face and OpenAI."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # A text, or the ids of its tokens, which are decoded.
 Text = str | Annotated[list[int], Field(min_length=1)]
 Pair = Annotated[list[str], Field(min_length=1, max_length=2)]
 ModelName = Annotated[str | None, Field(description="name of the model; default: the first one")]
+Prompt = Annotated[str | None, Field(description="prompt of sentence-transformers to put first")]
 Truncate = Annotated[
     bool | None, Field(description="cut texts that are too long, or refuse them; default: the server's")
 ]
@@ -23,11 +24,50 @@ class Body(BaseModel):
     model: ModelName = None
 
 
-class CutBody(Body):
+class HubOptions(BaseModel):
+    """What Hugging Face's Inference API was asked for besides; a model is loaded here, and no answer is kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    use_cache: bool | None = None
+    use_gpu: bool | None = None
+    wait_for_model: bool | None = None
+
+
+class HubBody(Body):
+    """What every request may have that can be one of Hugging Face's Inference API."""
+
+    parameters: Annotated[
+        dict[str, Any] | None,
+        Field(description="other fields of this body, as the Inference API has them; the answer has its shape, too"),
+    ] = None
+    options: Annotated[HubOptions | None, Field(description="of the Inference API; changes nothing")] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unfold(cls, given: Any) -> Any:
+        """Puts the parameters among the other fields, by our names."""
+        inner = given.get("parameters") if isinstance(given, dict) else None
+        if not isinstance(inner, dict):
+            return given
+        named = {_PARAMETERS.get(name, name): value for name, value in inner.items() if value is not None}
+        twice = given.keys() & named.keys() & cls.model_fields.keys()
+        if twice:
+            raise ValueError(f"{min(twice)} is given twice, by itself and in parameters. Give it once")
+        return {**given, **named, "parameters": {}}
+
+
+# Names of the Inference API, and ours.
+_PARAMETERS = {"truncation": "truncate"}
+
+
+class CutBody(HubBody):
     """What every request may have whose texts can be cut."""
 
     truncate: Truncate = None
-    truncation_direction: Literal["right", "Right"] = "right"
+    truncation_direction: Annotated[
+        Literal["right", "Right", "left", "Left"], Field(description="which end of a text is cut")
+    ] = "right"
 
 
 def _example(**body: Any) -> ConfigDict:
@@ -41,7 +81,8 @@ class EmbedBody(CutBody):
 
     inputs: Annotated[Text | Annotated[list[Text], Field(min_length=1)], Field(union_mode="left_to_right")]
     normalize: Annotated[bool, Field(description="scale vectors to length 1")] = True
-    prompt_name: Annotated[str | None, Field(description="prompt of sentence-transformers to put first")] = None
+    prompt_name: Prompt = None
+    encoding_format: Literal["float"] = "float"
     dimensions: Annotated[int | None, Field(ge=1, description="numbers of a vector to keep; default: all")] = None
 
 
@@ -52,6 +93,29 @@ class PredictBody(CutBody):
 
     inputs: str | Pair | Annotated[list[Pair], Field(min_length=1)]
     raw_scores: Annotated[bool, Field(description="logits instead of probabilities")] = False
+    top_k: Annotated[int | None, Field(ge=1, description="number of classes; default: all")] = None
+    function_to_apply: Annotated[
+        Literal["softmax", "sigmoid", "none"] | None,
+        Field(description="what makes scores of logits; default: what fits the model"),
+    ] = None
+
+
+class Sentences(BaseModel):
+    """A text, and others to be compared with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source_sentence: str
+    sentences: Annotated[list[str], Field(min_length=1)]
+
+
+class SimilarityBody(CutBody):
+    """A text, and others to be compared with it."""
+
+    model_config = _example(inputs={"source_sentence": "It rains.", "sentences": ["It pours.", "A map."]})
+
+    inputs: Sentences
+    prompt_name: Prompt = None
 
 
 class RerankBody(CutBody):
@@ -65,7 +129,7 @@ class RerankBody(CutBody):
     return_text: Annotated[bool, Field(description="give the texts back")] = False
 
 
-class TokensBody(Body):
+class TokensBody(HubBody):
     """One text or several."""
 
     model_config = _example(inputs="Anna Weber lives in Port Louis.", aggregation_strategy="simple")
@@ -76,6 +140,7 @@ class TokensBody(Body):
         Field(description="how tokens are grouped into entities; default: the model's"),
     ] = None
     stride: Annotated[int | None, Field(ge=0, description="overlap of the windows of a long text, in tokens")] = None
+    ignore_labels: Annotated[list[str] | None, Field(description="classes of which nothing is said; default: O")] = None
 
 
 class Question(BaseModel):
@@ -87,7 +152,7 @@ class Question(BaseModel):
     context: str
 
 
-class AnswerBody(Body):
+class AnswerBody(HubBody):
     """One question or several."""
 
     model_config = _example(inputs={"question": "Who won?", "context": "Oslo lost, Bergen won."})
@@ -96,6 +161,10 @@ class AnswerBody(Body):
     top_k: Annotated[int, Field(ge=1, description="number of answers")] = 1
     max_answer_len: Annotated[int | None, Field(ge=1, description="of an answer, in tokens; default: 15")] = None
     handle_impossible_answer: Annotated[bool, Field(description="allow the empty answer")] = False
+    max_seq_len: Annotated[int | None, Field(ge=8, description="of a window, in tokens; default: 384")] = None
+    doc_stride: Annotated[int | None, Field(ge=0, description="overlap of windows, in tokens; default: 128")] = None
+    max_question_len: Annotated[int | None, Field(ge=1, description="of a question, in tokens; default: all")] = None
+    align_to_words: Annotated[bool, Field(description="widen answers to whole words")] = False
 
 
 class FillBody(CutBody):

@@ -333,6 +333,17 @@ def padding_to_an_argument(folder):
     pass
 
 
+def windows(folder: Path) -> object:
+    return AutoTokenizer.from_pretrained(folder)(
+        "a " * 100_000, truncation=True, max_length=10_000, stride=9_997, return_overflowing_tokens=True, verbose=False
+    )
+
+
+@bomb("windows", windows)
+def windows_that_share_almost_everything(folder):
+    pass
+
+
 @bomb("padded_length", functools.partial(padded, max_length=8, pad_to_multiple_of=10**9))
 def padding_to_a_multiple(folder):
     pass

@@ -84,6 +84,21 @@ def test_pairs_are_pairs(make, small_tokenizer):
     assert seen == ["[CLS] The river[SEP] the mill[SEP]"]
 
 
+def test_either_end_of_a_text_is_cut(make):
+    """By an option of a call; the tokenizer, which others may share, stays as it is."""
+    seen = []
+    run = make(TextClassificationPipeline, lambda text: seen.append(text) or LOG, {"num_labels": 3}, truncation=True)
+    short = run.tokenizer("river mill")["input_ids"]
+    for side in ("left", "right", None):
+        run("river mill town", max_length=len(short), truncation_side=side)
+    assert seen[1:] == ["[CLS] river mill[SEP]"] * 2
+    assert seen[0].endswith("town[SEP]")
+    assert "river" not in seen[0]
+    assert run.tokenizer.truncation_side == "right"
+    with pytest.raises(InputError, match="truncation_side"):
+        run("river", truncation_side="up")
+
+
 def about_water(text):
     """Entails that it is about a river, contradicts the town a little, and the bells much."""
     return {"river": [0, 3, 0], "town": [1, 1, 0], "bells": [2, 0, 0]}[text.split()[-1].removesuffix(".[SEP]")]

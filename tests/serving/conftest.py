@@ -20,6 +20,7 @@ HEADS = {
     "reader": ("QuestionAnswering", {}),
     "words": ("MaskedLM", {}),
     "vectors": ("Model", {}),
+    "replaced": ("ReplacedTokenDetection", {}),
 }
 
 

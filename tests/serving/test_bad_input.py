@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from starlette.testclient import TestClient
@@ -13,6 +14,7 @@ from deberta_dual.serving.settings import ServeSettings
 # Route -> a body that is answered, and its field of texts.
 GOOD = {
     "/embed": ({"model": "vectors", "inputs": "a"}, "inputs"),
+    "/similarity": ({"model": "vectors", "inputs": {"source_sentence": "a", "sentences": ["a"]}}, "inputs"),
     "/predict": ({"model": "classes", "inputs": "a"}, "inputs"),
     "/rerank": ({"model": "ranks", "query": "a", "texts": ["a"]}, "texts"),
     "/tokens": ({"model": "names", "inputs": "a"}, "inputs"),
@@ -27,7 +29,12 @@ GOOD = {
 def with_text(route, text):
     """The body of a route with another text in the same shape."""
     body, field = GOOD[route]
-    shapes = {"/rerank": [text], "/answer": {"question": "a", "context": text}, "/fill": f"[MASK] {text}"}
+    shapes = {
+        "/rerank": [text],
+        "/answer": {"question": "a", "context": text},
+        "/fill": f"[MASK] {text}",
+        "/similarity": {"source_sentence": "a", "sentences": [text]},
+    }
     return {**body, field: shapes.get(route, text)}
 
 
@@ -35,7 +42,8 @@ def many(route):
     """The body of a route with 100,000 texts."""
     body, field = GOOD[route]
     one = {"/predict": ["a"], "/answer": {"question": "", "context": ""}}.get(route, "a")
-    return {**body, field: [one] * 100_000}
+    texts = [one] * 100_000
+    return {**body, field: {"source_sentence": "a", "sentences": texts} if route == "/similarity" else texts}
 
 
 def coded(value):
@@ -62,6 +70,13 @@ BAD = {
     "a lone surrogate as the model": (lambda route: coded({**GOOD[route][0], "model": "\ud800"}), {404}),
     "a field of a lone surrogate": (lambda route: coded({**GOOD[route][0], "\udfff": 1}), {422}),
     "an unknown field": (lambda route: coded({**GOOD[route][0], "nonsense": 1}), {422}),
+    "an unknown parameter": (lambda route: coded({**GOOD[route][0], "parameters": {"nonsense": 1}}), {422}),
+    "parameters that are none": (lambda route: coded({**GOOD[route][0], "parameters": [1]}), {422}),
+    "parameters of a lone surrogate": (
+        lambda route: coded({**GOOD[route][0], "\udfff": 1, "parameters": {"\udfff": 1}}),
+        {422},
+    ),
+    "parameters in parameters": (lambda route: coded({**GOOD[route][0], "parameters": {"parameters": {}}}), {422}),
     "an unknown model": (lambda route: coded({**GOOD[route][0], "model": "../../etc/passwd"}), {404}),
     "NUL": (lambda route: coded(with_text(route, "a\0b")), {200}),
 }
@@ -115,3 +130,34 @@ def test_other_methods_and_addresses(client, folders):
     check_refusal(client.get("/info", params={"model": "\0"}), {404}, folders)
     check_refusal(client.get("/info?model=%ff%fe"), {404}, folders)
     check_refusal(client.post("/../../etc/passwd"), {404}, folders)
+
+
+MUCH = {
+    "windows of a text": ("/tokens", {"model": "names", "inputs": "the river " * 4000, "stride": 61}),
+    "windows of many texts": ("/tokens", {"model": "names", "inputs": ["the river " * 100] * 20, "stride": 61}),
+    "windows of a context": (
+        "/answer",
+        {"model": "reader", "inputs": {"question": "a", "context": "the river " * 4000}, "doc_stride": 56},
+    ),
+    "a question that leaves little room": (
+        "/answer",
+        {"model": "reader", "inputs": {"question": "a " * 55, "context": "the river " * 4000}},
+    ),
+    "classes": ("/zero-shot", {"inputs": "the river " * 50, "candidate_labels": [f"l{n}" for n in range(5000)]}),
+}
+
+
+@pytest.mark.parametrize("name", MUCH)
+def test_little_that_becomes_much(folders, name):
+    """What a model reads of a request is bounded, too: windows can share almost all of their tokens."""
+    settings = ServeSettings(models=tuple(map(str, folders.values())), framework="torch", max_body=60_000)
+    route, body = MUCH[name]
+    with TestClient(make_app(settings), raise_server_exceptions=False) as client:
+        begun = time.monotonic()
+        answer = client.post(route, json={"model": "classes", **body})
+        check_refusal(answer, {422}, folders)
+        assert "more than 60000 tokens" in answer.text
+        assert time.monotonic() - begun < 10
+        with_defaults = {field: value for field, value in body.items() if "stride" not in field}
+        if len(with_defaults) < len(body):
+            assert client.post(route, json=with_defaults).status_code == 200

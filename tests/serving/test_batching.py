@@ -21,11 +21,12 @@ class Model:
     """Gives the first id of each row back; waits at a gate, and fails for the id 666."""
 
     def __init__(self):
-        self.batches, self.gate = [], threading.Event()
+        self.batches, self.gate, self.seconds = [], threading.Event(), 0
         self.gate.set()
 
     def run(self, inputs, places):
         self.gate.wait(10)
+        time.sleep(self.seconds)
         self.batches.append(
             [row[mask > 0].tolist() for row, mask in zip(*(inputs[name] for name in NAMES), strict=True)]
         )
@@ -43,10 +44,12 @@ def model():
 
 @pytest.fixture
 def batcher(model):
-    def make(max_tokens=100, max_waiting=1000, at_once=1):
+    def make(max_tokens=100, max_waiting=1000, at_once=1, timeout=60):
         arrays = ArrayModel(SimpleNamespace(), "sequence_classification", model.run)
         made.append(
-            Batcher(threads, at_once, arrays, 0, max_tokens, max_waiting, lambda *numbers: seen.append(numbers))
+            Batcher(
+                threads, at_once, arrays, 0, max_tokens, max_waiting, lambda *numbers: seen.append(numbers), timeout
+            )
         )
         return made[-1]
 
@@ -145,6 +148,44 @@ def test_too_much_is_refused(batcher, model):
     model.gate.set()
     assert firsts(first) == [0.0]
     assert firsts(second) == list(range(30))
+
+
+def test_what_would_be_answered_too_late_is_refused_at_once(batcher, model):
+    """By the speed of the last batches; a short request waits for one row of each other one, and is taken."""
+    run = batcher(max_tokens=4, timeout=0.5)
+    model.seconds = 0.02
+    for number in range(10):  # 4 tokens in 20 ms
+        assert firsts(run.submit(rows(number))) == [float(number)]
+    model.gate.clear()
+    first = run.submit(rows(0))
+    while run.waiting:  # until the model has it
+        pass
+    alone = run.submit(rows(*range(50)))  # a second's work, but nothing waits
+    with pytest.raises(Refused, match=r"s after the 0\.5 s of a request\. Try again in \d s") as refused:
+        run.submit(rows(*range(50)))
+    assert (refused.value.status, refused.value.retry_after >= 1) == (429, True)
+    short = run.submit(rows(99))
+    model.seconds = 0
+    model.gate.set()
+    assert [firsts(one) for one in (first, short)] == [[0.0], [99.0]]
+    assert firsts(alone) == list(range(50))
+    model.gate.clear()  # it is quick now
+    taken = [run.submit(rows(*range(50))) for _ in range(3)]
+    model.gate.set()
+    assert all(firsts(one) == list(range(50)) for one in taken)
+
+
+@pytest.mark.parametrize(("batches", "max_tokens"), [(1, 4), (20, 100)])
+def test_few_batches_and_small_ones_tell_nothing_of_the_time(batcher, model, batches, max_tokens):
+    run = batcher(max_tokens=max_tokens, timeout=0.01)
+    model.seconds = 0.02
+    for _ in range(batches):
+        assert firsts(run.submit(rows(1))) == [1.0]
+    model.gate.clear()
+    taken = [run.submit(rows(number)) for number in range(5)]
+    model.seconds = 0
+    model.gate.set()
+    assert [firsts(one) for one in taken] == [[float(number)] for number in range(5)]
 
 
 def test_a_failure_is_that_request_s_alone(batcher, model):

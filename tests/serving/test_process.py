@@ -23,11 +23,24 @@ def running(folders):
         yield process, port
 
 
+@pytest.fixture(scope="module")
+def running_with_key(folders):
+    with server(folders["classes"], "--api-key", "secret") as (_, port):
+        yield port
+
+
 def test_a_body_that_is_too_large_is_refused_so_that_the_client_reads_it(running):
     _, port = running
     status, text = ask(port, body=b'{"inputs": "' + b"a" * 10_000_000 + b'"}')
     assert status == 413
     assert "more than 50000 bytes" in text
+
+
+def test_a_missing_key_is_said_so_that_the_client_reads_it(running_with_key):
+    """Also to one that is still writing."""
+    status, text = ask(running_with_key, body=b'{"inputs": "' + b"a" * 10_000_000 + b'"}')
+    assert status == 401
+    assert "the key is missing or wrong" in text
 
 
 def test_a_slow_client(running):

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from conformance.suite.compare import assert_close
 from deberta_core.errors import InputError
-from deberta_dual import pipeline
+from deberta_dual import explain, pipeline
 from deberta_dual.serving.app import make_app
 from deberta_dual.serving.settings import ServeSettings
 
@@ -19,6 +19,7 @@ from deberta_dual.serving.settings import ServeSettings
 MODELS = {
     "/embed": "vectors",
     "/predict": "classes",
+    "/similarity": "vectors",
     "/rerank": "ranks",
     "/tokens": "names",
     "/answer": "reader",
@@ -206,6 +207,15 @@ def test_the_root_is_what_a_model_is_for(client, model, route, body):
 def test_openai_s_route_without_a_version(client):
     body = {"model": "vectors", "input": "The river."}
     assert ask(client, "/embeddings", **body) == ask(client, "/v1/embeddings", **body)
+
+
+def test_a_discriminator_is_explained(client, folders):
+    """Whether a token was replaced, attributed to all; to other routes it is a backbone."""
+    found = ask(client, "/explain", model="replaced", text="The river rises.")
+    assert (found["target"]["label"], found["answer"]) == ("replaced", None)
+    assert max(map(abs, found["attributions"])) > 1e-4
+    same(found, json.loads(json.dumps(explain(folders["replaced"], "The river rises.", framework="torch").to_dict())))
+    assert np.shape(ask(client, "/embed", model="replaced", inputs=["a", "b"])) == (2, 32)
 
 
 @pytest.mark.parametrize(
