@@ -186,7 +186,6 @@ def pretrain(
             _same_file(target / GENERATOR_CONFIG, target / GENERATOR / CONFIG_FILE)
             tokenizer.save_pretrained(target / GENERATOR)
 
-    folder.begin()
     events = EventFile(folder.path / TENSORBOARD) if tensorboard and is_main() else None
 
     def tell(row: Mapping[str, Any]) -> None:
@@ -202,7 +201,7 @@ def pretrain(
     flops = _step_flops(config, generator_config, training) // process.count
     peak = _Once(partial(backend.peak_flops, models, training.dtype))
     run = PretrainingRun(schedule, training, flops, peak, {}, folder, identity, judge, None, save, tell, watch=watch)
-    with schedule, run:
+    with schedule, folder.begun(), run:
         backend.pretrain(models, run, device)
     folder.finish(
         run.rows,
