@@ -74,6 +74,11 @@ def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     assign(model, arrays)
 
 
+def is_finite(model: Any) -> bool:
+    """See `Backend.is_finite`."""
+    return all(bool(tf.reduce_all(tf.math.is_finite(variable.value))) for variable in model.trainable_variables)
+
+
 def peak_memory(model: Any) -> int | None:
     """See `Backend.peak_memory`."""
     place = tf.DeviceSpec.from_string(model.weights[0].value.device)

@@ -125,8 +125,7 @@ class RunFolder:
             return None
         found = self._progress()
         saved = found.get("identity", {})
-        pairs = [(name, saved.get(name), value) for name, value in identity.items()]
-        wrong = [_difference(*pair) for pair in pairs if pair[1] != pair[2]]
+        wrong = [one for name, value in identity.items() for one in _differences(name, saved.get(name), value)]
         if wrong:
             raise InputError(
                 f"the run in {self.path} has {'; '.join(wrong)}. Resume with the same settings and data, or begin anew "
@@ -230,8 +229,9 @@ def _is_old_model(name: str) -> bool:
     return is_model_file(name) or name in (*SENTENCE_PARTS, ADAPTER)
 
 
-def _difference(name: str, there: Any, here: Any) -> str:
+def _differences(name: str, there: Any, here: Any) -> Iterator[str]:
     if isinstance(there, dict) and isinstance(here, dict):
-        own = next(key for key in sorted({*there, *here}) if there.get(key) != here.get(key))
-        return _difference(f"{name}.{own}", there.get(own), here.get(own))
-    return f"{name}={there!r:.80}, this one {here!r:.80}"
+        for key in sorted({*there, *here}):
+            yield from _differences(f"{name}.{key}", there.get(key), here.get(key))
+    elif there != here:
+        yield f"{name}={there!r:.80}, this one {here!r:.80}"

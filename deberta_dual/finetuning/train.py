@@ -217,6 +217,7 @@ def train_model(
         watch=watch,
         comparison=compared,
         memory=lambda: backend.peak_memory(model) or peak_memory(),
+        is_finite=partial(backend.is_finite, model),
     )
     with folder.begun(first), run:
         backend.train(model, run, setting.device)

@@ -215,7 +215,10 @@ def test_a_state_is_whole_or_as_it_was(train, output):
 
 CHANGED = {
     "seed": (1, "has seed=0, this one 1. Resume with the same settings and data, or begin anew with --force"),
-    "config": ({"hidden_size": 8, "num_labels": 3}, "has config.num_labels=2, this one 3. Resume"),
+    "config": (
+        {"hidden_size": 16, "num_labels": 3},
+        "has config.hidden_size=8, this one 16; config.num_labels=2, this one 3. Resume",
+    ),
     "data": ({"training": "a", "evaluation": "c"}, "has data.evaluation='b', this one 'c'. Resume"),
     "framework": ("tf", "has framework=None, this one 'tf'"),
 }
