@@ -235,6 +235,7 @@ class PreTrainingModel(nn.Module):
         total = sums[:, -1:]
         places = torch.minimum(shares.to(total)[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
         drawn = torch.searchsorted(sums, places, right=True)[:, 0]
+        drawn = drawn.clamp(max=sums.shape[1] - 1)  # of logits that are no numbers any id will do: the loss is NaN
         return input_ids.masked_scatter(labels >= 0, drawn.to(input_ids.dtype))
 
     @classmethod

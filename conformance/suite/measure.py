@@ -113,11 +113,11 @@ def compare_fused_gradients(subject: Subject) -> Iterator[Comparison]:
         yield Comparison(subject.quantity("gradient"), f"gradient of {name}", gradient, expected[name], sizes[name])
 
 
-def gradient_scales(gradients: Mapping[str, Array]) -> dict[str, float]:
-    """Per parameter the size of its gradient."""
+def gradient_scales(gradients: Mapping[str, Array], floor: float = GRADIENT_FLOOR) -> dict[str, float]:
+    """Per parameter the size of its gradient, and at least a share of the largest one."""
     sizes = {name: float(np.abs(values).max()) for name, values in gradients.items()}
-    floor = GRADIENT_FLOOR * max(sizes.values())
-    return {name: max(size, floor) for name, size in sizes.items()}
+    least = floor * max(sizes.values())
+    return {name: max(size, least) for name, size in sizes.items()}
 
 
 def _directions(gradient: Array, generator: np.random.Generator) -> Iterator[Array]:

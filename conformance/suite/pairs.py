@@ -13,6 +13,7 @@ import numpy as np
 from conformance.suite.golden import OWN, PRETRAINING, Array
 from deberta_core import DebertaV2Config, reference
 from deberta_core.checkpoint import read_pair
+from deberta_core.parameters import DELTA_NAMES, expand
 
 HEAD = "ForPreTraining"
 
@@ -44,7 +45,7 @@ class PairGolden:
 
 
 class PairAdapter(Protocol):
-    """A generator and a discriminator of one framework, in its float64, read from a golden folder."""
+    """A generator and a discriminator of one framework, read from a golden folder."""
 
     name: str
 
@@ -127,11 +128,9 @@ class TorchPair:
         return named_outputs({n: v.detach().numpy() for n, v in outputs.items()}, self._tables()), gradients
 
     def _gradients(self, kind: str) -> dict[str, Array]:
-        parts = {"generator": self.model.generator, "discriminator": self.model.discriminator}
         found = {
-            f"{kind}.{part}.{name}": parameter.grad.numpy().copy()
-            for part, module in parts.items()
-            for name, parameter in module.named_parameters()
+            f"{kind}.{name}": parameter.grad.numpy().copy()
+            for name, parameter in self.model.named_parameters()  # one that is shared comes once
             if parameter.grad is not None
         }
         self.model.zero_grad()
@@ -146,7 +145,75 @@ class TorchPair:
         return tables
 
 
-PAIRS: dict[str, type[PairAdapter]] = {adapter.name: adapter for adapter in (ReferencePair, TorchPair)}
+class KerasPair:
+    """Keras in float32, op by op."""
+
+    name = "keras"
+
+    def __init__(self, golden: PairGolden) -> None:
+        from deberta_tf import TFDebertaV2ForPreTraining
+
+        self.golden = golden
+        self.model = TFDebertaV2ForPreTraining.from_pretrained(golden.folder, rtd_lambda=golden.rtd_lambda)
+
+    def step(self, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+        """See `PairAdapter`."""
+        import keras
+        import tensorflow as tf
+
+        model, rate = self.model, self.golden.generator_rate
+        given: dict[str, Any] = dict(inputs)
+        gradients: dict[str, Array] = {}
+        outputs: dict[str, Any] = {}
+        if rate is None:
+            with tf.GradientTape(persistent=True) as tape:
+                joint = model(given)
+            outputs["loss"] = joint.loss
+            gradients |= self._gradients("grad", tape, joint.loss)
+        with tf.GradientTape(persistent=True) as tape:
+            made = model.corrupt(**given)
+        gradients |= self._gradients("grad_mlm", tape, made.mlm_loss)
+        if rate is not None:
+            variables = model.generator.trainable_variables
+            steps = tape.gradient(made.mlm_loss, [variable.value for variable in variables])
+            keras.optimizers.SGD(rate).apply(steps, variables)
+        with tf.GradientTape(persistent=True) as tape:
+            told = model.discriminate(made.corrupted_ids, given["attention_mask"], replaced=made.replaced)
+            loss = model.rtd_lambda * told.rtd_loss
+        gradients |= self._gradients("grad_rtd", tape, loss)
+        outputs |= {**made._asdict(), **told._asdict()}
+        return named_outputs({n: keras.ops.convert_to_numpy(v) for n, v in outputs.items()}, self._tables()), gradients
+
+    def _gradients(self, kind: str, tape: Any, loss: Any) -> dict[str, Array]:
+        import tensorflow as tf
+
+        from deberta_tf.weights import parameter_variables
+
+        deltas = DELTA_NAMES if self.golden.embedding_sharing == "gdes" else {}
+        found = {}
+        for part, stored in (("generator", {}), ("discriminator", deltas)):
+            inner = getattr(self.model, part)
+            variables, table = parameter_variables(inner), expand(inner.config, inner.task)
+            values = tape.gradient(loss, [variable.value for variable in variables.values()])
+            for name, value in zip(variables, values, strict=True):
+                if value is not None:
+                    array = table[name].kind.convert(tf.convert_to_tensor(value).numpy())
+                    found[f"{kind}.{part}.{stored.get(name, name)}"] = np.asarray(array)
+        return found
+
+    def _tables(self) -> dict[str, Array]:
+        from deberta_tf.weights import merged_arrays
+
+        words, positions = DELTA_NAMES
+        given, own = (merged_arrays(part) for part in (self.model.generator, self.model.discriminator))
+        read = {"gdes": (given, own), "es": (given,), "none": (own,)}[self.golden.embedding_sharing]
+        unread = self.model.unread_positions  # what training leaves as it is
+        added = [] if unread is None else [unread.numpy()]
+        shared = [] if self.golden.embedding_sharing == "none" else [given[positions]]
+        return {words: np.sum([part[words] for part in read], axis=0), positions: np.sum([*shared, *added], axis=0)}
+
+
+PAIRS: dict[str, type[PairAdapter]] = {adapter.name: adapter for adapter in (ReferencePair, TorchPair, KerasPair)}
 
 
 def pair_goldens() -> Iterator[Any]:

@@ -108,6 +108,10 @@ class GraphBackend:
         """Raises InputError."""
         self._refuse_training()
 
+    def is_finite(self, model: Any) -> bool:
+        """Raises InputError."""
+        self._refuse_training()
+
     def train(self, model: Any, run: Run, device: Any = None) -> None:
         """Raises InputError."""
         self._refuse_training()

@@ -123,6 +123,9 @@ class Backend(Protocol):
     def set_parameters(self, model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Sets parameters of a model by their names, from arrays in PyTorch's layout."""
 
+    def is_finite(self, model: Any) -> bool:
+        """Whether all parameters of a model in training are finite."""
+
     def peak_memory(self, model: Any) -> int | None:
         """The most bytes of memory that the accelerator of a model used so far; None where it has none that tells."""
 

@@ -14,8 +14,9 @@ import tensorflow as tf
 import deberta_tf
 from deberta_core.tasks import task_spec
 from deberta_dual.backends.protocol import Arrays, PretrainingModel, PretrainingStart
-from deberta_dual.backends.tf import BETAS, EPSILON, STATE_FILE, is_seed, on_device, policy_of
+from deberta_dual.backends.tf_devices import on_device, policy_of
 from deberta_dual.backends.tf_processes import Exchange, connect
+from deberta_dual.backends.tf_training import BETAS, EPSILON, STATE_FILE, is_seed
 from deberta_dual.processes import own_process
 from deberta_tf.optimizer import ParameterAdamW
 

@@ -103,6 +103,11 @@ def set_parameters(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     assign(model, arrays)
 
 
+def is_finite(model: Any) -> bool:
+    """See `Backend.is_finite`."""
+    return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
+
+
 def peak_memory(model: Any) -> int | None:
     """See `Backend.peak_memory`."""
     return torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ from deberta_core.layout import (
     PROGRESS,
     SENTENCE_PARTS,
     STATE,
+    TENSORBOARD,
     is_model_file,
     is_run_file,
     refuse_foreign,
 )
-from deberta_core.transaction import clear_leftovers, replace_files
+from deberta_core.transaction import clear_leftovers, replace_files, settle
 
 Rows = list[dict[str, Any]]
 Files = Mapping[str, str | bytes]
@@ -69,6 +72,24 @@ class RunFolder:
         if self._is_main and not self._resumes:
             self._write({"status": _RUNNING, "step": 0}, files=files, stale=is_run_file)
 
+    @contextmanager
+    def begun(self, files: Files | None = None) -> Iterator[None]:
+        """Around the training of a run: begins it, and leaves nothing where there was nothing if nothing is saved.
+
+        Args:
+            files: see `begin`.
+        """
+        made = [place for place in (self.path, *self.path.parents) if not place.exists()]
+        was_empty = self._is_main and not (self.path.exists() and any(self.path.iterdir()))
+        self.begin(files)
+        try:
+            yield
+        except BaseException:
+            if was_empty:
+                with suppress(InputError, OSError):  # what is wrong is being told
+                    self._take_back(files or (), made)
+            raise
+
     def begin_parts(self, identity: Mapping[str, Any], files: Files | None = None) -> bool:
         """Marks the folder as that of several runs, each in a folder of its own within; what is there goes.
 
@@ -104,8 +125,7 @@ class RunFolder:
             return None
         found = self._progress()
         saved = found.get("identity", {})
-        pairs = [(name, saved.get(name), value) for name, value in identity.items()]
-        wrong = [_difference(*pair) for pair in pairs if pair[1] != pair[2]]
+        wrong = [one for name, value in identity.items() for one in _differences(name, saved.get(name), value)]
         if wrong:
             raise InputError(
                 f"the run in {self.path} has {'; '.join(wrong)}. Resume with the same settings and data, or begin anew "
@@ -173,6 +193,17 @@ class RunFolder:
                 (staging / name).write_bytes(content if isinstance(content, bytes) else content.encode())
             write_text(staging / PROGRESS, json.dumps(progress))
 
+    def _take_back(self, names: Iterable[str], made: Iterable[Path]) -> None:
+        """Removes what `begin` and TensorBoard's file left, and the folders that were made, if nothing was saved."""
+        settle(self.path, InputError)
+        if self._progress().get("step") != 0:
+            return
+        shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
+        for name in (*names, PROGRESS):
+            (self.path / name).unlink()
+        for place in made:
+            place.rmdir()
+
     def _progress(self) -> dict[str, Any]:
         return read_json(self.path / PROGRESS, InputError, hint="Begin anew with --force.")
 
@@ -198,8 +229,9 @@ def _is_old_model(name: str) -> bool:
     return is_model_file(name) or name in (*SENTENCE_PARTS, ADAPTER)
 
 
-def _difference(name: str, there: Any, here: Any) -> str:
+def _differences(name: str, there: Any, here: Any) -> Iterator[str]:
     if isinstance(there, dict) and isinstance(here, dict):
-        own = next(key for key in sorted({*there, *here}) if there.get(key) != here.get(key))
-        return _difference(f"{name}.{own}", there.get(own), here.get(own))
-    return f"{name}={there!r:.80}, this one {here!r:.80}"
+        for key in sorted({*there, *here}):
+            yield from _differences(f"{name}.{key}", there.get(key), here.get(key))
+    elif there != here:
+        yield f"{name}={there!r:.80}, this one {here!r:.80}"

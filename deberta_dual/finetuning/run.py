@@ -42,6 +42,7 @@ class Run:
         watch: is given every point of the loss; None: nobody.
         memory: the bytes in use at their peak; None where nobody knows.
         comparison: the loss of texts that are compared with each other; None: the model's own.
+        is_finite: whether all weights of the model are numbers.
 
     Attributes:
         first_step: the number of the step to begin with.
@@ -63,11 +64,12 @@ class Run:
         watch: Callable[[Point], None] | None = None,
         memory: Callable[[], int | None] = peak_memory,
         comparison: Comparison | None = None,
+        is_finite: Callable[[], bool] = lambda: True,
     ) -> None:
         self.schedule, self.options, self.rates, self.folder = schedule, options, rates, folder
         self._identity, self._evaluate, self._metric = identity, evaluate, metric
         self._save_model, self._report, self._watch, self._memory = save_model, report, watch, memory
-        self.comparison = comparison
+        self.comparison, self._is_finite = comparison, is_finite
         self.interval = min(options.evaluate_every or schedule.steps_per_epoch, schedule.steps)
         state = folder.state(identity) or {}
         self.first_step: int = state.get("step", 0)
@@ -151,7 +153,7 @@ class Run:
             whether training stops.
 
         Raises:
-            WeightError: the loss on the evaluation data is not finite; what was saved before stays.
+            WeightError: the loss on the evaluation data, or a weight, is not finite; what was saved before stays.
         """
         row = self.row(step)
         self._loss, self._examples, self._tokens, self._seconds = 0.0, 0, 0, 0.0
@@ -165,6 +167,8 @@ class Run:
                 )
             row |= {f"eval_{name}": value for name, value in scores.items()}
             is_best = self._metric is None or self._compare(scores[self._metric])
+        if not self._is_finite():  # the loss, which comes before a step, did not tell yet
+            raise WeightError(f"the weights are no longer finite after step {step + 1}. Lower the learning rate.")
         self.rows.append(row)
         patience = self.options.patience
         self.has_stopped = patience is not None and self._worse >= patience

@@ -190,7 +190,6 @@ def train_model(
         backend.save_model(model, target, target / ADAPTER if training.keep_adapter else None)
         work.save(target, config)
 
-    folder.begin(first)
     events = EventFile(folder.path / TENSORBOARD) if setting.tensorboard and is_main() else None
 
     schedule = setting.schedule(work, learnt, training)
@@ -205,7 +204,7 @@ def train_model(
         if events is not None:
             events.write(point.step, {"train/loss": point.loss, "train/learning_rate": point.rate})
 
-    with Run(
+    run = Run(
         schedule,
         training,
         setting.rates(training),
@@ -218,7 +217,9 @@ def train_model(
         watch=watch,
         comparison=compared,
         memory=lambda: backend.peak_memory(model) or peak_memory(),
-    ) as run:
+        is_finite=partial(backend.is_finite, model),
+    )
+    with folder.begun(first), run:
         backend.train(model, run, setting.device)
         rows, points = run.rows, run.curve.points
     if not is_main():

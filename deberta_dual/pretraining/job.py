@@ -161,6 +161,7 @@ def pretrain(
         "framework": chosen,
         "start": str(start.model or start.preset),
         "config": json.loads(json.dumps(config.to_dict())),
+        **files.settings(),
         **asdict(training),
     }
     before = folder.state(identity) or {}
@@ -186,7 +187,6 @@ def pretrain(
             _same_file(target / GENERATOR_CONFIG, target / GENERATOR / CONFIG_FILE)
             tokenizer.save_pretrained(target / GENERATOR)
 
-    folder.begin()
     events = EventFile(folder.path / TENSORBOARD) if tensorboard and is_main() else None
 
     def tell(row: Mapping[str, Any]) -> None:
@@ -201,8 +201,10 @@ def pretrain(
 
     flops = _step_flops(config, generator_config, training) // process.count
     peak = _Once(partial(backend.peak_flops, models, training.dtype))
-    run = PretrainingRun(schedule, training, flops, peak, {}, folder, identity, judge, None, save, tell, watch=watch)
-    with schedule, run:
+    finite = partial(get_backend(chosen).is_finite, models.model)
+    told: dict[str, Any] = {"watch": watch, "is_finite": finite}
+    run = PretrainingRun(schedule, training, flops, peak, {}, folder, identity, judge, None, save, tell, **told)
+    with schedule, folder.begun(), run:
         backend.pretrain(models, run, device)
     folder.finish(
         run.rows,
@@ -225,7 +227,7 @@ def _models(
     if source is None and is_mlm and "legacy" not in start.changes:
         config = config.replace(legacy=False)
     if folder.identity():  # a vocabulary that was trained on the corpus lies beside the model
-        tokenizer = AutoTokenizer.from_pretrained(folder.path)
+        tokenizer = AutoTokenizer.from_pretrained(folder.path, use_fast=start.vocab_size is None)  # as it began
     else:
         tokenizer = start.make_tokenizer(source, config, _texts(files))
     if tokenizer.mask_token_id is None:

@@ -76,8 +76,8 @@ def test_a_corpus_with_odd_files(framework, corpus, pair, tmp_path, capsys):
     words += ["--steps", "2"]
     assert main(words) == 1
     assert "b.txt, line 2: the line is no UTF-8: byte 0xff at byte 5 of the line" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "model.safetensors").exists()  # but a run's beginning, which is begun anew
-    assert main([*words, "--on-error", "skip", "--force"]) == 0
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--on-error", "skip"]) == 0
     assert capsys.readouterr().err.count("b.txt, line 2") == 1
 
 
@@ -109,6 +109,28 @@ def test_a_difference_without_its_table(refused, pair, tmp_path):
     arrays[f"{WORDS}._weight"] = arrays.pop(f"{WORDS}.weight")
     save_file(arrays, alone / "model.safetensors")
     assert "A difference to a generator's table (_weight) is no table" in refused("--model", str(alone))
+
+
+def test_weights_that_break_unseen_are_not_saved(framework, corpus, pair, tmp_path, capsys, monkeypatch):
+    """By the last step before a save, whose own loss is a number, and with no held-out text to tell."""
+    words = [
+        "pretrain",
+        "--objective",
+        "rtd",
+        "--updates",
+        "joint",
+        "--corpus",
+        str(corpus),
+        "--model",
+        str(pair),
+        *RUN,
+    ]
+    words += ["--steps", "6", "--evaluate-every", "2", "--held-out", "0", "--framework", framework]
+    rate = PretrainingRun.rate
+    monkeypatch.setattr(PretrainingRun, "rate", lambda run, step: np.inf if step == 3 else rate(run, step))
+    assert main([*words, "--output", str(tmp_path / "out")]) == 1
+    assert "the weights are no longer finite after step 4" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["step"] == 2
 
 
 def test_a_loss_that_is_not_finite_and_going_on(framework, corpus, pair, tmp_path, capsys, monkeypatch):

@@ -36,11 +36,13 @@ def corpus(tmp_path):
 
 def test_a_run(run, corpus, tmp_path, capsys):
     words = ["pretrain", "--objective", "rtd", "--corpus", corpus, "--columns", "text=body", *run]
-    words += ["--vocabulary", "train:350", "--output", str(tmp_path / "out")]
+    words += ["--vocabulary", "train:350", "--output", str(tmp_path / "out"), "--tensorboard"]
     assert main(words) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["step"] for row in rows] == [2]
-    assert {"mlm_loss", "rtd_loss", "eval_rtd_f1"} <= rows[0].keys()
+    assert {"mlm_loss", "rtd_loss", "eval_rtd_f1", "tokens_per_second", "flop_utilisation"} <= rows[0].keys()
+    (events,) = (tmp_path / "out" / "tensorboard").iterdir()
+    assert all(tag in events.read_bytes() for tag in (b"train/loss", b"mlm/loss", b"eval/rtd_f1"))
     assert "pretrained by replaced-token detection" in (tmp_path / "out" / "README.md").read_text()
 
 

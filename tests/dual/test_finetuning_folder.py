@@ -7,7 +7,7 @@ import pytest
 
 from deberta_core import InputError, WeightError
 from deberta_dual.finetuning import TrainingOptions
-from deberta_dual.finetuning.folder import METRICS, PROGRESS, STATE, RunFolder
+from deberta_dual.finetuning.folder import METRICS, PROGRESS, STATE, TENSORBOARD, RunFolder
 from deberta_dual.finetuning.run import Run
 from deberta_dual.finetuning.schedule import Schedule
 from deberta_dual.processes import is_main
@@ -68,8 +68,8 @@ def train(output):
         reported = []
         judge = None if scores is None else lambda: {"f1": scores[trainer.model], "loss": -1.0}
         write = save or (lambda path: (path / WEIGHTS).write_text(str(trainer.model)))
-        folder.begin()
-        with Run(schedule, options, {}, folder, identity, judge, "f1", write, reported.append) as run:
+        run = Run(schedule, options, {}, folder, identity, judge, "f1", write, reported.append)
+        with folder.begun(), run:
             trainer = Trainer(run, kill_at)
             trainer.train()
         if kill_at is None:
@@ -215,7 +215,10 @@ def test_a_state_is_whole_or_as_it_was(train, output):
 
 CHANGED = {
     "seed": (1, "has seed=0, this one 1. Resume with the same settings and data, or begin anew with --force"),
-    "config": ({"hidden_size": 8, "num_labels": 3}, "has config.num_labels=2, this one 3. Resume"),
+    "config": (
+        {"hidden_size": 16, "num_labels": 3},
+        "has config.hidden_size=8, this one 16; config.num_labels=2, this one 3. Resume",
+    ),
     "data": ({"training": "a", "evaluation": "c"}, "has data.evaluation='b', this one 'c'. Resume"),
     "framework": ("tf", "has framework=None, this one 'tf'"),
 }
@@ -282,6 +285,29 @@ def test_a_loss_that_is_not_finite_ends_the_run(train, output, monkeypatch):
     with pytest.raises(WeightError, match=r"the loss of step 5 is nan. Lower the learning rate"):
         train()
     assert weights(output) == 3
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "a model"])
+def test_what_fails_before_its_first_save_leaves_nothing(train, output, there):
+    if there != "nothing":
+        output.mkdir(parents=True)
+    if there == "a model":
+        (output / WEIGHTS).write_text("7")
+
+    def fail(path):
+        (output / TENSORBOARD).mkdir()  # which is written to before
+        raise Killed
+
+    with pytest.raises(Killed):
+        train(save=fail, force=there == "a model")
+    if there == "a model":  # with the mark of a run that has to begin anew
+        assert (weights(output), json.loads((output / PROGRESS).read_text())["step"]) == (7, 0)
+    elif there == "an empty folder":
+        assert not any(output.iterdir())
+    else:
+        assert not output.parent.exists()
+    train(resume=True)
+    assert weights(output) == 6
 
 
 def test_one_process_writes(output, monkeypatch):

@@ -86,6 +86,13 @@ def assert_same(first, second):
         assert np.array_equal(array, theirs[name]), name
 
 
+def settings_of(folder):
+    """The files beside the weights, but for those that hold times."""
+    timed = ("metrics.jsonl", "README.md")
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in timed]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.suffix != ".safetensors"}
+
+
 def scores(rows):
     timed = ("tokens_per_second", "flop_utilisation")
     return [{name: value for name, value in row.items() if name not in timed} for row in rows]
@@ -111,6 +118,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(corpus, tmp_path, fra
         )
     assert scores(rest) == scores(whole)
     assert_same(tmp_path / "whole", tmp_path / "cut")
+    assert settings_of(tmp_path / "whole") == settings_of(tmp_path / "cut")
     assert {"eval_loss", "eval_accuracy"} <= judged
     assert ("eval_rtd_f1" in judged) == (objective == "rtd")
 
@@ -300,8 +308,10 @@ def test_other_options_and_another_corpus_are_refused(corpus, tmp_path):
 
     with pytest.raises(Stopped):
         pretrain(corpus, tmp_path / "run", objective="mlm", framework=framework, report=stop, **RUN)
-    other = {**RUN, "learning_rate": 1e-4, "seed": 3}
-    with pytest.raises(InputError, match=r"learning_rate=0.001, this one 0.0001; seed=0, this one 3"):
+    other = {**RUN, "learning_rate": 1e-4, "seed": 3, "held_out": 0.1, "documents": "line"}
+    message = r"documents='paragraph', this one 'line'; held_out=0.2, this one 0.1; "
+    message += r"learning_rate=0.001, this one 0.0001; seed=0, this one 3"
+    with pytest.raises(InputError, match=message):
         pretrain(corpus, tmp_path / "run", objective="mlm", framework=framework, resume=True, **other)
     longer = tmp_path / "other.txt"
     longer.write_text(corpus.read_text() + "\n\nmore text")

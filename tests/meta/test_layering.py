@@ -56,6 +56,8 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_dual/ray.py": ({"ray"}, "scores on the machines of a Ray cluster"),
     "deberta_dual/backends/torch.py": ({"torch", "deberta_torch"}, "the seam to PyTorch"),
     "deberta_dual/backends/torch_pretraining.py": ({"torch", "deberta_torch"}, "pretrains in PyTorch"),
+    "deberta_dual/backends/tf_devices.py": ({"tensorflow", "keras"}, "where Keras computes"),
+    "deberta_dual/backends/tf_training.py": ({"tensorflow", "keras", "deberta_tf"}, "trains in Keras"),
     "deberta_dual/backends/tf_recipes.py": ({"tensorflow", "keras", "deberta_tf"}, "recipes of training in Keras"),
     "deberta_dual/backends/torch_lora.py": ({"torch", "peft", "safetensors"}, "PEFT's adapters"),
     "deberta_dual/backends/torch_recipes.py": ({"torch", "deberta_torch"}, "recipes of training in PyTorch"),

@@ -131,6 +131,15 @@ def test_special_tokens_and_ids_past_the_tokenizers_are_never_drawn():
     assert set(everything.flatten().tolist()) == {0, 3, 50, 95, 96}
 
 
+def test_weights_that_are_no_numbers_are_told_by_the_loss():
+    """And not by a drawn id that the vocabulary does not have."""
+    model = make()
+    torch.nn.init.constant_(model.generator.deberta.embeddings.LayerNorm.weight, torch.nan)
+    output = step(model)
+    assert output.mlm_loss.isnan()
+    assert output.corrupted_ids.max() < model.config.vocab_size
+
+
 def test_a_seed_gives_the_same_draws():
     model = make().eval()
     assert torch.equal(step(model).corrupted_ids, step(model).corrupted_ids)
