@@ -3,10 +3,10 @@
 `python tools/gpu/check.py --goldens DIR --peers DIR --out FILE`. Without a GPU, `--device cpu --tiny` runs every line,
 the kernels in Triton's interpreter.
 
-How to measure in 15 minutes, on a bare machine with one H100, Python 3.12 and torch 2.11, what is still open: a training
-step at (16, 512) at least 1.3 times as fast as FlashDeBERTa's, and ahead of DisentangledFlash everywhere. `peers/` holds
-wheels carried along: disentangled_flash 1.1.1, flashdeberta 0.0.8, and transformers with what it imports that is not
-there.
+How to measure in 15 minutes, on a bare machine with one H100, Python 3.12 and torch 2.11, what is still open: a
+training step at (16, 512) at least 1.3 times as fast as FlashDeBERTa's, and ahead of DisentangledFlash everywhere.
+`peers/` holds wheels carried along: disentangled_flash 1.1.1, flashdeberta 0.0.8, and transformers with what it imports
+that is not there.
 
     export OUT=${OUT:-out}; mkdir -p $OUT
     # 1. The numbers first, for a kernel that is wrong is not fast: 2 minutes.
@@ -22,9 +22,9 @@ there.
 
 Each writes its JSON after each row, so that what is cut off is not lost; what it holds goes into the runs of
 `docs/gpu.json`, of which `tools/gpu/page.py` writes the page.
-The bars: in training.json, "ours, triton" or "ours, triton-atomic" at cell [16, 512] "full" takes at most FlashDeBERTa's
-ms / 1.3, and at every cell and batch less than DisentangledFlash's; in inference.json, "ours, optimize" takes less than
-both DisentangledFlash rows in every cell.
+The bars: in training.json, "ours, triton" or "ours, triton-atomic" at cell [16, 512] "full" takes at most
+FlashDeBERTa's ms / 1.3, and at every cell and batch less than DisentangledFlash's; in inference.json, "ours, optimize"
+takes less than both DisentangledFlash rows in every cell.
 """
 
 from __future__ import annotations
