@@ -15,6 +15,12 @@ from deberta_core.tasks import BACKBONE, BY_PROBLEM, TaskSpec, reads_positions, 
 # The documented order: a list or tuple as the first argument of a Keras model is read in it.
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 IGNORED_LABEL = -100
+# Integers of a call, and the field of the configuration that they must be below.
+LIMITS = {
+    "input_ids": "vocab_size",
+    "token_type_ids": "type_vocab_size",
+    "position_ids": "max_position_embeddings",
+}
 
 Arrays = Mapping[str, npt.NDArray[Any] | None]
 
@@ -59,7 +65,7 @@ def check_inputs(config: BaseConfig, inputs: Arrays, spec: TaskSpec = BACKBONE) 
         raise InputError(f"{given} of input_ids and inputs_embeds were given. Give exactly one of them.")
     if ids is not None:
         _check_rank("input_ids", ids, "[B, L]", 2)
-        _check_range("input_ids", ids, config.vocab_size, "vocab_size")
+        _check_range("input_ids", ids, config)
         batch, length = ids.shape
     else:
         assert embeds is not None
@@ -78,7 +84,7 @@ def check_inputs(config: BaseConfig, inputs: Arrays, spec: TaskSpec = BACKBONE) 
     types = inputs.get("token_type_ids")
     if types is not None and config.type_vocab_size:
         _check_shape("token_type_ids", types, (batch, length))
-        _check_range("token_type_ids", types, config.type_vocab_size, "type_vocab_size")
+        _check_range("token_type_ids", types, config)
     return batch, length
 
 
@@ -243,7 +249,7 @@ def _check_positions(config: BaseConfig, positions: npt.NDArray[Any] | None, bat
     if positions is not None:
         if positions.shape != (1, length):
             _check_shape("position_ids", positions, (batch, length))
-        _check_range("position_ids", positions, limit, "max_position_embeddings")
+        _check_range("position_ids", positions, config)
     elif length > limit:
         raise InputError(
             f"the text has {length} tokens, but max_position_embeddings={limit} and {_position_reader(config)}. "
@@ -272,12 +278,13 @@ def _check_shape(name: str, value: npt.NDArray[Any], shape: tuple[int, ...]) -> 
         raise InputError(f"{name} has shape {tuple(value.shape)}: it must be {shape}, as input_ids.")
 
 
-def _check_range(name: str, value: npt.NDArray[Any], limit: int, limit_name: str) -> None:
+def _check_range(name: str, value: npt.NDArray[Any], config: BaseConfig) -> None:
+    limit = getattr(config, LIMITS[name])
     if value.dtype.kind not in "iu":
         raise InputError(f"{name} has dtype {value.dtype}: it must hold integers. Convert it, for example to int64.")
     if value.size and (value.min() < 0 or value.max() >= limit):
         wrong = value[(value < 0) | (value >= limit)].flat[0]
         raise InputError(
-            f"{name} holds {wrong}: it must be in [0, {limit}), the range of {limit_name}. "
+            f"{name} holds {wrong}: it must be in [0, {limit}), the range of {LIMITS[name]}. "
             f"Does the tokenizer belong to this model?"
         )

@@ -14,6 +14,7 @@ from deberta_core.outputs import ModelOutput
 from deberta_core.tasks import *
 from deberta_torch import tasks
 from deberta_torch.bridge import as_transformers
+from deberta_torch.checks import asserting_on_devices
 from deberta_torch.inference.optimize import changing_weights, optimize, restore
 from deberta_torch.models import DebertaModel, DebertaPreTrainedModel, DebertaV2Model, DebertaV2PreTrainedModel
 from deberta_torch.outputs import register_outputs
@@ -31,6 +32,7 @@ __all__ = [
     "DebertaV2PreTrainedModel",
     "ModelOutput",
     "as_transformers",
+    "asserting_on_devices",
     "changing_weights",
     "optimize",
     "restore",

@@ -16,7 +16,7 @@ from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
 from deberta_torch.kernels.attention_functions import WITHOUT_PADDING, AttentionUsed, choose_attention
 from deberta_torch.kernels.dropout import Dropout
-from deberta_torch.kernels.eager import autocast_dtype, is_traced
+from deberta_torch.kernels.eager import is_eager, is_traced, product_dtype
 from deberta_torch.kernels.linear import Linear, linear_and_activation
 from deberta_torch.kernels.triton.function import triton_attention, with_chosen_rows
 from deberta_torch.kernels.triton.layer import is_plain, kernel_layer
@@ -105,7 +105,7 @@ class Layer(nn.Module):
         `rows` both `query` and what is returned are `[n, C]`, at these tokens of the flattened batch alone.
         """
         has_rows = positions is None or positions.chosen is not None
-        if has_rows and query is None and attend in WITHOUT_PADDING and not is_traced() and is_plain(self, PLAIN):
+        if has_rows and query is None and attend in WITHOUT_PADDING and is_eager(hidden) and is_plain(self, PLAIN):
             return kernel_layer(self, hidden, masks, positions, attend is triton_attention), None
         attended, probabilities = self.attention(hidden, masks, positions, attend, query, rows)
         return self.output(self.intermediate(attended), attended), probabilities
@@ -231,7 +231,7 @@ class Encoder(nn.Module):
         longest = hidden.shape[1] if batch is None else batch.longest
         positions = self.relative_positions(longest, longest)
         if positions is not None and has_kernels:
-            positions = with_chosen_rows(positions, longest, autocast_dtype(hidden.device) or hidden.dtype)
+            positions = with_chosen_rows(positions, longest, product_dtype(hidden))
         hidden_states, attentions = [hidden], []
         encoder_input = last_input = hidden
         if batch is not None:
@@ -300,7 +300,7 @@ class Encoder(nn.Module):
             hidden.device,
             has_dropout=self.training and self.config.attention_probs_dropout_prob > 0,
             needs_probabilities=output_attentions or self.config.mixes_heads,
-            dtype=autocast_dtype(hidden.device) or hidden.dtype,
+            dtype=product_dtype(hidden),
             head_size=self.config.head_size,
         )
         if not is_traced():

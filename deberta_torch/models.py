@@ -368,8 +368,8 @@ class Backbone(PreTrainedModel):
             `attentions`, layers of `[B, H, L, L]`. Values at padding positions mean nothing.
 
         Raises:
-            InputError: an input has the wrong shape or a value out of range (values are checked on the CPU only), or
-                labels are given.
+            InputError: an input has the wrong shape or a value out of range (values are checked on the CPU; on devices
+                see `asserting_on_devices`), or labels are given.
         """
         if labels is not None:
             raise InputError(f"labels: {type(self).__name__} has no loss. Use the class of a task, ...For...")

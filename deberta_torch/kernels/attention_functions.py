@@ -41,9 +41,9 @@ def sdpa_attention(
     as fast as the steps that SDPA would fall back to.
     """
     visible = masks.keys if masks.hides_keys else None
-    dropout = layer.dropout.p if layer.training else 0.0
+    dropout = layer.dropout.p if layer.dropout.training else 0.0
     # While a graph is traced the length may be a symbol, which must not be compared with a number.
-    if not torch.is_grad_enabled() and not is_traced() and not layer.training:
+    if not torch.is_grad_enabled() and not is_traced() and not layer.training and not dropout:
         rows = None if positions is None else layer.position_rows(positions)
         context = attend(query, key, value, visible, rows)
     elif torch.is_grad_enabled() and query.device.type == "cpu":

@@ -32,6 +32,12 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     return torch.get_autocast_dtype(device.type) if can_ask and torch.is_autocast_enabled(device.type) else None
 
 
+def product_dtype(values: Tensor) -> torch.dtype:
+    """The type of products with these numbers: their own, or where it is on autocast's, which leaves float64 alone."""
+    own = values.dtype
+    return own if own == torch.float64 else autocast_dtype(values.device) or own
+
+
 def wide(values: Tensor) -> Tensor:
     """The numbers in float32, or as they are in float64: what sums, exponentials and losses are computed in."""
     return values if values.dtype == torch.float64 else values.float()

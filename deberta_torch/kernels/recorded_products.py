@@ -7,12 +7,15 @@ is handed in another type than the tensor's it casts itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+
+from deberta_torch.kernels.eager import autocast_dtype
 
 # Rows of the stacked weight that an input meets: first, and one after the last.
 Span = tuple[int, int]
@@ -41,6 +44,19 @@ def products(
     return outputs
 
 
+def _in_types_of_forward(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """The backward pass without autocast, in which a caller may be who was not in the forward pass."""
+
+    @functools.wraps(backward)
+    def run(ctx: Any, *grads: Tensor) -> Any:
+        if autocast_dtype(grads[0].device) is None:
+            return backward(ctx, *grads)
+        with torch.autocast(grads[0].device.type, enabled=False):
+            return backward(ctx, *grads)
+
+    return run
+
+
 class _Products(Function):
     @staticmethod
     def forward(ctx: Any, dtype: torch.dtype, spans: list[Span], count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -60,6 +76,7 @@ class _Products(Function):
         return tuple(own.view(*values.shape[:-1], own.shape[-1]) for own, values in zip(outputs, inputs, strict=True))
 
     @staticmethod
+    @_in_types_of_forward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         refuse_second_gradients()
         weight, *inputs = ctx.saved_tensors
@@ -125,27 +142,29 @@ class _AddAndNormalize(Function):
         out, kept = torch.addmm(bias.to(dtype), rows, cast.t()), None
         if dropout > 0:
             out, kept = torch.native_dropout(out, dropout, True)
-        total = (out + residual.flatten(0, -2)).to(norm_dtype)
+        # What is returned is no view: FSDP2 would have to warn of it.
+        total = (out.view(residual.shape) + residual).to(norm_dtype)
         gain, shift = gain.to(norm_dtype), shift.to(norm_dtype)
         normed, mean, deviation = torch.native_layer_norm(total, gain.shape, gain, shift, epsilon)
         ctx.save_for_backward(rows, cast, kept, total, mean, deviation, gain, shift)
-        ctx.shapes, ctx.rescale = (values.shape, residual.shape), 1 / (1 - dropout) if dropout < 1 else 0.0
-        return normed.view(residual.shape)
+        ctx.shape, ctx.rescale = values.shape, 1 / (1 - dropout) if dropout < 1 else 0.0
+        return normed
 
     @staticmethod
+    @_in_types_of_forward
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         refuse_second_gradients()
         rows, weight, kept, total, mean, deviation, gain, shift = ctx.saved_tensors
         needs = ctx.needs_input_grad
         of_total, of_gain, of_shift = torch.ops.aten.native_layer_norm_backward(
-            grad.reshape(total.shape), total, gain.shape, mean, deviation, gain, shift, [True, needs[4], needs[5]]
+            grad, total, gain.shape, mean, deviation, gain, shift, [True, needs[4], needs[5]]
         )
-        of_product = of_total.to(rows.dtype)
+        of_product = of_total.flatten(0, -2).to(rows.dtype)
         if kept is not None:
             of_product = torch.ops.aten.native_dropout_backward(of_product, kept, ctx.rescale)
         return (
-            (of_product @ weight).view(ctx.shapes[0]) if needs[0] else None,
-            of_total.view(ctx.shapes[1]) if needs[1] else None,
+            (of_product @ weight).view(ctx.shape) if needs[0] else None,
+            of_total if needs[1] else None,
             of_product.t() @ rows if needs[2] else None,
             of_product.sum(dim=0) if needs[3] else None,
             of_gain, of_shift, None, None, None, None,

@@ -52,6 +52,8 @@ ONLY_TORCH: dict[str, str] = {
     "masks.py Unpadded.of": "the same",
     "masks.py Unpadded.put_back": "the same",
     "masks.py Unpadded.take": "the same",
+    "checks.py asserting_on_devices": "Keras checks no values on devices, and places tensors itself",
+    "checks.py assert_values": "the same",
     "bridge.py": "transformers 5 has no Keras models",
     "device_map.py": "keras.distribution places variables",
     "attention.py DisentangledSelfAttention.position_rows": "for blocks of queries",
@@ -216,7 +218,8 @@ def test_same_parameters(library_files):
     assert not wrong
 
 
-ONLY_PUBLIC_IN_TORCH = {"as_transformers", "changing_weights", "optimize", "restore"}  # the bridge, and `inference`
+# The bridge, checks on devices, and `inference`.
+ONLY_PUBLIC_IN_TORCH = {"as_transformers", "asserting_on_devices", "changing_weights", "optimize", "restore"}
 ONLY_PUBLIC_IN_KERAS = {"TextPreprocessor"}  # texts for fit, evaluate and predict
 
 

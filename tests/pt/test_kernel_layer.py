@@ -21,14 +21,15 @@ from deberta_torch.kernels.linear import Linear
 from tests.pt.optimized import ids, make
 
 
-def step(model, mask=None, dtype=None):
+def step(model, mask=None, dtype=None, dtype_back=None):
     """Hidden states at tokens, and all gradients, of one training step."""
     model.zero_grad()
     torch.manual_seed(2)
     with interpreted(), torch.autocast("cpu", dtype, enabled=dtype is not None):
         hidden = model(ids(2, 9), mask).last_hidden_state
     assert model.attn_implementation_used.implementation == "triton"
-    (hidden * torch.linspace(-1, 1, hidden.shape[-1])).square().sum().backward()
+    with torch.autocast("cpu", dtype_back, enabled=dtype_back is not None):
+        (hidden * torch.linspace(-1, 1, hidden.shape[-1])).square().sum().backward()
     return hidden.detach(), {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
 
 
@@ -89,6 +90,128 @@ def test_only_what_is_trained_gets_gradients(monkeypatch):
     found = step(model)
     assert found[1]
     compare(found, by_modules(monkeypatch, model), TOLERANCES["gradient"].limit)
+
+
+def test_autocast_in_the_backward_pass_alone(monkeypatch):
+    """As where a loop's autocast begins between both: products are of the types of the forward pass, or of autocast."""
+    model, arguments = triton_model("v3_like", **OFF), (None, None, torch.float16)
+    bound = TOLERANCES["gpu float16"].limit
+    compare(step(model, *arguments), by_modules(monkeypatch, model, *arguments), bound)
+
+
+def test_float64_under_autocast_stays_so():
+    """Autocast leaves it alone, so the kernels, which have no float64, cannot serve."""
+    model = triton_model("v3_like", **OFF).double()
+    with interpreted(), torch.autocast("cpu", torch.float16):
+        hidden = model(ids(2, 9)).last_hidden_state
+    assert hidden.dtype == torch.float64
+    assert model.attn_implementation_used == ("sdpa", "the kernels compute no torch.float64 on cpu")
+    assert torch.equal(hidden, model(ids(2, 9)).last_hidden_state)
+
+
+def give_a_bias(layer):
+    layer.attention.self.in_proj.bias = nn.Parameter(torch.full((layer.attention.self.in_proj.out_features,), 0.5))
+
+
+CHANGES = {
+    "dense": ("v3_like", lambda layer: setattr(layer.output.dense, "bias", None)),
+    "norm": ("v3_like", lambda layer: setattr(layer.output.LayerNorm, "bias", None)),
+    "one of three": ("v3_like", lambda layer: setattr(layer.attention.self.key_proj, "bias", None)),
+    "one more": ("v1_like", give_a_bias),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_other_biases_are_served(change, monkeypatch):
+    """Those taken away, and one where DeBERTa has none, which steps computed at once would leave out."""
+    case, make_it = CHANGES[change]
+    model = triton_model(case, **OFF)
+    make_it(model.encoder.layer[0])
+    found = step(model)
+    compare(found, by_modules(monkeypatch, model), TOLERANCES["gradient"].limit)
+    if change == "one more":
+        assert found[1]["encoder.layer.0.attention.self.in_proj.bias"].any()
+
+
+def test_hooks_of_all_modules_see_those_of_a_layer():
+    model, seen = triton_model("v3_like", **OFF), set()
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: seen.add(module))
+    try:
+        step(model)
+    finally:
+        handle.remove()
+    assert model.encoder.layer[0].output.dense in seen
+
+
+class Marked(torch.Tensor):
+    """A tensor of another type."""
+
+
+def test_tensors_of_other_types_stay_so():
+    model = triton_model("v3_like", **OFF)
+    embeds = torch.ones(2, 9, model.config.embedding_width).as_subclass(Marked)
+    served = mock.Mock(wraps=encoder.kernel_layer)
+    with interpreted(), mock.patch.object(encoder, "kernel_layer", served):
+        assert type(model(inputs_embeds=embeds).last_hidden_state) is Marked
+        served.assert_not_called()
+        model(inputs_embeds=embeds.as_subclass(torch.Tensor))
+    served.assert_called_once()
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "triton"])
+def test_dropout_is_a_modules_own_mode(implementation):
+    """As users have it who switch dropout alone on, or off."""
+    model = triton_model("v3_like", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.3).eval()
+    model.set_attn_implementation(implementation)
+    drop = model.encoder.layer[0].attention.self.dropout
+    with interpreted(), torch.no_grad():
+        first, again = (model(ids(2, 9)).last_hidden_state for _ in range(2))
+        assert torch.equal(first, again)
+        drop.train()
+        assert not torch.equal(model(ids(2, 9)).last_hidden_state, first)
+        model.train()
+        drop.eval()
+        found = model(ids(2, 9)).last_hidden_state
+    assert relative_error(found.numpy(), first.numpy()) <= TOLERANCES["gradient"].limit
+
+
+USES = {
+    "twice in a graph": lambda model: loss_of(model, 9) + loss_of(model, 5),
+    "accumulated": lambda model: (loss_of(model, 9).backward(), loss_of(model, 5))[1],
+    "one layer twice": lambda model: (model.encoder.layer.append(model.encoder.layer[0]), loss_of(model, 9))[1],
+    "functional": lambda model: loss_of(
+        lambda *given: torch.func.functional_call(
+            model, {name: 1.0 * one for name, one in model.named_parameters()}, given
+        ),
+        9,
+    ),
+    "offloaded": lambda model: offloaded(model),
+}
+
+
+def loss_of(model, length):
+    hidden = model(ids(2, length)).last_hidden_state
+    return (hidden * torch.linspace(-1, 1, hidden.shape[-1])).square().sum()
+
+
+def offloaded(model):
+    with torch.autograd.graph.save_on_cpu():
+        return loss_of(model, 9)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_other_uses_of_a_model(use, monkeypatch):
+    found = []
+    for by_steps in (True, False):
+        model = triton_model("v3_like", **OFF)
+        with interpreted(), monkeypatch.context() as patch:
+            if not by_steps:
+                patch.setattr(encoder, "is_plain", lambda *_: False)
+            loss = USES[use](model)
+            loss.backward()
+        grads = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+        found.append((loss.detach(), grads))
+    compare(*found, TOLERANCES["gradient"].limit)
 
 
 class Doubled(Linear):

@@ -1,12 +1,18 @@
 """Nothing in a forward pass, a loss or a step of the optimizer asks a device for a number: that would wait for it."""
 
+import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import deberta_torch
 from conformance.suite.cases import CASES
 from conformance.suite.compare import assert_close
 from conformance.suite.interpreted import leave_out_kernels
+from deberta_core import InputError
+from deberta_core.inputs import check_inputs
+from deberta_core.tasks import task_spec
+from deberta_torch.checks import assert_values
 from deberta_torch.encoder import Convolution, convolve_by_products
 from deberta_torch.kernels import attention_functions
 
@@ -72,3 +78,81 @@ def test_the_convolution_by_products_is_the_convolution(case):
         expected = convolution.conv(hidden.transpose(1, 2)).transpose(1, 2)
         found = convolve_by_products(convolution.conv, hidden)
     assert_close(found.numpy(), expected.numpy(), quantity="hidden", name="convolution")
+
+
+class Asserted(TorchDispatchMode):
+    """Notes what devices are asked to assert."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if function is torch.ops.aten._assert_async.msg:
+            self.messages.append((arguments[0].device.type, arguments[1]))
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("task", ["SequenceClassification", "MaskedLM"])
+def test_devices_assert_values_on_request_and_are_not_waited_for(task):
+    config = CASES["v2_absolute_types"].config
+    with torch.device("meta"):
+        model = getattr(deberta_torch, f"DebertaV2For{task}")(config).eval()
+    inputs = {name: ones(3, 7) for name in ("input_ids", "attention_mask", "token_type_ids", "position_ids")}
+    with torch.no_grad(), Asserted() as unasked:
+        model(**inputs)
+    assert unasked.messages == []
+    with torch.no_grad(), Asserted() as asked:
+        with deberta_torch.asserting_on_devices():
+            model(**inputs)
+            model(inputs_embeds=torch.ones(3, 7, config.embedding_width, device="meta"))
+        model(**inputs)  # no longer
+    assert asked.messages == [
+        ("meta", f"input_ids must be in [0, {config.vocab_size}), the range of vocab_size."),
+        ("meta", "attention_mask must hold 1 and 0 only."),
+        ("meta", f"token_type_ids must be in [0, {config.type_vocab_size}), the range of type_vocab_size."),
+        (
+            "meta",
+            f"position_ids must be in [0, {config.max_position_embeddings}), the range of max_position_embeddings.",
+        ),
+    ]
+
+
+WRONG = [
+    ("input_ids", 97),
+    ("input_ids", -1),
+    ("token_type_ids", 3),
+    ("position_ids", 1000),
+    ("attention_mask", 2),
+    ("attention_mask", 0.5),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_what_devices_refuse_is_what_the_cpu_refuses(name, value):
+    """On the CPU an assertion is looked at at once."""
+    config, spec = CASES["v2_absolute_types"].config, task_spec(None)
+    inputs = {key: torch.ones(2, 5, dtype=torch.long) for key in ("input_ids", "attention_mask", "token_type_ids")}
+    inputs["position_ids"] = torch.arange(5)[None]
+    if name == "attention_mask":
+        inputs[name] = inputs[name].float()
+    assert_values(config, spec, inputs)
+    inputs[name][0, 2] = value
+    with pytest.raises(RuntimeError, match=f"{name} must"):
+        assert_values(config, spec, inputs)
+    with pytest.raises(InputError, match=name):
+        check_inputs(config, {key: np.asarray(one) for key, one in inputs.items()}, spec)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint64])
+def test_small_and_unsigned_integers_are_asserted_as_numbers(dtype):
+    """torch compares uint8 with 1000 as with 232, and uint64 with nothing."""
+    config = CASES["v3_like"].config.replace(vocab_size=1000)
+    assert_values(config, task_spec(None), {"input_ids": torch.tensor([[1, 120]], dtype=dtype)})
+
+
+def test_devices_assert_nothing_of_inputs_that_are_not_read():
+    config = CASES["v3_like"].config  # no token types, no absolute positions
+    beyond = torch.full((2, 5), 10**6)
+    inputs = {"input_ids": torch.ones(2, 5, dtype=torch.long), "token_type_ids": beyond, "position_ids": beyond}
+    assert_values(config, task_spec(None), inputs)

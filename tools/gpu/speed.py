@@ -86,7 +86,11 @@ def inference(rows: Rows) -> None:
 def compiled_transformers(rows: Rows) -> None:
     """Transformers compiled, with CUDA graphs where torch can."""
     options = subjects.settings(rows.is_tiny)
-    model = subjects.transformers_model(options, rows.device, torch.bfloat16)
+    try:
+        model = subjects.transformers_model(options, rows.device, torch.bfloat16)
+    except Exception as error:
+        rows.add("inference", "transformers, compiled", error=f"{type(error).__name__}: {error}"[:400])
+        return
     for cell in _cells(rows)[:1] if rows.is_tiny else [(16, 512), (16, 128)]:
         with rows.attempt("inference", "transformers, compiled", cell=list(cell)) as row:
             if row.get("late"):

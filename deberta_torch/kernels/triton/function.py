@@ -43,7 +43,7 @@ def triton_attention(
         longest=None if packed is None else packed.longest,
         mask=key_mask(masks),
         scale=1.0,
-        dropout=layer.dropout.p if layer.training else 0.0,
+        dropout=layer.dropout.p if layer.dropout.training else 0.0,
         ordered=ordered,
     )
     return (context if packed is None else context[None]).transpose(1, 2), None

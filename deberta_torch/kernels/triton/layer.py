@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook  # torch has no public name for it
 
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import DisentangledSelfAttention, RelativePositions
@@ -21,24 +22,34 @@ from deberta_torch.kernels.triton.operators import AttendToProduct
 from deberta_torch.kernels.triton.problem import draw_seed
 from deberta_torch.masks import Masks
 
+# Of DeBERTa v1: the linear layers without a bias. Others have one.
+_WITHOUT_BIAS = frozenset(("in_proj", "pos_proj"))
+
 
 def is_plain(layer: nn.Module, known: frozenset[type[nn.Module]]) -> bool:
     """Whether a layer is made of these modules alone, with nothing hooked or put in the place of their forward pass.
 
-    Steps computed at once would leave out an adapter, and a gradient's hook. What is around the layer as a whole, as
-    FSDP is, stays around it.
+    Steps computed at once would leave out an adapter, a gradient's hook, and a bias that was added. What is around the
+    layer as a whole, as FSDP is, stays around it.
     """
+    return not _has_any_global_hook() and _has_plain_parts(layer, known)
+
+
+def _has_plain_parts(module: nn.Module, known: frozenset[type[nn.Module]]) -> bool:
     # Not by `modules()`, whose walk takes as long as the layer.
-    return all(_is_plain(child, known) for child in layer._modules.values() if child is not None)
+    return all(_is_plain(name, part, known) for name, part in module._modules.items() if part is not None)
 
 
-def _is_plain(module: nn.Module, known: frozenset[type[nn.Module]]) -> bool:
+def _is_plain(name: str, module: nn.Module, known: frozenset[type[nn.Module]]) -> bool:
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     if type(module) not in known or "forward" in vars(module) or any(hooks):
         return False
-    if not all(type(one) in (nn.Parameter, Tensor, NoneType) for one in module._parameters.values()):
+    parameters = module._parameters
+    if not all(type(one) in (nn.Parameter, Tensor, NoneType) for one in parameters.values()):
         return False
-    return is_plain(module, known)
+    if "bias" in parameters and (parameters["bias"] is None) != (name in _WITHOUT_BIAS):
+        return False
+    return _has_plain_parts(module, known)
 
 
 def kernel_layer(
@@ -88,7 +99,7 @@ def _attend(
         split = (chosen @ projected_rows[0]).unflatten(1, (len(shared), *heads)).unbind(1)
         rows |= {[*sides][number]: own for number, own in zip(shared, split, strict=True)}
     product = product.unflatten(-1, (3, *heads))
-    dropout = inner.dropout.p if inner.training else 0.0
+    dropout = inner.dropout.p if inner.dropout.training else 0.0
     context: Tensor = AttendToProduct.apply(
         product if packed is None else product[0],
         rows.get("c2p"),
