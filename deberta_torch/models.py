@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
-from deberta_core.errors import ConfigError, InputError
+from deberta_core.errors import ConfigError, DebertaWarning, InputError
 from deberta_core.names.loading import LOADING, SAVING
 from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
@@ -99,10 +100,19 @@ class PreTrainedModel(Resizable, ModelNames):
         Loss and gradients stay the same to the last bit. In evaluation mode nothing changes.
 
         Args:
-            gradient_checkpointing_kwargs: arguments of `torch.utils.checkpoint.checkpoint`; default
-                `use_reentrant=False`.
+            gradient_checkpointing_kwargs: arguments of `torch.utils.checkpoint.checkpoint`. `use_reentrant` is always
+                False; for True there is a warning, and the gradients are the same.
         """
-        self._encoder.checkpointing = {"use_reentrant": False, **(gradient_checkpointing_kwargs or {})}
+        given = dict(gradient_checkpointing_kwargs or {})
+        if given.pop("use_reentrant", False):
+            # Its gradients reach only tensors that are arguments themselves, and not the layers' shared relative table.
+            warnings.warn(
+                "use_reentrant=True would lose gradients of the relative table; use_reentrant=False is used, whose "
+                "gradients are the same. Leave it out.",
+                DebertaWarning,
+                stacklevel=2,
+            )
+        self._encoder.checkpointing = {"use_reentrant": False, **given}
 
     def gradient_checkpointing_disable(self) -> None:
         """Undoes `gradient_checkpointing_enable`."""

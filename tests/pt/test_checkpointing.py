@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from conformance.suite.cases import CASES
+from deberta_core.errors import DebertaWarning
 from deberta_torch import DebertaForMaskedLM, DebertaV2ForSequenceClassification, DebertaV2Model
 
 MODELS = {
@@ -54,6 +55,18 @@ def test_loss_and_gradients_are_the_same_to_the_last_bit(name, dropout):
     model.gradient_checkpointing_disable()
     assert not model.is_gradient_checkpointing
     assert step(model, labels)[2] == kept
+
+
+def test_reentrant_checkpoints_are_replaced_and_said_to_be():
+    name = "v2_conv_groups"
+    model, labels = make(name, 0.0), MODELS[name][1](IDS)
+    _, gradients, kept = step(model, labels)
+    model.zero_grad()
+    with pytest.warns(DebertaWarning, match="use_reentrant=False is used"):
+        model.gradient_checkpointing_enable({"use_reentrant": True})
+    _, same_gradients, fewer = step(model, labels)
+    assert fewer < kept
+    assert all(gradient is None or torch.equal(same_gradients[one], gradient) for one, gradient in gradients.items())
 
 
 def test_requested_outputs_and_evaluation():
