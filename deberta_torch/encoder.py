@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from deberta_core.config import BaseConfig
+from deberta_core.errors import DebertaWarning
 from deberta_core.positions import position_index_table
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import AttentionFunction, RelativePositions
@@ -174,6 +176,20 @@ class PackedLayers(Protocol):
         skips_last: bool = False,
     ) -> EncoderOutputs | None:
         """The embeddings and the layers; inputs by name are those of `Embeddings.forward`, not embeddings."""
+
+
+def checkpoint_arguments(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The arguments of `torch.utils.checkpoint.checkpoint`, of which `use_reentrant` is always False."""
+    arguments = dict(given or {})
+    if arguments.get("use_reentrant"):
+        # Its gradients reach only tensors that are arguments themselves, and not the layers' shared relative table.
+        warnings.warn(
+            "use_reentrant=True would lose gradients of the relative table; use_reentrant=False is used, whose "
+            "gradients are the same. Leave it out.",
+            DebertaWarning,
+            stacklevel=3,
+        )
+    return {**arguments, "use_reentrant": False}
 
 
 class Encoder(nn.Module):

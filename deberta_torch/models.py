@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from deberta_core.checkpoint import checkpoint_folder, load_config
 from deberta_core.config import BaseConfig, DebertaConfig, DebertaV2Config
-from deberta_core.errors import ConfigError, DebertaWarning, InputError
+from deberta_core.errors import ConfigError, InputError
 from deberta_core.names.loading import LOADING, SAVING
 from deberta_core.names.rows import with_other_names
 from deberta_core.outputs import make_output
@@ -21,7 +20,7 @@ from deberta_core.tasks import BACKBONE_PREFIX, TaskSpec, task_spec
 from deberta_torch import weights
 from deberta_torch.checks import check_call
 from deberta_torch.embeddings import Embeddings
-from deberta_torch.encoder import Encoder
+from deberta_torch.encoder import Encoder, checkpoint_arguments
 from deberta_torch.kernels.attention_functions import AttentionUsed, check_attn_implementation
 from deberta_torch.masks import Masks, make_masks
 from deberta_torch.model_names import ModelNames
@@ -103,16 +102,7 @@ class PreTrainedModel(Resizable, ModelNames):
             gradient_checkpointing_kwargs: arguments of `torch.utils.checkpoint.checkpoint`. `use_reentrant` is always
                 False; for True there is a warning, and the gradients are the same.
         """
-        given = dict(gradient_checkpointing_kwargs or {})
-        if given.pop("use_reentrant", False):
-            # Its gradients reach only tensors that are arguments themselves, and not the layers' shared relative table.
-            warnings.warn(
-                "use_reentrant=True would lose gradients of the relative table; use_reentrant=False is used, whose "
-                "gradients are the same. Leave it out.",
-                DebertaWarning,
-                stacklevel=2,
-            )
-        self._encoder.checkpointing = {"use_reentrant": False, **given}
+        self._encoder.checkpointing = checkpoint_arguments(gradient_checkpointing_kwargs)
 
     def gradient_checkpointing_disable(self) -> None:
         """Undoes `gradient_checkpointing_enable`."""
