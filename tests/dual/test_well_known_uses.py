@@ -136,12 +136,15 @@ def test_personal_data(make_folder):
         own = [k for k, (a, b) in enumerate(batch["offset_mapping"]) if begin <= a < end and b <= end]
         for number, token in enumerate(own):
             truth[token] = label if number == 0 else label + 1
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     ids = torch.tensor([batch["input_ids"]])
-    for _ in range(120):
+    for _ in range(500):  # how many it takes differs between processors
         optimizer.zero_grad()
-        model(input_ids=ids, labels=torch.tensor([truth])).loss.backward()
+        loss = model(input_ids=ids, labels=torch.tensor([truth])).loss
+        loss.backward()
         optimizer.step()
+        if loss.item() < 1e-2:
+            break
 
     ner = pipeline("token-classification", model=model.eval(), tokenizer=tokenizer, aggregation_strategy="simple")
     found = [(one["entity_group"], text[one["start"] : one["end"]]) for one in ner(text)]
