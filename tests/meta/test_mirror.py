@@ -47,6 +47,7 @@ ONLY_TORCH: dict[str, str] = {
     "encoder.py PackedLayers.embed_and_encode": "the same",
     "encoder.py is_plain_cpu_call": "the same",
     "encoder.py convolve_by_products": "cuDNN rounds convolutions to TF32; XLA is told the precision",
+    "encoder.py checkpoint_arguments": "of torch.utils.checkpoint; Keras' own checkpoints take none",
     "plans.py": "texts without padding on a device; XLA wants static shapes",
     "masks.py Unpadded": "the same",
     "masks.py Unpadded.of": "the same",
