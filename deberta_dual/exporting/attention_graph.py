@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,48 +20,47 @@ from deberta_dual.exporting.nodes import Nodes
 class Distances:
     """What all layers of one call share of the distances between its L tokens.
 
+    The products of tokens with distances are, for each head, L rows of queries and L rows of keys, of 2L + 1 numbers:
+    what token i gives to the other token j stands in column L - i + j. The same numbers lie in 2 (2L + 1) lines of L:
+    those of the query i in line 2i + 1, those of the key i, which begin L (2L + 1) numbers later, in line
+    2 (i + L + 1), both with j as their column. So a gather of whole lines reads them. ONNX Runtime does that in several
+    threads, and a slice in one.
+
     Attributes:
         pairs: `[J, 2]`, the distinct pairs of rows of the relative table: of a distance, and of its opposite.
-        index: the value `[2L]`: which pair belongs to the distance L - 1, L - 2, ..., -L.
-        length: the value `[1]`, L.
-        first: the value `[1]`, L - 1.
-        end: the value `[1]`, L - 1 + L (2L - 1).
-        shape: the value `[4]`, the shape 0, 0, L, -1.
+        index: the value `[2L + 1]`: which pair belongs to the distance L, L - 1, ..., -L.
+        shape: the value `[4]`, the shape 0, -1, 2 (2L + 1), L.
+        lines: of "c2p" and "p2c", the value `[L]`: the lines of its scores.
     """
 
     pairs: NDArray[np.int64]
     index: str
-    length: str
-    first: str
-    end: str
     shape: str
+    lines: Mapping[str, str]
 
 
 def distances(nodes: Nodes, config: BaseConfig, length: str) -> Distances | None:
     """The distances of a call of `length` tokens, the value `[1]`; None without position terms."""
     if not config.position_terms:
         return None
-    rows = position_index_table(config).astype(np.int64)
-    reach = len(rows) // 2
-    pairs, of_distance = np.unique(np.stack([rows, rows[::-1]], axis=1), axis=0, return_inverse=True)
-    zero, one, two = (nodes.constant(np.array(value, dtype=np.int64)) for value in (0, 1, 2))
+    table = position_index_table(config).astype(np.int64)
+    reach = len(table) // 2
+    pairs, of_distance = np.unique(np.stack([table, table[::-1]], axis=1), axis=0, return_inverse=True)
+    one, two, minus = (nodes.constant(np.array(value, dtype=np.int64)) for value in (1, 2, -1))
     scalar = nodes.op("Squeeze", length)
-    first = nodes.op("Sub", scalar, one)
-    below = nodes.op("Sub", zero, nodes.op("Add", scalar, one))
-    distance = nodes.op("Range", first, below, nodes.constant(np.array(-1, dtype=np.int64)))  # [2L]
+    distance = nodes.op("Range", scalar, nodes.op("Sub", minus, scalar), minus)  # [2L + 1]
     limits = (nodes.constant(np.array(value, dtype=np.int64)) for value in (-reach, reach))
     place = nodes.op("Add", nodes.op("Clip", distance, *limits), nodes.constant(np.array(reach, dtype=np.int64)))
     index = nodes.op("Gather", nodes.constant(of_distance.reshape(-1).astype(np.int64)), place)
-    width = nodes.op("Sub", nodes.op("Mul", scalar, two), one)
-    end = nodes.op("Add", first, nodes.op("Mul", scalar, width))
-    keep, rest = nodes.numbers(0, 0), nodes.numbers(-1)
+    twice = nodes.op("Mul", scalar, two)
+    below = nodes.op("Add", twice, two)
+    height = nodes.op("Add", twice, below)  # 2 (2L + 1)
+    keep, rest = nodes.numbers(0, -1), nodes.op("Unsqueeze", height, nodes.numbers(0))
     return Distances(
         pairs=pairs,
         index=index,
-        length=length,
-        first=nodes.op("Unsqueeze", first, nodes.numbers(0)),
-        end=nodes.op("Unsqueeze", end, nodes.numbers(0)),
-        shape=nodes.op("Concat", keep, length, rest, axis=0),
+        shape=nodes.op("Concat", keep, rest, length, axis=0),
+        lines={"c2p": nodes.op("Range", one, twice, two), "p2c": nodes.op("Range", below, height, two)},
     )
 
 
@@ -93,27 +93,28 @@ def attention(
     heads, width = config.heads_in(number), config.head_size
     terms = config.position_terms
     scale = 1 / math.sqrt(width * (1 + len(config.pos_att_type)))
-    projections = _projections(config, scope, scale)
+    (query_weight, query_bias), (key_weight, key_bias), own_value = _projections(config, scope, scale)
+    value = _heads(nodes, nodes.linear(hidden, f"{name}.value", *own_value), heads, width)
     if query is None:
-        weight, offset = (np.concatenate(parts) for parts in zip(*projections, strict=True))
-        mixed = _heads(nodes, nodes.linear(hidden, f"{name}.qkv", weight, offset), 3 * heads, width)
-        pair, value = nodes.split(mixed, 1, (2 * heads, heads))
-        queries, keys = nodes.split(pair, 1, (heads, heads))
+        weight, offset = _paired(query_weight, key_weight, heads), _paired(query_bias, key_bias, heads)
+        tokens = _heads(nodes, nodes.linear(hidden, f"{name}.query_key", weight, offset), 2 * heads, width)
+        both = nodes.split(nodes.reshape(tokens, 0, heads, 2, -1, width), 2, (1, 1))
     else:
         # Of the same weights as above: runtimes keep both, where a decoder reads the last layer.
-        weight, offset = (np.concatenate(parts) for parts in zip(*projections[1:], strict=True))
-        mixed = _heads(nodes, nodes.linear(hidden, f"{name}.kv", weight, offset), 2 * heads, width)
-        keys, value = nodes.split(mixed, 1, (heads, heads))
-        queries = _heads(nodes, nodes.linear(query, f"{name}.q", *projections[0]), heads, width)
-        pair = nodes.op("Concat", queries, keys, axis=1)
+        products = (
+            nodes.linear(query, f"{name}.query", query_weight, query_bias),
+            nodes.linear(hidden, f"{name}.key", key_weight, key_bias),
+        )
+        both = tuple(nodes.op("Unsqueeze", _heads(nodes, one, heads, width), nodes.numbers(2)) for one in products)
+        tokens = nodes.reshape(nodes.op("Concat", *both, axis=2), 0, 2 * heads, -1, width)
+    queries, keys = (nodes.op("Squeeze", one, nodes.numbers(2)) for one in both)  # [B, H, L, D]
     scores = nodes.op("MatMul", queries, nodes.transpose(keys, 0, 1, 3, 2))  # [B, H, L, L]
-    if terms and shared is not None and table is not None:
-        tokens = {("c2p", "p2c"): pair, ("c2p",): queries, ("p2c",): keys}[tuple(sorted(terms))]
-        rows = _position_rows(config, scope, table, shared.pairs, scale, heads)  # [n H, J, D]
-        own = nodes.op("Gather", nodes.weight(f"{name}.positions", rows), shared.index, axis=1)  # [n H, 2L, D]
-        by_distance = nodes.op("MatMul", tokens, nodes.transpose(own, 0, 2, 1))  # [B, n H, L, 2L]
-        parts = nodes.split(_diagonals(nodes, by_distance, shared), 1, [heads] * len(terms))
-        read = dict(zip(sorted(terms), parts, strict=True))
+    if shared is not None and table is not None:
+        rows = _position_rows(config, scope, table, shared.pairs, scale, heads)  # [2H, J, D]
+        own = nodes.op("Gather", nodes.weight(f"{name}.positions", rows), shared.index, axis=1)  # [2H, 2L + 1, D]
+        by_distance = nodes.op("MatMul", tokens, nodes.transpose(own, 0, 2, 1))  # [B, 2H, L, 2L + 1]
+        lines = nodes.op("Reshape", by_distance, shared.shape)  # [B, H, 2 (2L + 1), L]
+        read = {term: nodes.op("Gather", lines, shared.lines[term], axis=2) for term in terms}  # [B, H, L, L] each
         if "c2p" in read:
             scores = nodes.op("Add", scores, read["c2p"])
         if "p2c" in read:
@@ -133,6 +134,12 @@ def _heads(nodes: Nodes, values: str, heads: int, width: int) -> str:
     return nodes.transpose(nodes.reshape(values, 0, 0, heads, width), 0, 2, 1, 3)
 
 
+def _paired(queries: Array, keys: Array, heads: int) -> Array:
+    """`[H * D, ...]` of queries and of keys as `[2H * D, ...]`: head by head, first the queries', then the keys'."""
+    both = np.stack([part.reshape(heads, -1, *part.shape[1:]) for part in (queries, keys)], axis=1)
+    return both.reshape(-1, *queries.shape[1:])
+
+
 def _projections(config: BaseConfig, scope: Scope, scale: float) -> list[tuple[Array, Array]]:
     """Weight `[H * D, C]` and bias of query (scaled), key and value."""
     if config.model_type == "deberta":
@@ -150,25 +157,16 @@ def _projections(config: BaseConfig, scope: Scope, scale: float) -> list[tuple[A
 def _position_rows(
     config: BaseConfig, scope: Scope, table: Array, pairs: NDArray[np.int64], scale: float, heads: int
 ) -> Array:
-    """For every pair what queries meet (c2p) and what keys meet (p2c), `[n H, J, D]`."""
-    found = []
-    for number, (term, projection) in enumerate(zip(("c2p", "p2c"), position_projections(config), strict=True)):
+    """For every pair what queries (c2p) and keys (p2c) of each head meet, `[2H, J, D]`; zeros without that term."""
+    factors = {"c2p": 1.0, "p2c": scale}  # queries are scaled already, keys are not
+    by_token = []
+    for number, (term, projection) in enumerate(zip(factors, position_projections(config), strict=True)):
         if term in config.position_terms:
             projected = linear(table, scope / projection)[pairs[:, number]]  # [J, H * D]
-            factor = 1.0 if term == "c2p" else scale  # queries are scaled already, keys are not
-            found.append((projected * factor).reshape(len(pairs), heads, -1).swapaxes(0, 1))
-    return np.concatenate(found)
-
-
-def _diagonals(nodes: Nodes, by_distance: str, shared: Distances) -> str:
-    """`[B, N, L, 2L]`, of each token by distance from L - 1 down, to `[B, N, L, L]`, of each token by the other.
-
-    Row i, column j stands at i * 2L + L - 1 - i + j, so in rows one shorter at column j, behind the first L - 1. A
-    gather was not quicker at any length up to 1,024 (ONNX Runtime 1.32, Zen 4, one thread).
-    """
-    flat = nodes.slice(nodes.reshape(by_distance, 0, 0, -1), 2, shared.first, shared.end)
-    rows = nodes.op("Reshape", flat, shared.shape)
-    return nodes.slice(rows, 3, nodes.numbers(0), shared.length)
+            by_token.append((projected * factors[term]).T)
+        else:
+            by_token.append(np.zeros((heads * config.head_size, len(pairs))))
+    return _paired(by_token[0], by_token[1], heads).reshape(2 * heads, config.head_size, -1).swapaxes(1, 2)
 
 
 def _mix(nodes: Nodes, values: str, name: str, weight: Array) -> str:

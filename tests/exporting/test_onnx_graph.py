@@ -119,8 +119,8 @@ def test_position_rows_are_folded_and_linear_layers_are_plain_products():
     model = build_graph(config, random_params(config, None))
     sizes = {one.name: tuple(one.dims) for one in model.graph.initializer}
     products = [node.input[1] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in sizes]
-    # Query, key and value in one; the attention's output; two of the feed-forward block.
-    assert len(products) == 4 * config.num_hidden_layers
+    # Query and key in one; value; the attention's output; two of the feed-forward block.
+    assert len(products) == 5 * config.num_hidden_layers
     assert all(len(sizes[name]) == 2 for name in products)
     # No parameter of the relative table is left to be projected in every call.
     assert not [name for name in sizes if "rel_embeddings" in name]

@@ -53,9 +53,9 @@ On Zen 4, one thread beside other programs, by processor time; the limit is that
 * v1 at 1 × 16 as it is reads 28 MB of weights a layer as they lie in memory, where oneDNN is 1.13 times as fast as MKL;
   with packed weights it is 1.4 times. Rows of positions kept between calls would save a seventh, but would not notice a
   weight that was changed through `.data`.
-* On Zen 3, which has AVX2 alone, others' graphs with a fixed shape are 2 % ahead at 2 × 512 in float32, and 6 % at
-  8 × 128 in 8 bits. Our graph reads its positions by two slices, which ONNX Runtime does in one thread. To slice and
-  split at once, and to tell it the shape of every sum, gained nothing; a gather in several threads was not tried.
+* Our graph in ONNX Runtime, on Zen 3: a gather of single position scores takes 1.15 times as long as two slices did,
+  which run in one thread; a gather of whole rows won (see `deberta_dual.exporting.attention_graph`). To tell the
+  runtime the shape of every sum gained nothing.
 * `quantized.linear_dynamic` with a GELU after it loses to one product with the GELU within, from 256 tokens on.
 * Reading a file of weights by threads, or into large pages, took 50 to 930 ms of processor time for 345 MB; mapping it
   took 10.
