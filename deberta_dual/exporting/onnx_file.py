@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from deberta_core.config import BaseConfig
+from deberta_core.errors import DebertaWarning
 from deberta_dual.exporting.graph import OUTPUTS, build_graph
 from deberta_dual.exporting.packages import needed
 from deberta_dual.exporting.source import Arrays, Run, Source
@@ -109,11 +111,18 @@ def openvino_session(file: Path, dtype: str = "float32", threads: int | None = N
 
     Raises:
         InputError: OpenVINO is not installed, or too old.
+
+    Warns:
+        DebertaWarning: this CPU has no instructions for bfloat16, so that OpenVINO computes in float32.
     """
     openvino = needed("openvino", "openvino")
+    core = openvino.Core()
+    if dtype == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        message = "This CPU has no bfloat16 instructions: OpenVINO computes in float32. Use dtype='float32'."
+        warnings.warn(message, DebertaWarning, stacklevel=2)
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[dtype]}
     settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-    model = openvino.Core().compile_model(str(file), "CPU", {"PERFORMANCE_HINT": "LATENCY", **settings})
+    model = core.compile_model(str(file), "CPU", {"PERFORMANCE_HINT": "LATENCY", **settings})
     kinds = {one.get_any_name(): one.get_element_type().to_dtype() for one in model.inputs}
     # An output also has the names of operators that OpenVINO took away before it.
     names = [next(name for name in OUTPUTS if name in one.get_names()) for one in model.outputs]

@@ -57,6 +57,7 @@ def scores(results):
 
 
 @pytest.mark.parametrize("framework", ["onnx", "openvino"])
+@pytest.mark.filterwarnings("ignore:This CPU has no bfloat16 instructions:deberta_core.errors.DebertaWarning")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_dtypes(make, framework, dtype):
     pytest.importorskip(FRAMEWORKS[framework].packages[0])
