@@ -127,6 +127,28 @@ def test_position_rows_are_folded_and_linear_layers_are_plain_products():
     assert sum(name.endswith(".positions") for name in sizes) == config.num_hidden_layers
 
 
+def test_layers_slice_nothing_and_read_whole_rows():
+    """ONNX Runtime slices in one thread, whatever the processor."""
+
+    def operators(layers):
+        config = CASES["v3_like"].config.replace(num_hidden_layers=layers)
+        return [node.op_type for node in build_graph(config, random_params(config, None)).graph.node]
+
+    one, three = operators(1), operators(3)
+    assert one.count("Slice") == three.count("Slice")
+    # The rows of the relative table, and the scores of two terms.
+    assert three.count("Gather") - one.count("Gather") == 2 * 3
+
+
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_texts_of_few_tokens(length):
+    known = subject("v3_like")
+    ids = np.arange(length)[None] % known.config.vocab_size
+    wanted = forward(known.config, known.params, {"input_ids": ids})
+    found = run(build_graph(known.config, known.params), known.config, {"input_ids": ids})
+    assert_outputs_close(found, {name: wanted[name] for name in found}, np.ones(ids.shape, dtype=bool))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

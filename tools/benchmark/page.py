@@ -56,9 +56,9 @@ On Zen 4, one thread beside other programs, by processor time; the limit is that
 * v1 at 1 × 16 as it is reads 28 MB of weights a layer as they lie in memory, where oneDNN is 1.13 times as fast as MKL;
   with packed weights it is 1.4 times. Rows of positions kept between calls would save a seventh, but would not notice a
   weight that was changed through `.data`.
-* Our graph in ONNX Runtime, on Zen 3: a gather of single position scores takes 1.15 times as long as two slices did,
-  which run in one thread; a gather of whole rows won (see `deberta_dual.exporting.attention_graph`). To tell the
-  runtime the shape of every sum gained nothing.
+* Our graph in ONNX Runtime, on Zen 3: with a gather of single position scores in place of two slices the model takes
+  1.12 times as long at 8 × 128 in 8 bits (one thread); a gather of whole rows won (see
+  `deberta_dual.exporting.attention_graph`). To tell the runtime the shape of every sum gained nothing.
 * One text of 128 tokens in 8 bits, on Zen 3: products of linear layers, which ONNX Runtime computes alike in anybody's
   graph, take 0.72 of our graph's time. By operator, at the same clock, it is 1.23 times as fast as what PyTorch exports
   of transformers' model; side by side it was 1.01 to 1.26 times in four runs of 5 to 15 rounds, as the clock went.
