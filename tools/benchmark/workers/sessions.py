@@ -30,7 +30,6 @@ def onnx_runtime(file: Path, batches: Batches, fixed: bool = False) -> Call:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     options.log_severity_level = 3
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # its threads rest while others are measured
     for axis, size in zip(AXES, batches.ids[0].shape, strict=True) if fixed else ():
         options.add_free_dimension_override_by_name(axis, size)
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
