@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -12,7 +11,11 @@ from typing import Generic, TypeVar
 Name = TypeVar("Name", bound=Hashable)
 Call = Callable[[], object]
 Clock = Callable[[], float]
+Rest = Callable[[float], object]
 
+# Seconds before a turn: threads of the call before may still turn while they wait for work, those of ONNX Runtime for
+# 60 ms, and would slow down whatever comes next.
+_REST = 0.08
 _TURN = 0.01  # seconds of calls that are timed together: a clock and a cold cache then matter little
 _LONG = 0.5  # seconds of one call, which is then a turn of its own
 _FEWEST, _MOST = 7, 40  # rounds
@@ -39,17 +42,20 @@ def race(
     failures: tuple[type[Exception], ...],
     seconds: float = 1.0,
     clock: Clock = time.perf_counter,
+    rest: Rest = time.sleep,
 ) -> Race[Name]:
     """Times calls in turn, so that what slows the machine down for a while slows down all of them.
 
-    One after the other is loaded and tried; those that are very far behind are let go at once. Before a turn of
-    short calls comes one that does not count, because the threads of the one before may not be at rest yet.
+    One after the other is loaded and tried; those that are very far behind are let go at once. Before the turns
+    of a round nothing is done for a while, until the threads of the one before are at rest; and before short calls
+    comes one that does not count, because their own threads have to wake up.
 
     Args:
         loaders: by name, what loads a model and gives a call of it.
         failures: the exceptions that say that something cannot be run here.
-        seconds: how long to measure those that are left after `_FEWEST` rounds of all.
+        seconds: how long to measure, rests aside, those that are left after `_FEWEST` rounds of all.
         clock: tells the time.
+        rest: waits for that many seconds.
     """
     found: Race[Name] = Race()
     calls: dict[Name, Call] = {}
@@ -64,16 +70,17 @@ def race(
             continue
         turns[name] = [_turn(calls[name], clock)]
         _let_go(calls, turns, _HOPELESS[0])
-    start = clock()
+    spent = 0.0  # rests are not counted
     for number in range(_MOST):
-        if number > _FEWEST and clock() - start > seconds:
+        if number > _FEWEST and spent > seconds:
             break
-        if number == _FEWEST:
-            start = clock()
         names = list(calls)
         shift = number % len(names) if names else 0
         for name in (*names[shift:], *names[:shift]):
+            rest(_REST)
+            start = clock()
             turns[name].append(_turn(calls[name], clock))
+            spent += clock() - start if number >= _FEWEST else 0.0
         if number + 1 in _HOPELESS:
             _let_go(calls, turns, _HOPELESS[number + 1])
     found.seconds = {name: _typical(values) for name, values in turns.items()}
@@ -86,7 +93,7 @@ def _turn(call: Call, clock: Clock) -> float:
     first = clock() - before
     if first > _LONG:
         return first
-    times = max(1, math.ceil(_TURN / max(first, 1e-9)))
+    times = max(1, round(_TURN / max(first, 1e-9)))
     before = clock()
     for _ in range(min(times, 1000)):
         call()

@@ -1,6 +1,7 @@
 """The benchmarks' own machinery, with this environment alone and a model of one layer."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tools.benchmark import inputs
 from tools.benchmark.libraries import LIBRARIES, Subject
 from tools.benchmark.process import ROOT, Worker, WorkerError
 from tools.benchmark.session import Session, make_rows, measure_cell
+from tools.benchmark.worker import Subjects
 
 OURS = Subject("ours", "ours-torch", "plain")
 ABSENT = Subject("transformers 4", "transformers4", "eager")
@@ -82,6 +84,20 @@ def test_emulated_bfloat16_is_left_out_where_it_takes_too_long(session, monkeypa
 def test_reasons_hold_no_folders_of_this_machine(session):
     session.leave_out("here", "it", "cannot read /some/where/file.txt of it")
     assert session.left_out[0]["reason"] == "cannot read .../file.txt of it"
+
+
+def test_a_run_begins_when_other_threads_are_at_rest(monkeypatch, tmp_path):
+    """Those of ONNX Runtime turn for 60 ms after a call, whoever is timed next."""
+    events, turning = [], 0.06
+    monkeypatch.setattr("tools.benchmark.worker.time.sleep", lambda seconds: events.append(seconds))
+    batches = inputs.full(1, 4, 100).save(tmp_path / "inputs.npz")
+    subjects = Subjects(SimpleNamespace(SUBJECTS={"it": lambda settings, batches: lambda: events.append("call")}))
+    subjects.build("a", "it", {"inputs": batches})
+    monkeypatch.setattr("tools.benchmark.worker.SHORTEST", 0.0)
+    subjects.run("a")
+    rest, call = events
+    assert rest > turning
+    assert call == "call"
 
 
 def test_a_worker_that_dies_says_why():

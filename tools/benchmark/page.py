@@ -59,20 +59,19 @@ On Zen 4, one thread beside other programs, by processor time; the limit is that
 * Our graph in ONNX Runtime, on Zen 3: with a gather of single position scores in place of two slices the model takes
   1.12 times as long at 8 × 128 in 8 bits (one thread); a gather of whole rows won (see
   `deberta_dual.exporting.attention_graph`). To tell the runtime the shape of every sum gained nothing.
-* One text of 128 tokens in 8 bits, on Zen 3: products of linear layers, which ONNX Runtime computes alike in
-  anybody's graph, take 0.72 of our graph's time. By operator, at the same clock, it is 1.23 times as fast as what
-  PyTorch exports of transformers' model; side by side it was 1.01 to 1.26 times in four runs of 5 to 15 rounds, when
-  threads of one runtime still turned while the next was timed. In pairs of short turns, 41 and more, the true ratio
-  at 1 × 128 in 8 bits with AVX2 is 1.18, within 0.02. What was tried for the rest: one axis order for the whole
-  encoder, tokens before texts, so that ONNX Runtime reads heads without a copy (1.02 to 1.04 times as fast there for
-  one text, but OpenVINO 0.92 to 1.01); the mask, the transposed scores or the gather of distances left out, which
-  gains at most 1 % each, as no GELU gains 2 %; weights of 8 and of 4 bits in blocks (`MatMulNBits`: 0.4 to 0.6 of the
-  speed); block sizes, affinities and work stealing of the runtime; a fixed shape. The products in 8 bits run at 32
-  multiplications a cycle, which is all that these instructions give.
+* One text of 128 tokens in 8 bits, on Zen 3, is 1.18 times as fast as the best of the others in pairs of short turns
+  (132 pairs, within 0.01), and not 1.2. Products of linear layers, which ONNX Runtime computes alike in anybody's
+  graph, take 0.68 to 0.72 of our graph's time; in 8 bits they do 32 multiplications a cycle, which is all that AVX2
+  gives. Left out for a try, the mask, the transposed scores or the gather of distances gain at most 1 % each, and
+  GELU 2 %. `MatMulNBits` with 8 or 4 bits has 0.4 or 0.6 of the speed; block sizes, affinities and work stealing of
+  the runtime, and a fixed shape, gain nothing.
+* The encoder with tokens before texts, `[L, B, C]`, so that ONNX Runtime reads heads without a copy, on Zen 3: 1.02
+  to 1.04 times as fast for one text there, and 0.95 to 1.00 times in OpenVINO, which is the faster of the two for one
+  text on Zen 4.
 * `compile()` may choose by the least tenth of its turns, or by the median of the ratios of each round. The second erred
   less where a call takes half a second (0 of 32 windows of 9 rounds were more than 5 % off, against 1), and made
-  OpenVINO seem 1.7 times as slow as ONNX Runtime at 1 × 16, where it is 1.2 times: threads of the call before are still
-  awake then. The first stayed.
+  OpenVINO seem 1.7 times as slow as ONNX Runtime at 1 × 16, where it is 1.2 times: threads of the call before were
+  still awake then. The first stayed, and every turn begins with a rest now.
 * `quantized.linear_dynamic` with a GELU after it loses to one product with the GELU within, from 256 tokens on.
 * Reading a file of weights by threads, or into large pages, took 50 to 930 ms of processor time for 345 MB; mapping it
   took 10.
