@@ -25,7 +25,7 @@ with interpreted():
     import triton
     import triton.experimental.gluon
 
-    from deberta_torch.kernels.triton import backward, forward, forward_kernel
+    from deberta_torch.kernels.triton import backward, forward, forward_kernel, residual_norm
 
     if isinstance(forward_kernel.attend, triton.JITFunction):
         raise ImportError("Triton was imported before, not to interpret. Import conformance.suite.interpreted first.")
@@ -41,3 +41,5 @@ def leave_out_kernels(monkeypatch: Any) -> None:
     monkeypatch.setattr(forward, "attend", _Nothing())
     for kernel in ("row_products", "score_gradients", "token_gradients", "relative_gradients"):
         monkeypatch.setattr(backward, kernel, _Nothing())
+    for kernel in ("normalize", "gradients"):
+        monkeypatch.setattr(residual_norm, kernel, _Nothing())

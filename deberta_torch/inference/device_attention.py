@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from deberta_torch.attention import DisentangledSelfAttention
+from deberta_torch.inference.device_norm import AddNorm, KernelNorm, TorchNorm
 from deberta_torch.inference.layouts import Layout
 from deberta_torch.inference.positions import KeptPositions
 from deberta_torch.kernels.attention_blocks import attend
@@ -22,9 +23,11 @@ class PackedAttention(Protocol):
 
     Attributes:
         bits: leading ones of a bucket's sizes that may be other than 0: more where larger sizes cost more.
+        add_norm: what follows it in a layer.
     """
 
     bits: Bucket
+    add_norm: type[AddNorm]
 
     def __init__(
         self, attention: DisentangledSelfAttention, table: Tensor | None, index: Tensor, dtype: torch.dtype
@@ -39,6 +42,7 @@ class KernelAttention:
     """By Triton's kernel: texts of any lengths, nothing between them."""
 
     bits = Bucket(texts=1, tokens=4, longest=2)  # what is too much ends at once
+    add_norm: type[AddNorm] = KernelNorm
 
     def __init__(
         self, attention: DisentangledSelfAttention, table: Tensor | None, index: Tensor, dtype: torch.dtype
@@ -65,6 +69,7 @@ class PaddedAttention:
     """Attends with torch's operators, the texts side by side."""
 
     bits = Bucket(texts=3, tokens=4, longest=4)
+    add_norm: type[AddNorm] = TorchNorm
 
     def __init__(
         self, attention: DisentangledSelfAttention, table: Tensor | None, index: Tensor, dtype: torch.dtype

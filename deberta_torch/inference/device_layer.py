@@ -34,7 +34,7 @@ class DeviceLayer:
         self._content = weight.to(dtype), bias.to(dtype)
         outputs = (layer.attention.output, layer.output)
         self._attended, self._narrow = (_cast(output.dense, dtype) for output in outputs)
-        self._norms = [AddNorm(output.LayerNorm, dtype) for output in outputs]
+        self._norms = [attention.add_norm(output.LayerNorm, dtype) for output in outputs]
         self._wide = _cast(layer.intermediate.dense, dtype)
         self._activation = ACTIVATION_FUNCTIONS[config.hidden_act]
 
@@ -44,18 +44,6 @@ class DeviceLayer:
         context = self._attend(query, key, value, layout).flatten(1)
         hidden = self._norms[0](F.linear(context, *self._attended), hidden)
         return self._norms[1](F.linear(self._activation(F.linear(hidden, *self._wide)), *self._narrow), hidden)
-
-
-class AddNorm:
-    """LayerNorm of a sum."""
-
-    def __init__(self, norm: nn.LayerNorm, dtype: torch.dtype) -> None:
-        self._eps = norm.eps
-        self._weight, self._bias = (part.detach().to(dtype) for part in (norm.weight, norm.bias))
-
-    def __call__(self, values: Tensor, residual: Tensor) -> Tensor:
-        """Two of `[T, C]` to one."""
-        return F.layer_norm(values + residual, self._weight.shape, self._weight, self._bias, self._eps)
 
 
 def _cast(linear: nn.Linear, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:

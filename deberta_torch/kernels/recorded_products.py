@@ -1,8 +1,8 @@
-"""Steps of a layer in training whose gradients are written by hand: fewer calls of torch, each weight cast once.
+"""Linear layers in training whose gradients are written by hand: fewer calls of torch, each weight cast once.
 
 A training step on a GPU is bound by Python and torch's dispatcher sooner than by products. Recorded one by one under
-autocast, the steps here are several times as many calls. The numbers are those of torch's own operators. What autograd
-is handed in another type than the tensor's it casts itself.
+autocast, they are several times as many calls. The numbers are those of torch's own operators. What autograd is handed
+in another type than the tensor's it casts itself.
 """
 
 from __future__ import annotations
@@ -44,14 +44,17 @@ def products(
     return outputs
 
 
-def _in_types_of_forward(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """The backward pass without autocast, in which a caller may be who was not in the forward pass."""
+def in_types_of_forward(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """The backward pass without autocast, in which a caller may be who was not in the forward pass; not of nothing."""
 
     @functools.wraps(backward)
-    def run(ctx: Any, *grads: Tensor) -> Any:
-        if autocast_dtype(grads[0].device) is None:
+    def run(ctx: Any, *grads: Tensor | None) -> Any:
+        given = [one for one in grads if one is not None]
+        if not given:
+            return (None,) * len(ctx.needs_input_grad)
+        if autocast_dtype(given[0].device) is None:
             return backward(ctx, *grads)
-        with torch.autocast(grads[0].device.type, enabled=False):
+        with torch.autocast(given[0].device.type, enabled=False):
             return backward(ctx, *grads)
 
     return run
@@ -76,7 +79,7 @@ class _Products(Function):
         return tuple(own.view(*values.shape[:-1], own.shape[-1]) for own, values in zip(outputs, inputs, strict=True))
 
     @staticmethod
-    @_in_types_of_forward
+    @in_types_of_forward
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         refuse_second_gradients()
         weight, *inputs = ctx.saved_tensors
@@ -102,72 +105,6 @@ class _Products(Function):
             *_divided(of_weight, ctx.sizes, ctx.types[0], needs[:count]),
             *_divided(of_bias, ctx.sizes, ctx.types[1], needs[count : 2 * count]),
             *of_inputs,
-        )  # fmt: skip
-
-
-def add_and_normalize(
-    values: Tensor,
-    residual: Tensor,
-    dense: tuple[Tensor, Tensor],
-    norm: tuple[Tensor, Tensor],
-    *,
-    epsilon: float,
-    dropout: float,
-    dtype: torch.dtype,
-    norm_dtype: torch.dtype,
-) -> Tensor:
-    """`LayerNorm(dropout(linear(values)) + residual)`.
-
-    Args:
-        values: `[..., K]`.
-        residual: `[..., C]`.
-        dense: weight `[C, K]` and bias `[C]`.
-        norm: weight and bias `[C]`.
-        epsilon: of the norm.
-        dropout: the probability.
-        dtype: of the product.
-        norm_dtype: of the norm, and of what is returned, `[..., C]`.
-    """
-    out: Tensor = _AddAndNormalize.apply(values, residual, *dense, *norm, epsilon, dropout, dtype, norm_dtype)
-    return out
-
-
-class _AddAndNormalize(Function):
-    @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, gain: Tensor, shift: Tensor,
-        epsilon: float, dropout: float, dtype: torch.dtype, norm_dtype: torch.dtype,
-    ) -> Tensor:  # fmt: skip
-        rows, cast = values.flatten(0, -2).to(dtype), weight.to(dtype)
-        out, kept = torch.addmm(bias.to(dtype), rows, cast.t()), None
-        if dropout > 0:
-            out, kept = torch.native_dropout(out, dropout, True)
-        # What is returned is no view: FSDP2 would have to warn of it.
-        total = (out.view(residual.shape) + residual).to(norm_dtype)
-        gain, shift = gain.to(norm_dtype), shift.to(norm_dtype)
-        normed, mean, deviation = torch.native_layer_norm(total, gain.shape, gain, shift, epsilon)
-        ctx.save_for_backward(rows, cast, kept, total, mean, deviation, gain, shift)
-        ctx.shape, ctx.rescale = values.shape, 1 / (1 - dropout) if dropout < 1 else 0.0
-        return normed
-
-    @staticmethod
-    @_in_types_of_forward
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        refuse_second_gradients()
-        rows, weight, kept, total, mean, deviation, gain, shift = ctx.saved_tensors
-        needs = ctx.needs_input_grad
-        of_total, of_gain, of_shift = torch.ops.aten.native_layer_norm_backward(
-            grad, total, gain.shape, mean, deviation, gain, shift, [True, needs[4], needs[5]]
-        )
-        of_product = of_total.flatten(0, -2).to(rows.dtype)
-        if kept is not None:
-            of_product = torch.ops.aten.native_dropout_backward(of_product, kept, ctx.rescale)
-        return (
-            (of_product @ weight).view(ctx.shape) if needs[0] else None,
-            of_total if needs[1] else None,
-            of_product.t() @ rows if needs[2] else None,
-            of_product.sum(dim=0) if needs[3] else None,
-            of_gain, of_shift, None, None, None, None,
         )  # fmt: skip
 
 

@@ -35,14 +35,17 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "deberta_dual": ({"deberta_dual", "conformance.convert", "deberta_core", "numpy"}, {"matplotlib", "pyarrow"}),
 }
-KERNELS = ("tiles", "forward_kernel", "score_gradients", "token_gradients")
+KERNELS = ("tiles", "forward_kernel", "score_gradients", "token_gradients", "norm_kernels")
 # File -> what it may import beyond its folder's row, and why.
 EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "deberta_core/tensors.py": ({"torch", "tensorflow"}, "makes tensors of arrays where they are asked for"),
     "conformance/suite/interpreted.py": ({"deberta_torch", "triton"}, "imported by tests of the kernels alone"),
     "deberta_torch/device_map.py": ({"accelerate"}, "its hooks move tensors between the parts of one model"),
     **dict.fromkeys(
-        [f"deberta_torch/kernels/triton/{name}.py" for name in (*KERNELS, "interpreted", "forward", "backward")],
+        [
+            f"deberta_torch/kernels/triton/{name}.py"
+            for name in (*KERNELS, "interpreted", "forward", "backward", "residual_norm")
+        ],
         ({"triton"}, "the kernels, which are imported when they are first used"),
     ),
     "deberta_torch/bridge.py": ({"transformers"}, "makes our models transformers' where a user asks for that"),

@@ -14,10 +14,11 @@ from conformance.suite.compare import relative_error
 from conformance.suite.interpreted import interpreted, leave_out_kernels
 from conformance.tolerances import TOLERANCES
 from deberta_torch import encoder
-from deberta_torch.kernels import dropout
+from deberta_torch.kernels import dropout, triton
 from deberta_torch.kernels.attention_functions import AttentionUsed
 from deberta_torch.kernels.dropout import Dropout
 from deberta_torch.kernels.linear import Linear
+from deberta_torch.kernels.triton import residual_norm
 from tests.pt.optimized import ids, make
 
 
@@ -75,10 +76,23 @@ def test_it_is_what_the_modules_compute(case, dtype, monkeypatch):
 
 
 def test_dropout_drops_in_the_same_places(monkeypatch):
-    """Those of torch's own dropout, which is what runs on a GPU; in the table, in attention, and in both blocks."""
+    """In the table, in attention, and in both blocks, whose places are read from what the kernel made of them."""
     monkeypatch.setattr(Dropout, "forward", lambda self, values: torch.native_dropout(values, self.p, self.training)[0])
+    for module in (triton.layer, triton.attention):
+        monkeypatch.setattr(module, "draw_seed", lambda device: torch.tensor([77]))
+    real, kept = residual_norm.normalize_sum, []
+
+    def normalize_sum(product, residual, *arguments, **keywords):
+        normed = real(product, residual, *arguments, **keywords)
+        kept.append((normed.total != residual).float())
+        return normed
+
+    monkeypatch.setattr(residual_norm, "normalize_sum", normalize_sum)
     model = triton_model("v3_like", hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
-    found = step(model)
+    found, layer = step(model), model.encoder.layer[0]
+    assert all(0.5 < float(one.mean()) < 0.9 for one in kept)
+    for block, places in zip((layer.attention.output, layer.output), kept, strict=True):
+        block.dropout.forward = lambda values, places=places: values * places / 0.7
     compare(found, by_modules(monkeypatch, model), TOLERANCES["gradient"].limit)
     assert relative_error(found[0].numpy(), step(model.eval())[0].numpy()) > 0.01
 
@@ -280,8 +294,8 @@ def test_a_layer_takes_few_calls(monkeypatch):
             loss.backward()
         counts.append((forward_calls, counted.calls - forward_calls))
     ahead, back = (after - before for before, after in zip(*counts, strict=True))
-    assert ahead <= 33
-    assert back <= 50
+    assert ahead <= 25
+    assert back <= 40
 
 
 @pytest.fixture

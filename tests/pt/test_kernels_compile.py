@@ -13,10 +13,11 @@ import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from deberta_torch.kernels.triton import forward_kernel, score_gradients, token_gradients
+from deberta_torch.kernels.triton import forward_kernel, norm_kernels, score_gradients, token_gradients
 
 TYPES = {"MASK": "u8", "SEEN": "u8", "STARTS": "i32", "SEED": "i64", "LSE": "fp32", "DELTA": "fp32",
-         "FAR_SUMS": "fp32", "scale": "fp32", "rescale": "fp32", "log_scale": "fp32", "threshold": "i64"}
+         "FAR_SUMS": "fp32", "TOTAL": "fp32", "MEAN": "fp32", "SHARE": "fp32", "PARTS": "fp32", "scale": "fp32",
+         "epsilon": "fp32", "rescale": "fp32", "log_scale": "fp32", "threshold": "i64"}
 CONSTANTS = {"C2P": True, "P2C": True, "POSITIONS": True, "FAR": True, "DROPOUT": True, "ROUNDED": tl.bfloat16,
              "SIGN": -1, "SPLIT": 2, "M": 32, "D": 64}
 
@@ -45,6 +46,9 @@ for packed in (False, True):
         assert ("red.global.gpu.relaxed.add" in ptx or "atom.global.gpu.relaxed.add" in ptx
                 or "red.relaxed.gpu.global.add" in ptx or "atom.relaxed.gpu.global.add" in ptx) == atomic
 compile(score_gradients.row_products)
+for low in (False, True):
+    compile(norm_kernels.normalize, C=1024, STEP=1, LOW_TOO=low, KEEPS=low)
+    compile(norm_kernels.gradients, C=1024, STEP=1, APART=low, BOTH=low)
 print("compiled")
 """
 

@@ -1,11 +1,18 @@
 """Models with the Triton kernels, in Triton's interpreter: what served, compiled, exported, checkpointed."""
 
+from unittest import mock
+
+import pytest
 import torch
 
 from conformance.suite.cases import CASES
 from conformance.suite.compare import assert_close
 from conformance.suite.interpreted import interpreted
-from deberta_torch import DebertaV2Model
+from deberta_torch import DebertaV2Model, optimize
+from deberta_torch.inference import device_attention
+from deberta_torch.kernels.triton import residual_norm
+from tests.pt.on_device import on_device  # noqa: F401
+from tests.pt.optimized import MASKS, ids, make
 
 CONFIG = CASES["v3_like"].config.replace(num_hidden_layers=2, num_attention_heads=2)
 IDS = torch.arange(14).reshape(1, 14) + 5
@@ -52,6 +59,25 @@ def test_atomic_sums_are_asked_for_and_give_way_to_determinism():
             torch.use_deterministic_algorithms(False)
         expected = ("triton", "torch.use_deterministic_algorithms(True) is in force")
         assert model.attn_implementation_used == expected
+
+
+@pytest.mark.parametrize(("case", "form"), [("v3_like", "left"), ("v1_like", "right"), ("v2_conv", "none")])
+def test_an_optimised_model_is_computed_by_the_kernels(case, form, on_device, monkeypatch):  # noqa: F811
+    """At first, recorded and replayed; attention, and each LayerNorm of a sum."""
+    model, mask, inputs = make(case), MASKS[form](), [ids(), ids(), ids().flip(1)]
+    with torch.no_grad(), interpreted():
+        expected = [model(part, mask).last_hidden_state for part in inputs]
+        attend = mock.Mock(wraps=device_attention.disentangled_attention)
+        normalize = mock.Mock(wraps=residual_norm.normalize_sum)
+        monkeypatch.setattr(device_attention, "disentangled_attention", attend)
+        monkeypatch.setattr(residual_norm, "normalize_sum", normalize)
+        optimize(model)
+        found = [model(part, mask).last_hidden_state for part in inputs]
+    assert 2 * attend.call_count == normalize.call_count > 0
+    real = torch.ones(3, 17, dtype=torch.bool) if mask is None else mask.bool()
+    for ours, theirs in zip(found, expected, strict=True):
+        assert_close(ours[real].numpy(), theirs[real].numpy(), quantity="hidden", name=case)
+    assert model.encoder.packed.recorded == 1
 
 
 def test_a_model_trains_alike_with_checkpoints_and_under_autocast():

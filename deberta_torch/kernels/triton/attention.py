@@ -14,8 +14,9 @@ from deberta_core.errors import InputError
 from deberta_torch.kernels.eager import is_eager
 from deberta_torch.kernels.triton.availability import LARGEST_HEAD
 from deberta_torch.kernels.triton.blocks import Blocks
+from deberta_torch.kernels.triton.dropping import draw_seed
 from deberta_torch.kernels.triton.operators import attend, attend_now
-from deberta_torch.kernels.triton.problem import Problem, draw_seed
+from deberta_torch.kernels.triton.problem import Problem
 
 
 def disentangled_attention(

@@ -115,13 +115,14 @@ class _Chunk(NamedTuple):
 
 
 def _launch_scores(p: Problem, plan: _Plan, chunk: _Chunk, block: Block, *tensors: Tensor) -> None:
+    dropping = p.dropping
     score_gradients[(triton.cdiv(p.longest, block.size) * chunk.texts * chunk.heads,)](
-        *p.pointers, *tensors, *p.strides, p.tokens, p.longest, p.heads, p.width, p.reach, p.scale, p.threshold,
-        p.rescale, p.scale * math.log2(math.e), chunk.first_head, chunk.heads, chunk.first_text, plan.rows,
-        plan.skewed_pitch, *tensors[3].stride()[-3:-1], PACKED=p.packed, C2P=p.content_rows is not None,
-        P2C=p.position_rows is not None, FAR=p.has_far, KIND=p.mask_kind, DROPOUT=p.threshold > 0,
-        ROUNDED=ROUNDED[p.query.dtype], M=block.size, D=padded_width(p), num_warps=block.warps,
-        num_stages=block.stages,
+        *p.pointers, *tensors, *p.strides, p.tokens, p.longest, p.heads, p.width, p.reach, p.scale,
+        dropping.threshold, dropping.rescale, p.scale * math.log2(math.e), chunk.first_head, chunk.heads,
+        chunk.first_text, plan.rows, plan.skewed_pitch, *tensors[3].stride()[-3:-1], PACKED=p.packed,
+        C2P=p.content_rows is not None, P2C=p.position_rows is not None, FAR=p.has_far, KIND=p.mask_kind,
+        DROPOUT=dropping.threshold > 0, ROUNDED=ROUNDED[p.query.dtype], M=block.size, D=padded_width(p),
+        num_warps=block.warps, num_stages=block.stages,
     )  # fmt: skip
 
 

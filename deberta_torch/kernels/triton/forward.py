@@ -31,9 +31,9 @@ def forward(problem: Problem, block: Block) -> tuple[Tensor, Tensor]:
     if programs:
         attend[(programs,)](
             *p.pointers, out, lse, *p.strides, p.tokens, p.longest, p.heads, p.width, p.reach,
-            p.scale * math.log2(math.e), p.threshold, p.rescale,
+            p.scale * math.log2(math.e), p.dropping.threshold, p.dropping.rescale,
             PACKED=p.packed, C2P=p.content_rows is not None, P2C=p.position_rows is not None, FAR=p.has_far,
-            KIND=p.mask_kind, DROPOUT=p.threshold > 0, ROUNDED=ROUNDED[p.query.dtype],
+            KIND=p.mask_kind, DROPOUT=p.dropping.threshold > 0, ROUNDED=ROUNDED[p.query.dtype],
             M=block.size, D=width, SPLIT=_context_parts(block, width), num_warps=block.warps, num_stages=block.stages,
         )  # fmt: skip
     return out, lse

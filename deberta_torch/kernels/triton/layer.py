@@ -16,10 +16,11 @@ from torch.nn.modules.module import _has_any_global_hook  # torch has no public 
 from deberta_torch.activations import ACTIVATION_FUNCTIONS
 from deberta_torch.attention import DisentangledSelfAttention, RelativePositions
 from deberta_torch.kernels.eager import autocast_dtype
-from deberta_torch.kernels.recorded_products import Span, add_and_normalize, products
+from deberta_torch.kernels.recorded_products import Span, products
+from deberta_torch.kernels.triton.dropping import Dropping, draw_seed
 from deberta_torch.kernels.triton.function import key_mask
 from deberta_torch.kernels.triton.operators import AttendToProduct
-from deberta_torch.kernels.triton.problem import draw_seed
+from deberta_torch.kernels.triton.residual_output import add_and_normalize
 from deberta_torch.masks import Masks
 
 # Of DeBERTa v1: the linear layers without a bias. Others have one.
@@ -62,13 +63,23 @@ def kernel_layer(
     """
     autocast = autocast_dtype(hidden.device)
     dtype, norm_dtype = (hidden.dtype, hidden.dtype) if autocast is None else (autocast, torch.float32)
-    context = _attend(layer.attention.self, hidden, masks, positions, dtype, ordered)
-    attended = _finish(layer.attention.output, context, hidden, dtype, norm_dtype)
-    wide = layer.intermediate.dense
-    (values,) = products([(attended, (0, wide.out_features))], [wide.weight], [wide.bias], dtype)
-    return _finish(
-        layer.output, ACTIVATION_FUNCTIONS[layer.intermediate.activation](values), attended, dtype, norm_dtype
-    )
+    inner, wide, outputs = layer.attention.self, layer.intermediate.dense, (layer.attention.output, layer.output)
+    drops = [module.p if module.training else 0.0 for module in (inner.dropout, *(one.dropout for one in outputs))]
+    seed = draw_seed(hidden.device) if any(drops) else None
+    droppings = [Dropping(own, seed if own > 0 else None, step) for step, own in enumerate(drops)]
+
+    def finish(block: int, values: Tensor, residual: Tensor, wants_low: bool) -> tuple[Tensor, Tensor]:
+        dense, norm = outputs[block].dense, outputs[block].LayerNorm
+        weights = (dense.weight, dense.bias), (norm.weight, norm.bias)
+        return add_and_normalize(
+            values, residual, *weights, epsilon=norm.eps, dropping=droppings[block + 1], dtype=dtype,
+            norm_dtype=norm_dtype, wants_low=wants_low,
+        )  # fmt: skip
+
+    context = _attend(inner, hidden, masks, positions, dtype, ordered, droppings[0])
+    attended, low = finish(0, context, hidden, wants_low=True)
+    (values,) = products([(low, (0, wide.out_features))], [wide.weight], [wide.bias], dtype)
+    return finish(1, ACTIVATION_FUNCTIONS[layer.intermediate.activation](values), attended, wants_low=False)[0]
 
 
 def _attend(
@@ -78,6 +89,7 @@ def _attend(
     positions: RelativePositions | None,
     dtype: torch.dtype,
     ordered: bool,
+    dropping: Dropping,
 ) -> Tensor:
     heads, packed = (inner.num_heads, inner.head_size), masks.packed
     width = inner.num_heads * inner.head_size
@@ -99,32 +111,16 @@ def _attend(
         split = (chosen @ projected_rows[0]).unflatten(1, (len(shared), *heads)).unbind(1)
         rows |= {[*sides][number]: own for number, own in zip(shared, split, strict=True)}
     product = product.unflatten(-1, (3, *heads))
-    dropout = inner.dropout.p if inner.dropout.training else 0.0
     context: Tensor = AttendToProduct.apply(
         product if packed is None else product[0],
         rows.get("c2p"),
         rows.get("p2c"),
         None if packed is None else packed.starts,
         key_mask(masks),
-        draw_seed(hidden.device) if dropout > 0 else None,
+        dropping.seed,
         hidden.shape[1] if packed is None else packed.longest,
         inner.scale,
-        dropout,
+        dropping.probability,
         ordered,
     )
     return context.flatten(-2).view(*hidden.shape[:-1], width)
-
-
-def _finish(output: Any, values: Tensor, residual: Tensor, dtype: torch.dtype, norm_dtype: torch.dtype) -> Tensor:
-    """What `encoder.ResidualOutput` does."""
-    dense, norm = output.dense, output.LayerNorm
-    return add_and_normalize(
-        values,
-        residual,
-        (dense.weight, dense.bias),
-        (norm.weight, norm.bias),
-        epsilon=norm.eps,
-        dropout=output.dropout.p if output.dropout.training else 0.0,
-        dtype=dtype,
-        norm_dtype=norm_dtype,
-    )

@@ -21,7 +21,7 @@ def attend_now(problem: Problem, blocks: Blocks | None = None) -> tuple[Tensor, 
     """The context, and the logarithms of the sums of exponentials; recorded by nothing."""
     from deberta_torch.kernels.triton.forward import forward
 
-    with _on_device_of(problem.query):
+    with on_device_of(problem.query):
         return forward(problem, (blocks or choose_blocks(problem)).forward)
 
 
@@ -73,7 +73,7 @@ def differentiate(
     problem = Problem(
         query, key, value, content_rows, position_rows, starts, mask, seed, longest, scale, dropout, ordered
     )
-    with _on_device_of(query):
+    with on_device_of(query):
         return backward(problem, grad, out, lse, Blocks.of(blocks) or choose_blocks(problem))
 
 
@@ -149,7 +149,7 @@ class AttendToProduct(Function):
         out, lse, product, *tensors = ctx.saved_tensors
         query, key, value = product.unbind(-3)
         problem, whole = Problem(query, key, value, *tensors, *ctx.options), torch.empty_like(product)
-        with _on_device_of(product):
+        with on_device_of(product):
             grads = backward(problem, grad, out, lse, choose_blocks(problem), whole.unbind(-3))[3:]
         rows = (own if one is not None else None for one, own in zip(tensors, grads, strict=False))
         return (whole, *rows, *(None,) * (3 + len(ctx.options)))
@@ -171,7 +171,7 @@ for _operator in (attend, differentiate):
 
 
 @contextmanager
-def _on_device_of(values: Tensor) -> Iterator[None]:
+def on_device_of(values: Tensor) -> Iterator[None]:
     """Triton launches on the current device; where that runs out of memory, says what needs less."""
     try:
         if values.device.type == "cuda":

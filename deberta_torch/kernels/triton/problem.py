@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
+
+from deberta_torch.kernels.triton.dropping import Dropping
 
 
 class Problem(NamedTuple):
@@ -68,14 +69,9 @@ class Problem(NamedTuple):
         return 2 if self.mask.ndim == 3 else 1
 
     @property
-    def threshold(self) -> int:
-        """Of 32 random bits: below, a probability is dropped."""
-        return min(round(self.dropout * 2**32), 2**32 - 1)
-
-    @property
-    def rescale(self) -> float:
-        """What the probabilities that stay are multiplied with."""
-        return 1 / (1 - self.dropout) if self.dropout < 1 else 0.0
+    def dropping(self) -> Dropping:
+        """Of probabilities."""
+        return Dropping(self.dropout, self.seed)
 
     @property
     def pointers(self) -> tuple[Tensor, ...]:
@@ -90,11 +86,6 @@ class Problem(NamedTuple):
             *(stride for tokens in (self.query, self.key, self.value) for stride in token_strides(tokens)),
             *(stride for rows in (self.content_rows, self.position_rows) for stride in row_strides(rows)),
         )
-
-
-def draw_seed(device: torch.device) -> Tensor:
-    """Of a call's dropout, by torch's generator of the device, which is not waited for."""
-    return torch.randint(-(2**62), 2**62, (1,), dtype=torch.int64, device=device)
 
 
 def token_strides(values: Tensor) -> tuple[int, int, int]:

@@ -102,9 +102,9 @@ def read_by_key(left, right, M: tl.constexpr):
 
 
 @triton.jit
-def dropout_keys(SEED, head):
-    """Two random numbers for a head of a text."""
-    first, second, _, _ = tl.philox(tl.load(SEED), head, 0, 0, 0)
+def dropout_keys(SEED, head, step=0):
+    """Two random numbers for a head of a text, or for a step of a layer that has no heads."""
+    first, second, _, _ = tl.philox(tl.load(SEED), head, step, 0, 0)
     return first, second
 
 
