@@ -100,13 +100,18 @@ def test_workers_end_with_the_training(shared, end):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell has what it starts in the background ignore SIGINT, and so all that this starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    workers = [int(process) for process in training.stdout.readline().split()]
-    assert len(workers) == 2
-    assert all(map(is_there, workers))
-    time.sleep(0.2)
-    training.send_signal(end)
-    _, errors = training.communicate(timeout=60)
+    try:
+        workers = [int(process) for process in training.stdout.readline().split()]
+        assert len(workers) == 2
+        assert all(map(is_there, workers))
+        time.sleep(0.2)
+        training.send_signal(end)
+        _, errors = training.communicate(timeout=60)
+    finally:
+        training.kill()
     assert training.returncode == -end
     assert errors.count("Traceback") == (end == signal.SIGINT)
     until = time.monotonic() + 30
