@@ -222,7 +222,7 @@ def waiting(rows: Rows) -> None:
                                 torch.cuda.set_sync_debug_mode("default")
                     row[f"mask {place}"] = "did not wait"
     with rows.attempt("no waiting", "optimize(), mask on the CPU") as row:
-        model = deberta_torch.optimize(ours(options, rows.device, torch.bfloat16))
+        model = deberta_torch.optimize(ours(options, rows.device, rows.half))
         ids, mask = _batch(rows, 4, 32)
         with torch.no_grad():
             for call in range(5):

@@ -38,7 +38,7 @@ def _steps(rows: Rows) -> Iterator[tuple[str, Callable[[int, int], Callable[[], 
 
 
 def _calls(rows: Rows) -> Iterator[tuple[str, Callable[[int, int], Callable[[], Any]]]]:
-    for name, make, _ in speed.subjects_of(rows, torch.bfloat16):
+    for name, make, _ in speed.subjects_of(rows, rows.half):
         if name in ("ours, optimize", "ours, triton", "ours, sdpa", "DisentangledFlash", "FlashDeBERTa"):
 
             def call(batch: int, length: int, make: Callable[[], subjects.Call] = make) -> Callable[[], Any]:

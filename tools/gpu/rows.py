@@ -30,6 +30,11 @@ class Rows:
         self._begin, self._end = time.perf_counter(), time.perf_counter() + seconds
 
     @property
+    def half(self) -> torch.dtype:
+        """What is timed: bfloat16, which Triton's interpreter does not know."""
+        return torch.float16 if self.device.type == "cpu" else torch.bfloat16
+
+    @property
     def is_late(self) -> bool:
         """Whether the time is up."""
         return time.perf_counter() > self._end

@@ -64,7 +64,7 @@ def ids_of(rows: Rows, batch: int, length: int) -> Tensor:
 
 def inference(rows: Rows) -> None:
     """The cells of full batches in bfloat16."""
-    for name, make, recordable in subjects_of(rows, torch.bfloat16):
+    for name, make, recordable in subjects_of(rows, rows.half):
         try:
             call = make()
         except Exception as error:
@@ -87,7 +87,7 @@ def compiled_transformers(rows: Rows) -> None:
     """Transformers compiled, with CUDA graphs where torch can."""
     options = subjects.settings(rows.is_tiny)
     try:
-        model = subjects.transformers_model(options, rows.device, torch.bfloat16)
+        model = subjects.transformers_model(options, rows.device, rows.half)
     except Exception as error:
         rows.add("inference", "transformers, compiled", error=f"{type(error).__name__}: {error}"[:400])
         return
@@ -111,7 +111,7 @@ def mixed(rows: Rows) -> None:
     longest, tokens = int(lengths.max()), int(lengths.sum())
     mask = (torch.arange(longest) < lengths[:, None]).long()
     ids = (ids_of(rows, len(lengths), longest) * mask.to(rows.device)).contiguous()
-    for name, make, _ in subjects_of(rows, torch.bfloat16):
+    for name, make, _ in subjects_of(rows, rows.half):
         if name in ("no positions", "DisentangledFlash", "ours, optimize, recorded whole by the caller"):
             continue
         own = mask if name == "ours, optimize" else mask.to(rows.device)
@@ -151,7 +151,7 @@ def training_step(rows: Rows, model: Any, ids: Tensor, mask: Tensor | None) -> C
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True, capturable=cuda)
 
     def step() -> None:
-        with torch.autocast(rows.device.type, torch.bfloat16):
+        with torch.autocast(rows.device.type, rows.half):
             hidden = model(input_ids=ids, attention_mask=mask)[0]
         hidden[:, 0].float().square().mean().backward()
         optimizer.step()
