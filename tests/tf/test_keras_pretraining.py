@@ -118,6 +118,12 @@ def test_labelled_logits_need_labels_of_words(decoded, batch):
         deberta_tf.TFDebertaV2ForReplacedTokenDetection(decoded)(batch, labelled_logits_only=True)
 
 
+def trained_a_step(model, inputs, labels):
+    """So that its weights are none that it was made with; a graph of one step would take several times as long."""
+    model.compile(keras.optimizers.SGD(0.2), run_eagerly=True)
+    model.train_on_batch(inputs, labels)
+
+
 # Replaced-token detection
 
 
@@ -215,8 +221,7 @@ def test_draws_have_the_generators_distribution(judge_config):
 def test_keras_files_keep_both(judge_config, masked, tmp_path, sharing):
     inputs, labels = masked
     model = make_pair(judge_config, embedding_sharing=sharing, special_ids=tuple(SPECIAL), rtd_lambda=3.0)
-    model.compile(keras.optimizers.SGD(0.2))
-    model.train_on_batch(inputs, labels)
+    trained_a_step(model, inputs, labels)
     fixed = {**inputs, "labels": labels, "corrupted_ids": inputs["input_ids"]}
     expected = np.asarray(model(fixed).loss)
     model.save(tmp_path / "model.keras")
@@ -234,8 +239,7 @@ def test_a_pair_is_saved_and_loaded(judge_config, masked, tmp_path, sharing, for
     """The discriminator's file is an ordinary model, which computes what it did beside its generator."""
     inputs, labels = masked
     model = make_pair(judge_config, embedding_sharing=sharing)
-    model.compile(keras.optimizers.SGD(0.2))
-    model.train_on_batch(inputs, labels)
+    trained_a_step(model, inputs, labels)
     model.save_pretrained(tmp_path, format=format)
     assert DELTA_NAMES[WORDS] not in open_weights(tmp_path, judge_config)
     again = type(model).from_pretrained(tmp_path, embedding_sharing=sharing)
@@ -250,8 +254,7 @@ def test_a_pair_is_saved_and_loaded(judge_config, masked, tmp_path, sharing, for
 def test_the_difference_is_written_on_request(judge_config, masked, tmp_path):
     inputs, labels = masked
     model = make_pair(judge_config)
-    model.compile(keras.optimizers.SGD(0.2))
-    model.train_on_batch(inputs, labels)
+    trained_a_step(model, inputs, labels)
     model.unread_positions.assign(np.full(model.unread_positions.shape, 0.25, np.float32))
     model.save_pretrained(tmp_path, keep_delta=True)
     again = type(model).from_pretrained(tmp_path)
