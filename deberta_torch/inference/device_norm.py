@@ -18,7 +18,7 @@ class AddNorm(Protocol):
         """Copies the norm's weights, in this type."""
 
     def __call__(self, values: Tensor, residual: Tensor) -> Tensor:
-        """Two of `[T, C]`, contiguous, to one."""
+        """Two of `[T, C]` to one."""
 
 
 class TorchNorm:

@@ -47,8 +47,8 @@ for packed in (False, True):
                 or "red.relaxed.gpu.global.add" in ptx or "atom.relaxed.gpu.global.add" in ptx) == atomic
 compile(score_gradients.row_products)
 for low in (False, True):
-    compile(norm_kernels.normalize, C=1024, STEP=1, LOW_TOO=low, KEEPS=low)
-    compile(norm_kernels.gradients, C=1024, STEP=1, APART=low, BOTH=low)
+    compile(norm_kernels.normalize, R=1, C=1024, STEP=1, LOW_TOO=low, KEEPS=low)
+    compile(norm_kernels.gradients, R=1, C=1024, STEP=1, APART=low, BOTH=low)
 print("compiled")
 """
 

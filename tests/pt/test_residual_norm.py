@@ -19,7 +19,7 @@ TYPES = {
     "autocast": (torch.float16, torch.float32, torch.float32),
     "float16": (torch.float16, torch.float16, torch.float16),
 }
-SHAPES = {"one row": (1, 24), "texts": (3, 5, 16), "more rows than parts": (11, 20), "wide": (2, 768)}
+SHAPES = {"one row": (1, 24), "texts": (3, 5, 16), "more rows than parts": (90, 20), "wide": (2, 768)}
 
 
 def numbers(*shape, seed=0, dtype=torch.float32):
@@ -78,6 +78,14 @@ def test_numbers_and_gradients(shape, types, dropout, monkeypatch):
         assert relative_error(own.numpy(), other.numpy()) <= bound
     assert relative_error(found.bias.numpy(), of_inputs[0].sum(dim=0).numpy(), float(of_inputs[0].abs().max())) <= bound
     assert ((product == 0) == (places == 0)).all() or types[0] == torch.float16  # where small numbers end
+
+
+def test_any_strides():
+    given = arguments((6, 16), TYPES["float32"])
+    turned = [one.t().contiguous().t() for one in given[:2]]
+    assert not turned[0].is_contiguous()
+    found, expected = (normalize_sum(*own, *given[2:], 1e-7, dtype=torch.float32).out for own in (turned, given[:2]))
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("low", [False, True])

@@ -13,6 +13,7 @@ from deberta_torch.kernels.triton.norm_kernels import gradients, normalize
 
 # Programs of the backward pass: each sums the gradients of gain and biases over its rows, always the same ones.
 _PARTS = 512
+_INTERPRETED_ROWS = 16  # the interpreter takes as long for one row as for many
 
 
 class Normed(NamedTuple):
@@ -66,8 +67,8 @@ def normalize_sum(
     """`LayerNorm(dropout(product) + residual)`.
 
     Args:
-        product: `[T, C]`, contiguous.
-        residual: `[..., C]` of T rows, contiguous.
+        product: `[T, C]`.
+        residual: `[..., C]` of T rows.
         gain: `[C]`, of the norm.
         shift: `[C]`, of the norm.
         epsilon: of the norm.
@@ -76,16 +77,17 @@ def normalize_sum(
         wants_low: whether the result is wanted in the product's type, too.
         keeps: whether gradients will be asked for.
     """
-    rows, width = product.shape
+    (rows, width), product, residual = product.shape, product.contiguous(), residual.contiguous()
     out = torch.empty_like(residual, dtype=dtype)
     low = torch.empty_like(out, dtype=product.dtype) if wants_low else None
     total = torch.empty_like(out) if keeps else None
     mean, share = product.new_empty((2, rows), dtype=torch.float32) if keeps else (None, None)
+    sizes = _sizes(product)
     if rows:
-        normalize[(rows,)](
+        normalize[(triton.cdiv(rows, sizes["R"]),)](
             product, residual, gain, shift, *(out if one is None else one for one in (dropping.seed, low, total, mean)),
-            out if share is None else share, out, width, epsilon, dropping.threshold, dropping.rescale,
-            STEP=dropping.step, DROPOUT=dropping.threshold > 0, LOW_TOO=wants_low, KEEPS=keeps, **_sizes(width),
+            out if share is None else share, out, rows, width, epsilon, dropping.threshold, dropping.rescale,
+            STEP=dropping.step, DROPOUT=dropping.threshold > 0, LOW_TOO=wants_low, KEEPS=keeps, **sizes,
         )  # fmt: skip
     return Normed(out, low, total, mean, share)
 
@@ -117,17 +119,21 @@ def differentiate(
     of_residual = torch.empty_like(total, dtype=types[1])
     is_apart = dropping.threshold > 0 or types[0] != types[1]
     of_product = torch.empty_like(total, dtype=types[0]) if is_apart else of_residual
-    parts = total.new_empty((min(len(mean), _PARTS), 3, width), dtype=torch.float32)
-    if len(parts):
-        gradients[(len(parts),)](
+    sizes = _sizes(total)
+    programs = min(triton.cdiv(len(mean), sizes["R"]), _PARTS)
+    parts = total.new_empty((programs, 3, width), dtype=torch.float32)
+    if programs:
+        gradients[(programs,)](
             first, first if of_low is None else of_low, total, mean, share, gain,
             total if dropping.seed is None else dropping.seed, of_product, of_residual, parts, len(mean), width,
             dropping.threshold, dropping.rescale, STEP=dropping.step, DROPOUT=dropping.threshold > 0, APART=is_apart,
-            BOTH=grad is not None and of_low is not None, **_sizes(width),
+            BOTH=grad is not None and of_low is not None, **sizes,
         )  # fmt: skip
     return Gradients(of_product, of_residual, *parts.sum(dim=0))
 
 
-def _sizes(width: int) -> dict[str, int]:
-    padded = triton.next_power_of_2(width)
-    return {"C": padded, "num_warps": min(max(padded // 256, 1), 8)}
+def _sizes(values: Tensor) -> dict[str, int]:
+    """Rows of a program, numbers of a row, and warps."""
+    width = triton.next_power_of_2(values.shape[-1])
+    rows = _INTERPRETED_ROWS if values.device.type == "cpu" else 1
+    return {"R": rows, "C": width, "num_warps": min(max(width // 256, 1), 8)}

@@ -61,7 +61,7 @@ class _AddAndNormalize(Function):
         product = torch.addmm(bias.to(dtype), rows, cast.t())
         with on_device_of(values):
             normed = normalize_sum(
-                product, residual.contiguous(), gain, shift, epsilon, dtype=norm_dtype, dropping=dropping,
+                product, residual, gain, shift, epsilon, dtype=norm_dtype, dropping=dropping,
                 wants_low=wants_low, keeps=keeps,
             )  # fmt: skip
         ctx.save_for_backward(rows, cast, gain, dropping.seed, normed.total, normed.mean, normed.share)
