@@ -54,6 +54,9 @@ def compare(found, expected, bound):
         other = expected[1][name]
         assert one.dtype == other.dtype
         scale = max(float(other.abs().max()), 1e-3 * largest)
+        if float(other.abs().max()) < 1e-4 * largest:
+            # 0 but for the rounding of larger sums: what adds the same to all scores of a query, as a key's bias does.
+            scale = 1e-2 * largest
         assert relative_error(one.numpy(), other.numpy(), scale) <= bound, name
 
 
