@@ -45,7 +45,10 @@ def products(
 
 
 def in_types_of_forward(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """The backward pass without autocast, in which a caller may be who was not in the forward pass; not of nothing."""
+    """The backward pass without autocast, in which a caller may be who was not in the forward pass.
+
+    Where no gradient comes, none goes on.
+    """
 
     @functools.wraps(backward)
     def run(ctx: Any, *grads: Tensor | None) -> Any:

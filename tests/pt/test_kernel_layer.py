@@ -46,6 +46,10 @@ def triton_model(case, **changes):
     return model
 
 
+# Where keys meet no relative rows these add the same to all scores of a query: their gradients are 0 but for rounding.
+CANCELLED = ("attention.self.key_proj.bias", "encoder.LayerNorm.bias")
+
+
 def compare(found, expected, bound):
     assert relative_error(found[0].numpy(), expected[0].numpy()) <= bound
     assert found[1].keys() == expected[1].keys()
@@ -54,9 +58,8 @@ def compare(found, expected, bound):
         other = expected[1][name]
         assert one.dtype == other.dtype
         scale = max(float(other.abs().max()), 1e-3 * largest)
-        if float(other.abs().max()) < 1e-4 * largest:
-            # 0 but for the rounding of larger sums: what adds the same to all scores of a query, as a key's bias does.
-            scale = 1e-2 * largest
+        if name.endswith(CANCELLED) and float(other.abs().max()) < 1e-4 * largest:
+            scale = 1e-2 * largest  # of the sums whose rounding is left
         assert relative_error(one.numpy(), other.numpy(), scale) <= bound, name
 
 
